@@ -1,0 +1,163 @@
+//! Element types and scalar literals.
+
+use std::fmt;
+
+/// The type of a tensor's elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Dtype {
+    /// 32-bit IEEE 754 floating point.
+    F32,
+    /// 64-bit IEEE 754 floating point.
+    F64,
+    /// 32-bit signed integer; arithmetic wraps around.
+    I32,
+    /// Truth value, stored as one byte holding 0 or 1.
+    Bool,
+}
+
+impl Dtype {
+    /// Every element type.
+    pub const ALL: [Dtype; 4] = [Dtype::F32, Dtype::F64, Dtype::I32, Dtype::Bool];
+
+    /// The name used in text: `f32`, `f64`, `i32`, `bool`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dtype::F32 => "f32",
+            Dtype::F64 => "f64",
+            Dtype::I32 => "i32",
+            Dtype::Bool => "bool",
+        }
+    }
+
+    /// The element type of that [`name`](Self::name).
+    pub fn parse(name: &str) -> Option<Dtype> {
+        Dtype::ALL.into_iter().find(|d| d.name() == name)
+    }
+
+    /// Bytes per element in memory.
+    pub fn bytes(self) -> usize {
+        match self {
+            Dtype::F32 | Dtype::I32 => 4,
+            Dtype::F64 => 8,
+            Dtype::Bool => 1,
+        }
+    }
+
+    /// Whether values of this type have tangents and cotangents.
+    pub fn is_float(self) -> bool {
+        match self {
+            Dtype::F32 | Dtype::F64 => true,
+            Dtype::I32 | Dtype::Bool => false,
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A Rust type that is a tensor element.
+pub trait Element: Copy + PartialEq + fmt::Debug + Send + Sync + 'static + crate::array::Stored {
+    /// The element type it stands for.
+    const DTYPE: Dtype;
+    /// The value as a literal.
+    fn literal(self) -> Literal;
+}
+
+macro_rules! element {
+    ($($T:ty, $D:ident, $to:expr;)*) => {$(
+        impl Element for $T {
+            const DTYPE: Dtype = Dtype::$D;
+            fn literal(self) -> Literal {
+                let bits: fn($T) -> u64 = $to;
+                Literal { dtype: Dtype::$D, bits: bits(self) }
+            }
+        }
+    )*};
+}
+element! {
+    f32,  F32,  |x| u64::from(x.to_bits());
+    f64,  F64,  |x| x.to_bits();
+    i32,  I32,  |x| u64::from(x as u32);
+    bool, Bool, |x| u64::from(x);
+}
+
+/// A scalar constant, compared and hashed by its bits (so NaN equals itself and -0 differs from 0).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Literal {
+    dtype: Dtype,
+    bits: u64,
+}
+
+impl Literal {
+    /// `value` rounded to `dtype`: to the nearest float, truncated towards zero (saturating) for
+    /// `i32`, and `value != 0` for `bool`.
+    pub fn new(dtype: Dtype, value: f64) -> Literal {
+        match dtype {
+            Dtype::F32 => (value as f32).literal(),
+            Dtype::F64 => value.literal(),
+            Dtype::I32 => (value as i32).literal(),
+            Dtype::Bool => (value != 0.0).literal(),
+        }
+    }
+
+    /// Its element type.
+    pub fn dtype(self) -> Dtype {
+        self.dtype
+    }
+
+    /// The element's bits, zero-extended.
+    pub fn bits(self) -> u64 {
+        self.bits
+    }
+
+    /// A literal of `dtype` with these bits; `None` if they are no element of it.
+    pub fn from_bits(dtype: Dtype, bits: u64) -> Option<Literal> {
+        let fits = match dtype {
+            Dtype::F32 | Dtype::I32 => bits <= u64::from(u32::MAX),
+            Dtype::F64 => true,
+            Dtype::Bool => bits <= 1,
+        };
+        fits.then_some(Literal { dtype, bits })
+    }
+
+    /// The value as `f64`; exact for every element type.
+    pub fn to_f64(self) -> f64 {
+        match self.dtype {
+            Dtype::F32 => f64::from(f32::from_bits(self.bits as u32)),
+            Dtype::F64 => f64::from_bits(self.bits),
+            Dtype::I32 => f64::from(self.bits as u32 as i32),
+            Dtype::Bool => self.bits as f64,
+        }
+    }
+}
+
+impl fmt::Display for Literal {
+    /// Shortest text that reads back to the same bits; NaNs other than the canonical one are
+    /// written as `nan(0x…)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let v = self.to_f64();
+        match self.dtype {
+            Dtype::Bool => write!(f, "{}", self.bits == 1),
+            Dtype::I32 => write!(f, "{}", self.bits as u32 as i32),
+            Dtype::F32 | Dtype::F64 if v.is_nan() => {
+                if *self == Literal::new(self.dtype, f64::NAN) {
+                    f.write_str("nan")
+                } else {
+                    write!(f, "nan({:#x})", self.bits)
+                }
+            }
+            Dtype::F32 | Dtype::F64 if v.is_infinite() => f.write_str(if v > 0.0 { "inf" } else { "-inf" }),
+            Dtype::F32 => write!(f, "{:?}", f32::from_bits(self.bits as u32)),
+            Dtype::F64 => write!(f, "{v:?}"),
+        }
+    }
+}
+
+impl fmt::Debug for Literal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}{}", self.dtype)
+    }
+}

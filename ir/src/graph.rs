@@ -1,0 +1,361 @@
+//! Functions as dataflow graphs, and programs made of them.
+
+use crate::dtype::Dtype;
+use crate::error::{Error, Result, Span};
+use crate::infer;
+use crate::op::{Axes, Op};
+use crate::shape::Shape;
+use petgraph::graph::DiGraph;
+use smallvec::SmallVec;
+use std::fmt;
+
+/// A value's element type and shape (JAX's "abstract value").
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Aval {
+    /// The element type.
+    pub dtype: Dtype,
+    /// The shape.
+    pub shape: Shape,
+}
+
+impl Aval {
+    /// The aval of tensors of this element type and shape.
+    pub fn new(dtype: Dtype, shape: impl Into<Shape>) -> Aval {
+        Aval { dtype, shape: shape.into() }
+    }
+
+    /// Bytes its elements take.
+    pub fn bytes(&self) -> usize {
+        self.shape.size() * self.dtype.bytes()
+    }
+}
+
+impl fmt::Display for Aval {
+    /// `f32[2,3]`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.dtype, self.shape)
+    }
+}
+
+impl fmt::Debug for Aval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+macro_rules! id {
+    ($($(#[$doc:meta])* $Id:ident $prefix:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $Id(pub u32);
+        impl $Id {
+            /// Its position as an index.
+            pub fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+        impl From<usize> for $Id {
+            fn from(index: usize) -> $Id {
+                $Id(u32::try_from(index).expect("fewer than 2^32 of them"))
+            }
+        }
+        impl std::fmt::Display for $Id {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.0)
+            }
+        }
+        impl std::fmt::Debug for $Id {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(self, f)
+            }
+        }
+    )*};
+}
+pub(crate) use id;
+id! {
+    /// A node of one [`Function`].
+    NodeId "%";
+    /// A function of one [`Program`].
+    FnId "@";
+}
+
+/// A transform applied to a function. The operands and results it has follow from the callee's
+/// parameters `p…` and results `y…`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Transform {
+    /// The function itself: `(p…) -> (y…)`.
+    Call,
+    /// Forward mode: `(p…, a tangent per wrt) -> (y…, a tangent per float y…)`; integer and bool
+    /// results have none.
+    Jvp {
+        /// The parameters with a tangent, increasing, all of them floats.
+        wrt: Vec<usize>,
+    },
+    /// Reverse mode: `(p…, a cotangent per float y) -> (y…, a gradient per wrt)`.
+    Vjp {
+        /// The parameters differentiated, increasing, all of them floats.
+        wrt: Vec<usize>,
+    },
+    /// The function of every element along an axis: `(P…) -> (Y…)`.
+    Vmap {
+        /// Per parameter the axis of the operand mapped over; `None`: the same for every element.
+        in_axes: Vec<Option<usize>>,
+        /// Per result the axis of the stacked result that counts the elements.
+        out_axes: Vec<usize>,
+        /// How many elements there are.
+        size: usize,
+    },
+}
+
+impl Transform {
+    /// The transform's name in text and errors.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Transform::Call => "call",
+            Transform::Jvp { .. } => "jvp",
+            Transform::Vjp { .. } => "vjp",
+            Transform::Vmap { .. } => "vmap",
+        }
+    }
+}
+
+/// What a node computes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum NodeKind {
+    /// The function's parameter of that position.
+    Param(usize),
+    /// A primitive of the operands.
+    Op(Op),
+    /// A transformed function of the operands: a tuple, taken apart by [`NodeKind::Get`].
+    Apply(Transform, FnId),
+    /// One result of the [`NodeKind::Apply`] that is the only operand.
+    Get(usize),
+}
+
+/// A node: what it computes, of which operands, and what comes out.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What it computes.
+    pub kind: NodeKind,
+    /// The operands, all of them earlier nodes.
+    pub args: SmallVec<[NodeId; 3]>,
+    /// The result's aval; for an [`NodeKind::Apply`] one per result.
+    pub avals: SmallVec<[Aval; 1]>,
+    /// The user's line it comes from.
+    pub span: Span,
+}
+
+/// A function: nodes in topological order, of which the first are the parameters.
+#[derive(Clone, Debug, Default)]
+pub struct Function {
+    /// A name for people; not unique.
+    pub name: String,
+    nodes: Vec<Node>,
+    params: usize,
+    results: Vec<NodeId>,
+}
+
+impl Function {
+    /// A function of these parameters, with no nodes and no results yet.
+    pub fn new(name: impl Into<String>, params: impl IntoIterator<Item = (Aval, Span)>) -> Function {
+        let mut f = Function { name: name.into(), ..Function::default() };
+        for (i, (aval, span)) in params.into_iter().enumerate() {
+            let avals = SmallVec::from_elem(aval, 1);
+            f.nodes.push(Node { kind: NodeKind::Param(i), args: SmallVec::new(), avals, span });
+            f.params = i + 1;
+        }
+        f
+    }
+
+    /// Adds a parameter after the existing ones.
+    ///
+    /// # Panics
+    /// If the function already has other nodes.
+    pub fn add_param(&mut self, aval: Aval, span: Span) -> NodeId {
+        assert_eq!(self.nodes.len(), self.params, "parameters come before the other nodes");
+        let avals = SmallVec::from_elem(aval, 1);
+        self.nodes.push(Node { kind: NodeKind::Param(self.params), args: SmallVec::new(), avals, span });
+        self.params += 1;
+        NodeId::from(self.nodes.len() - 1)
+    }
+
+    /// Adds a primitive of earlier nodes.
+    ///
+    /// # Errors
+    /// If the operands don't fit the primitive; the error names both, `span`, and where the
+    /// operands come from.
+    pub fn add(&mut self, op: Op, args: &[NodeId], span: Span) -> Result<NodeId> {
+        let avals: SmallVec<[&Aval; 3]> = args.iter().map(|a| self.aval(*a)).collect();
+        let inferred = infer::infer(&op, &avals);
+        let aval = inferred.map_err(|e| {
+            let e = e.at(span);
+            args.iter().enumerate().fold(e, |e, (i, a)| {
+                let node = self.node(*a);
+                e.note(format!("operand {i}, {}, comes from here", node.avals[0]), node.span)
+            })
+        })?;
+        Ok(self.push(NodeKind::Op(op), args, SmallVec::from_elem(aval, 1), span))
+    }
+
+    /// Adds a node without inferring its avals: for rewriting, which knows them already.
+    pub fn push(&mut self, kind: NodeKind, args: &[NodeId], avals: SmallVec<[Aval; 1]>, span: Span) -> NodeId {
+        debug_assert!(args.iter().all(|a| a.index() < self.nodes.len()));
+        self.nodes.push(Node { kind, args: args.into(), avals, span });
+        NodeId::from(self.nodes.len() - 1)
+    }
+
+    /// Says what the function returns.
+    pub fn set_results(&mut self, results: Vec<NodeId>) {
+        self.results = results;
+    }
+
+    /// What the function returns.
+    pub fn results(&self) -> &[NodeId] {
+        &self.results
+    }
+
+    /// The avals of the results.
+    pub fn result_avals(&self) -> Vec<Aval> {
+        self.results.iter().map(|r| self.aval(*r).clone()).collect()
+    }
+
+    /// The parameters.
+    pub fn params(&self) -> impl ExactSizeIterator<Item = NodeId> + use<> {
+        (0..self.params).map(NodeId::from)
+    }
+
+    /// The avals of the parameters.
+    pub fn param_avals(&self) -> Vec<Aval> {
+        self.params().map(|p| self.aval(p).clone()).collect()
+    }
+
+    /// Every node with its id, operands before users.
+    pub fn nodes(&self) -> impl DoubleEndedIterator<Item = (NodeId, &Node)> + ExactSizeIterator {
+        self.nodes.iter().enumerate().map(|(i, n)| (NodeId::from(i), n))
+    }
+
+    /// Number of nodes, parameters included.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there is no node at all.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The node of that id.
+    ///
+    /// # Panics
+    /// If the function has no such node.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+
+    /// The aval of a node that has one result.
+    ///
+    /// # Panics
+    /// If the function has no such node, or if it is an [`NodeKind::Apply`].
+    pub fn aval(&self, id: NodeId) -> &Aval {
+        let node = self.node(id);
+        assert!(!matches!(node.kind, NodeKind::Apply(..)), "{id} is a tuple: take a result with `get`");
+        &node.avals[0]
+    }
+
+    /// Whether it holds primitives alone: every transform has been expanded.
+    pub fn is_plain(&self) -> bool {
+        self.nodes.iter().all(|n| match n.kind {
+            NodeKind::Param(_) | NodeKind::Op(_) => true,
+            NodeKind::Apply(..) | NodeKind::Get(_) => false,
+        })
+    }
+
+    /// Which nodes the results depend on, by index.
+    pub fn live(&self) -> Vec<bool> {
+        let mut live = vec![false; self.nodes.len()];
+        for r in &self.results {
+            live[r.index()] = true;
+        }
+        for i in (0..self.nodes.len()).rev() {
+            if live[i] {
+                for a in &self.nodes[i].args {
+                    live[a.index()] = true;
+                }
+            }
+        }
+        live
+    }
+
+    /// The dataflow graph: a node per node, an edge from operand to user labelled with the
+    /// operand's position.
+    pub fn dataflow(&self) -> DiGraph<NodeId, usize> {
+        let mut graph = DiGraph::with_capacity(self.nodes.len(), self.nodes.len());
+        let ids: Vec<_> = (0..self.nodes.len()).map(|i| graph.add_node(NodeId::from(i))).collect();
+        for (user, node) in self.nodes() {
+            for (position, arg) in node.args.iter().enumerate() {
+                graph.add_edge(ids[arg.index()], ids[user.index()], position);
+            }
+        }
+        graph
+    }
+}
+
+/// Functions that apply transforms to one another; a function's callees come before it.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    functions: Vec<Function>,
+}
+
+impl Program {
+    /// A program with no function.
+    pub fn new() -> Program {
+        Program::default()
+    }
+
+    /// Adds a function, which may apply transforms to the functions already there.
+    pub fn add(&mut self, function: Function) -> FnId {
+        self.functions.push(function);
+        FnId::from(self.functions.len() - 1)
+    }
+
+    /// The function of that id.
+    ///
+    /// # Panics
+    /// If the program has no such function.
+    pub fn function(&self, id: FnId) -> &Function {
+        &self.functions[id.index()]
+    }
+
+    /// Every function, callees before callers.
+    pub fn functions(&self) -> impl ExactSizeIterator<Item = (FnId, &Function)> {
+        self.functions.iter().enumerate().map(|(i, f)| (FnId::from(i), f))
+    }
+
+    /// The function the program is about: the last one.
+    ///
+    /// # Panics
+    /// If the program has no function.
+    pub fn entry(&self) -> &Function {
+        self.functions.last().expect("a program has an entry function")
+    }
+
+    /// The avals of the results of `transform` applied to `callee` with operands of these avals.
+    ///
+    /// # Errors
+    /// If the operands don't fit: their number, avals, mapped axes or differentiated types.
+    pub fn apply_avals(&self, transform: &Transform, callee: FnId, args: &[Aval]) -> Result<Vec<Aval>> {
+        infer::apply(transform, self.function(callee), args)
+    }
+}
+
+/// Moves axis `from` to position `to`, as a permutation for [`Op::Transpose`].
+pub fn move_axis(rank: usize, from: usize, to: usize) -> Axes {
+    let mut perm: Axes = (0..rank).filter(|a| *a != from).collect();
+    perm.insert(to, from);
+    perm
+}
+
+/// An [`Error::Internal`] about a function that should have been plain.
+pub fn not_plain(f: &Function) -> Error {
+    Error::internal(format!("function `{}` still applies transforms", f.name))
+}

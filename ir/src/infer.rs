@@ -1,0 +1,308 @@
+//! Shape and type inference: one function for primitives, one for transforms, and NumPy's
+//! broadcasting, written once.
+
+use crate::dtype::Dtype;
+use crate::error::{Error, Result};
+use crate::graph::{Aval, Function, Transform};
+use crate::op::{Axes, Binary, DotDims, Op, Unary};
+use crate::shape::Shape;
+
+/// The aval of the primitive's result for operands of these avals.
+///
+/// # Errors
+/// If the operands don't fit, saying what was found and what would fit; the error has no place yet.
+pub fn infer(op: &Op, args: &[&Aval]) -> Result<Aval> {
+    let name = op.name();
+    if args.len() != op.arity() {
+        let n = op.arity();
+        return Err(Error::tree(format!("`{name}` takes {n} operand{}, not {}", plural(n), args.len())));
+    }
+    let aval = match op {
+        Op::Constant(l) => Aval::new(l.dtype(), Shape::scalar()),
+        Op::Iota { dtype, shape, axis } => {
+            if *dtype == Dtype::Bool {
+                return Err(Error::dtype("`iota` counts in f32, f64 or i32, not in bool"));
+            }
+            check_axis(name, *axis, shape.rank())?;
+            Aval::new(*dtype, shape.clone())
+        }
+        Op::Unary(u) => {
+            let ok = match u {
+                Unary::Neg | Unary::Abs | Unary::Sign => args[0].dtype != Dtype::Bool,
+                Unary::Sqrt
+                | Unary::Rsqrt
+                | Unary::Exp
+                | Unary::Expm1
+                | Unary::Log
+                | Unary::Log1p
+                | Unary::Sin
+                | Unary::Cos
+                | Unary::Tanh
+                | Unary::Logistic => args[0].dtype.is_float(),
+                Unary::Not => !args[0].dtype.is_float(),
+                Unary::StopGradient => true,
+            };
+            accept(name, ok, args)?;
+            args[0].clone()
+        }
+        Op::Binary(b) => {
+            same(name, args)?;
+            let ok = match b {
+                Binary::Add | Binary::Sub | Binary::Mul | Binary::Max | Binary::Min => args[0].dtype != Dtype::Bool,
+                Binary::Div | Binary::Pow => args[0].dtype.is_float(),
+                Binary::And | Binary::Or => !args[0].dtype.is_float(),
+            };
+            accept(name, ok, args)?;
+            args[0].clone()
+        }
+        Op::Compare(_) => {
+            same(name, args)?;
+            Aval::new(Dtype::Bool, args[0].shape.clone())
+        }
+        Op::Select => {
+            if args[0].dtype != Dtype::Bool {
+                return Err(Error::dtype(format!("the predicate of `select` must be bool, not {}", args[0])));
+            }
+            same(name, &args[1..])?;
+            if args[0].shape != args[1].shape {
+                return Err(mismatch(name, args));
+            }
+            args[1].clone()
+        }
+        Op::IntegerPow(n) => {
+            let ok = args[0].dtype.is_float() || (args[0].dtype == Dtype::I32 && *n >= 0);
+            accept(name, ok, args)?;
+            args[0].clone()
+        }
+        Op::Convert(d) => Aval::new(*d, args[0].shape.clone()),
+        Op::BroadcastInDim { shape, dims } => {
+            let x = args[0];
+            if dims.len() != x.shape.rank() {
+                let m = format!("`{name}` of {x} needs an axis for each of its {} axes, got {dims:?}", x.shape.rank());
+                return Err(Error::axis(m));
+            }
+            for (i, d) in dims.iter().enumerate() {
+                check_axis(name, *d, shape.rank())?;
+                if i > 0 && *d <= dims[i - 1] {
+                    return Err(Error::axis(format!("the axes of `{name}` must increase, got {dims:?}")));
+                }
+                if x.shape[i] != 1 && x.shape[i] != shape[*d] {
+                    let m = format!("`{name}` can't stretch axis {i} of {x} to length {} in {shape}", shape[*d]);
+                    return Err(Error::shape(m));
+                }
+            }
+            Aval::new(x.dtype, shape.clone())
+        }
+        Op::Reshape(shape) => {
+            let x = args[0];
+            if shape.checked_size() != x.shape.checked_size() {
+                let have = x.shape.size();
+                let want = shape.checked_size().map_or("too many".to_owned(), |n| n.to_string());
+                return Err(Error::shape(format!("can't reshape {x} ({have} elements) to {shape} ({want} elements)")));
+            }
+            Aval::new(x.dtype, shape.clone())
+        }
+        Op::Transpose(perm) => {
+            let x = args[0];
+            let mut seen: Axes = perm.clone();
+            seen.sort_unstable();
+            if !seen.iter().copied().eq(0..x.shape.rank()) {
+                let m = format!("`{name}` of {x} needs a permutation of its {} axes, got {perm:?}", x.shape.rank());
+                return Err(Error::axis(m));
+            }
+            Aval::new(x.dtype, perm.iter().map(|p| x.shape[*p]).collect::<Shape>())
+        }
+        Op::Reduce { kind: _, axes } => {
+            let x = args[0];
+            accept(name, x.dtype != Dtype::Bool, args)?;
+            for (i, a) in axes.iter().enumerate() {
+                check_axis(name, *a, x.shape.rank())?;
+                if i > 0 && *a <= axes[i - 1] {
+                    return Err(Error::axis(format!("the axes of `{name}` must increase, got {axes:?}")));
+                }
+            }
+            Aval::new(x.dtype, x.shape.without(axes))
+        }
+        Op::DotGeneral(dims) => dot(name, dims, args)?,
+    };
+    if aval.shape.checked_size().and_then(|n| n.checked_mul(aval.dtype.bytes())).is_none_or(|n| n > isize::MAX as usize)
+    {
+        return Err(Error::memory(format!("the result of `{name}` would be {aval}, more than any memory holds")));
+    }
+    Ok(aval)
+}
+
+fn dot(name: &str, dims: &DotDims, args: &[&Aval]) -> Result<Aval> {
+    let [x, y] = [args[0], args[1]];
+    if x.dtype != y.dtype || x.dtype == Dtype::Bool {
+        return Err(Error::dtype(format!("`{name}` takes two operands of one numeric type, not {x} and {y}")));
+    }
+    for (what, [l, r]) in [("contracted", &dims.contract), ("batch", &dims.batch)] {
+        if l.len() != r.len() {
+            return Err(Error::axis(format!("the {what} axes of `{name}` must come in pairs, got {l:?} and {r:?}")));
+        }
+        for (a, b) in l.iter().zip(r) {
+            check_axis(name, *a, x.shape.rank())?;
+            check_axis(name, *b, y.shape.rank())?;
+            if x.shape[*a] != y.shape[*b] {
+                let m = format!(
+                    "`{name}` of {x} and {y}: {what} axes {a} and {b} have lengths {} and {}",
+                    x.shape[*a], y.shape[*b]
+                );
+                return Err(Error::shape(m));
+            }
+        }
+    }
+    for side in 0..2 {
+        let mut all: Axes = dims.contract[side].iter().chain(&dims.batch[side]).copied().collect();
+        all.sort_unstable();
+        if all.windows(2).any(|w| w[0] == w[1]) {
+            return Err(Error::axis(format!("`{name}` uses an axis of operand {side} twice")));
+        }
+    }
+    let mut shape: Vec<usize> = dims.batch[0].iter().map(|a| x.shape[*a]).collect();
+    shape.extend(dims.free(0, x.shape.rank()).iter().map(|a| x.shape[*a]));
+    shape.extend(dims.free(1, y.shape.rank()).iter().map(|a| y.shape[*a]));
+    Ok(Aval::new(x.dtype, shape))
+}
+
+/// The avals of the results of a transform of `callee`. See [`Transform`] for the signatures.
+///
+/// # Errors
+/// If the operands don't fit.
+pub fn apply(transform: &Transform, callee: &Function, args: &[Aval]) -> Result<Vec<Aval>> {
+    let (params, results) = (callee.param_avals(), callee.result_avals());
+    let name = &callee.name;
+    let expect = |what: &str, want: &[Aval], got: &[Aval]| -> Result<()> {
+        if want.len() != got.len() {
+            let m = format!("`{name}` takes {} {what}{}, not {}", want.len(), plural(want.len()), got.len());
+            return Err(Error::tree(m));
+        }
+        match want.iter().zip(got).position(|(w, g)| w != g) {
+            Some(i) => Err(Error::shape(format!("{what} {i} of `{name}` must be {}, not {}", want[i], got[i]))),
+            None => Ok(()),
+        }
+    };
+    let differentiated = |wrt: &[usize]| -> Result<Vec<Aval>> {
+        wrt.iter()
+            .map(|i| match params.get(*i) {
+                Some(p) if p.dtype.is_float() => Ok(p.clone()),
+                Some(p) => Err(Error::dtype(format!(
+                    "can't differentiate `{name}` by argument {i}, {p}: only floats have derivatives"
+                ))),
+                None => Err(Error::tree(format!("`{name}` has {} arguments; there is no argument {i}", params.len()))),
+            })
+            .collect()
+    };
+    let floats = || results.iter().filter(|r| r.dtype.is_float()).cloned();
+    match transform {
+        Transform::Call => {
+            expect("argument", &params, args)?;
+            Ok(results)
+        }
+        Transform::Jvp { wrt } => {
+            let tangents = differentiated(wrt)?;
+            expect("argument", &[params.clone(), tangents].concat(), args)?;
+            Ok(results.iter().cloned().chain(floats()).collect())
+        }
+        Transform::Vjp { wrt } => {
+            let gradients = differentiated(wrt)?;
+            let cotangents: Vec<Aval> = floats().collect();
+            expect("argument", &[params.clone(), cotangents].concat(), args)?;
+            Ok(results.iter().cloned().chain(gradients).collect())
+        }
+        Transform::Vmap { in_axes, out_axes, size } => {
+            if in_axes.len() != params.len() || out_axes.len() != results.len() {
+                let m = format!(
+                    "`{name}` has {} arguments and {} results; vmap got {} in_axes and {} out_axes",
+                    params.len(),
+                    results.len(),
+                    in_axes.len(),
+                    out_axes.len()
+                );
+                return Err(Error::tree(m));
+            }
+            let mut want = Vec::new();
+            for (p, axis) in params.iter().zip(in_axes) {
+                want.push(match axis {
+                    None => p.clone(),
+                    Some(a) if *a <= p.shape.rank() => Aval::new(p.dtype, p.shape.insert(*a, *size)),
+                    Some(a) => {
+                        return Err(Error::axis(format!(
+                            "in_axes {a} is out of range for an argument whose element is {p}"
+                        )));
+                    }
+                });
+            }
+            expect("argument", &want, args)?;
+            let stacked = results.iter().zip(out_axes).map(|(r, axis)| {
+                if *axis <= r.shape.rank() {
+                    Ok(Aval::new(r.dtype, r.shape.insert(*axis, *size)))
+                } else {
+                    Err(Error::axis(format!("out_axes {axis} is out of range for a result whose element is {r}")))
+                }
+            });
+            stacked.collect()
+        }
+    }
+}
+
+/// The shape both shapes broadcast to by NumPy's rule: aligned at the last axis, where lengths
+/// differ one of them must be 1.
+///
+/// # Errors
+/// If they don't broadcast.
+pub fn broadcast(a: &Shape, b: &Shape) -> Result<Shape> {
+    let rank = a.rank().max(b.rank());
+    let dim = |s: &Shape, i: usize| if i + s.rank() >= rank { s[i + s.rank() - rank] } else { 1 };
+    (0..rank)
+        .map(|i| match (dim(a, i), dim(b, i)) {
+            (x, y) if x == y || y == 1 => Ok(x),
+            (1, y) => Ok(y),
+            _ => Err(Error::shape(format!(
+                "shapes {a} and {b} don't broadcast: from the last axis, lengths must be equal or 1"
+            ))),
+        })
+        .collect()
+}
+
+/// Where the axes of a shape go when it broadcasts to `rank` axes by NumPy's rule.
+pub fn broadcast_dims(from: &Shape, rank: usize) -> Axes {
+    (rank - from.rank()..rank).collect()
+}
+
+fn plural(n: usize) -> &'static str {
+    if n == 1 { "" } else { "s" }
+}
+
+fn check_axis(name: &str, axis: usize, rank: usize) -> Result<()> {
+    if axis < rank {
+        return Ok(());
+    }
+    Err(Error::axis(format!("axis {axis} of `{name}` is out of range for rank {rank}")))
+}
+
+fn accept(name: &str, ok: bool, args: &[&Aval]) -> Result<()> {
+    if ok {
+        return Ok(());
+    }
+    Err(Error::dtype(format!("`{name}` doesn't take {}", list(args))))
+}
+
+fn same(name: &str, args: &[&Aval]) -> Result<()> {
+    if args[0].dtype != args[1].dtype {
+        return Err(Error::dtype(format!("`{name}` takes operands of one type, not {}", list(args))));
+    }
+    if args[0].shape != args[1].shape {
+        return Err(mismatch(name, args));
+    }
+    Ok(())
+}
+
+fn mismatch(name: &str, args: &[&Aval]) -> Error {
+    Error::shape(format!("`{name}` takes operands of one shape, not {}", list(args)))
+}
+
+fn list(args: &[&Aval]) -> String {
+    args.iter().map(|a| a.to_string()).collect::<Vec<_>>().join(" and ")
+}

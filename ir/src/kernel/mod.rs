@@ -1,0 +1,250 @@
+//! The kernel IR both backends compile: loop nests and contractions over buffers.
+//!
+//! A [`LoopNest`] is a parallel *domain* of outer axes; for each of its points the *passes* run in
+//! order. A pass with no loops of its own computes and stores once per point; a pass with loops
+//! runs its instructions for every index of them, storing and accumulating as it goes. Reductions
+//! with prologues and epilogues, several outputs, and row kernels that pass over a row several
+//! times (softmax) are all of this form:
+//!
+//! ```text
+//! kernel row_softmax(read f32 4096, write f32 4096)
+//!   for p0 in 0..4
+//!     for r1 in 0..1024                %1 = reduce_max over (%0 = load b0[1024*p0 + r1])
+//!     for r1 in 0..1024                %4 = reduce_sum over (exp (load b0[…] - %1))
+//!     for r1 in 0..1024                store b1[1024*p0 + r1] = …
+//! ```
+//!
+//! Kernels know no calculus, no batching and no e-graphs.
+
+use crate::Numerics;
+use crate::array::Array;
+use crate::dtype::{Dtype, Literal};
+use crate::error::Result;
+use crate::graph::id;
+use crate::op::{Binary, Compare, Reduce, Unary};
+use crate::schedule::Schedule;
+use smallvec::SmallVec;
+
+id! {
+    /// A value computed in a [`LoopNest`]: instructions and accumulators are numbered together,
+    /// through all passes, in order (a pass's instructions first, then its accumulators).
+    ValueId "%";
+}
+
+/// A kernel: what one launch computes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kernel {
+    /// A name for people, made of the operations: `mul_add`, `reduce_sum`.
+    pub name: String,
+    /// The buffers it reads and writes, by position in the call.
+    pub operands: Vec<Operand>,
+    /// What it does.
+    pub body: Body,
+    /// Whether results must have the reference interpreter's bits.
+    pub numerics: Numerics,
+}
+
+/// A buffer a kernel reads or writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operand {
+    /// The element type.
+    pub dtype: Dtype,
+    /// How many elements it has; every index the kernel makes is below it.
+    pub len: usize,
+    /// Whether the kernel writes it. A written operand aliases no other one; it may also be
+    /// loaded, at points of a later pass that the same domain point stored in an earlier pass.
+    pub written: bool,
+}
+
+/// What a kernel does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Body {
+    /// A loop nest.
+    Loops(LoopNest),
+    /// A (batched) matrix product.
+    Contract(Contract),
+}
+
+/// Passes over a parallel domain.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct LoopNest {
+    /// Extents of the domain's axes, outermost first; none of them is 0. Points may run in any
+    /// order and in parallel.
+    pub domain: Vec<usize>,
+    /// What runs for each point, in order.
+    pub passes: Vec<Pass>,
+}
+
+/// Part of a loop nest: instructions, under loops of their own or once per domain point.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Pass {
+    /// Extents of the pass's own loops, outermost first, inside the domain's; none is 0. Empty:
+    /// the pass runs once per domain point.
+    pub loops: Vec<usize>,
+    /// Values, each of earlier ones: of this pass, of earlier passes without loops, or results of
+    /// earlier accumulators.
+    pub insts: Vec<Inst>,
+    /// Reductions over the pass's loops; only in a pass with loops. The result is visible to later
+    /// passes.
+    pub accs: Vec<Acc>,
+    /// What is written, at each index of the loops.
+    pub stores: Vec<Store>,
+}
+
+/// An instruction. Operands have the types the primitive of that name takes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Inst {
+    /// A literal.
+    Literal(Literal),
+    /// An index as an `i32`.
+    Index(Affine),
+    /// An element of an operand.
+    Load {
+        /// Position in [`Kernel::operands`].
+        operand: usize,
+        /// Which element.
+        index: Affine,
+    },
+    /// An elementwise function of one operand ([`Unary::StopGradient`] is the identity).
+    Unary(Unary, ValueId),
+    /// An elementwise function of two operands.
+    Binary(Binary, ValueId, ValueId),
+    /// A comparison.
+    Compare(Compare, ValueId, ValueId),
+    /// `(predicate, on_true, on_false)`
+    Select(ValueId, ValueId, ValueId),
+    /// xⁿ
+    IntegerPow(i32, ValueId),
+    /// Another element type.
+    Convert(Dtype, ValueId),
+}
+
+/// `offset + Σ strides[i]·axis[i]`, over the domain's axes and then the pass's loops.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Affine {
+    /// The constant part.
+    pub offset: usize,
+    /// One stride per axis in scope; 0 where the index doesn't depend on the axis.
+    pub strides: SmallVec<[usize; 4]>,
+}
+
+/// A reduction over a pass's loops.
+///
+/// **Order.** The sum has eight lanes. For each index of the outer loops in row-major order, the
+/// element at index `j` of the *innermost* loop is added to lane `j % 8`, in order of `j`; lanes
+/// start at the reduction's identity. At the end the lanes are combined as
+/// `((0∘4)∘(2∘6)) ∘ ((1∘5)∘(3∘7))`. Under [`Numerics::Strict`] that order is kept exactly (and
+/// the reference interpreter has it too, the innermost loop being the last reduced axis); under
+/// [`Numerics::Fast`] any order is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acc {
+    /// Which reduction.
+    pub kind: Reduce,
+    /// The element of each loop index: a value of this pass.
+    pub value: ValueId,
+}
+
+/// A store of a value of this pass, or of an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// Position in [`Kernel::operands`], of a written one.
+    pub operand: usize,
+    /// Which element; distinct points store to distinct elements.
+    pub index: Affine,
+    /// What is stored.
+    pub value: ValueId,
+}
+
+/// `c[i,m,n] = Σ_k a[i,m,k]·b[i,k,n]` for every index `i` of the batch axes, in floats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contract {
+    /// `f32` or `f64`.
+    pub dtype: Dtype,
+    /// Extents of the batch axes; none is 0.
+    pub batch: Vec<usize>,
+    /// Rows of `a` and `c`; not 0.
+    pub m: usize,
+    /// Columns of `b` and `c`; not 0.
+    pub n: usize,
+    /// Columns of `a` and rows of `b`; may be 0, `c` is then zero.
+    pub k: usize,
+    /// The left operand, m × k.
+    pub a: Matrix,
+    /// The right operand, k × n.
+    pub b: Matrix,
+    /// The result, m × n, written.
+    pub c: Matrix,
+}
+
+/// A strided matrix per batch index, inside a buffer; strides are in elements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matrix {
+    /// Position in [`Kernel::operands`].
+    pub operand: usize,
+    /// Where element (0, 0) of the first batch index is.
+    pub offset: usize,
+    /// Per batch axis; 0 where the matrix is shared.
+    pub batch_strides: Vec<usize>,
+    /// From one row to the next.
+    pub row: usize,
+    /// From one column to the next.
+    pub column: usize,
+}
+
+/// A device that compiles schedules of kernels.
+pub trait Backend: Send + Sync {
+    /// The device's name, as in `--device`.
+    fn name(&self) -> &str;
+
+    /// Compiles every kernel of the schedule, which has been verified.
+    ///
+    /// # Errors
+    /// If the device lacks something the schedule needs, naming it; nothing has run then.
+    fn compile(&self, schedule: Schedule) -> Result<Box<dyn Executable>>;
+}
+
+/// A compiled schedule.
+pub trait Executable: Send + Sync {
+    /// Runs on these inputs, whose avals are those of the schedule's inputs (the caller checked).
+    ///
+    /// # Errors
+    /// If memory or the device fails.
+    fn run(&self, inputs: &[&Array]) -> Result<Run>;
+
+    /// The schedule it was compiled from.
+    fn schedule(&self) -> &Schedule;
+
+    /// What a stage of the compilation looks like as text, one entry per kernel: `clif`,
+    /// `assembly`, `spirv`. `None` if this backend has no such stage.
+    fn listing(&self, stage: &str) -> Option<Vec<String>>;
+}
+
+/// What a run produced.
+#[derive(Debug)]
+pub struct Run {
+    /// The schedule's outputs.
+    pub outputs: SmallVec<[Array; 4]>,
+    /// How many kernels the device ran.
+    pub dispatches: usize,
+}
+
+impl Inst {
+    /// The values it uses.
+    pub fn args(&self) -> SmallVec<[ValueId; 3]> {
+        let mut args = SmallVec::new();
+        match self {
+            Inst::Literal(_) | Inst::Index(_) | Inst::Load { .. } => {}
+            Inst::Unary(_, x) | Inst::IntegerPow(_, x) | Inst::Convert(_, x) => args.push(*x),
+            Inst::Binary(_, x, y) | Inst::Compare(_, x, y) => args.extend([*x, *y]),
+            Inst::Select(p, x, y) => args.extend([*p, *x, *y]),
+        }
+        args
+    }
+}
+
+impl Affine {
+    /// The element for these axis indices.
+    pub fn at(&self, axes: &[usize]) -> usize {
+        self.offset + self.strides.iter().zip(axes).map(|(s, i)| s * i).sum::<usize>()
+    }
+}

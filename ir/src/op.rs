@@ -1,0 +1,255 @@
+//! Every primitive, grouped by class.
+//!
+//! What holds for a class (shape, batching, fusion, code generation) is written once per class;
+//! what holds for one primitive is a row in an exhaustive `match`. **To add a primitive**, add its
+//! line here and follow the compiler.
+
+use crate::dtype::{Dtype, Literal};
+use crate::shape::Shape;
+use smallvec::SmallVec;
+
+macro_rules! class {
+    ($(#[$doc:meta])* $Class:ident { $($(#[$line:meta])* $Variant:ident = $name:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $Class { $($(#[$line])* $Variant,)* }
+        impl $Class {
+            /// Every primitive of the class.
+            pub const ALL: &[$Class] = &[$($Class::$Variant,)*];
+            /// The primitive's name in text, rules and errors.
+            pub const fn name(self) -> &'static str {
+                match self { $($Class::$Variant => $name,)* }
+            }
+            /// The primitive of that name.
+            pub fn parse(name: &str) -> Option<$Class> {
+                match name { $($name => Some($Class::$Variant),)* _ => None }
+            }
+        }
+    };
+}
+
+class! {
+    /// Elementwise functions of one operand; the result has the operand's type.
+    Unary {
+        /// -x
+        Neg = "neg",
+        /// |x|
+        Abs = "abs",
+        /// -1, 0 or 1 by the sign of x; a float zero keeps its sign, NaN stays NaN.
+        Sign = "sign",
+        /// √x
+        Sqrt = "sqrt",
+        /// 1/√x
+        Rsqrt = "rsqrt",
+        /// eˣ
+        Exp = "exp",
+        /// eˣ − 1
+        Expm1 = "expm1",
+        /// ln x
+        Log = "log",
+        /// ln (1 + x)
+        Log1p = "log1p",
+        /// sin x
+        Sin = "sin",
+        /// cos x
+        Cos = "cos",
+        /// tanh x
+        Tanh = "tanh",
+        /// 1 / (1 + e⁻ˣ)
+        Logistic = "logistic",
+        /// Logical complement of a bool, bitwise of an i32.
+        Not = "not",
+        /// x, with no derivative.
+        StopGradient = "stop_gradient",
+    }
+}
+
+class! {
+    /// Elementwise functions of two operands of one type and shape; the result has that type.
+    Binary {
+        /// x + y
+        Add = "add",
+        /// x − y
+        Sub = "sub",
+        /// x · y
+        Mul = "mul",
+        /// x / y, of floats.
+        Div = "div",
+        /// x to the power y, of floats.
+        Pow = "pow",
+        /// The larger; NaN if either is NaN.
+        Max = "max",
+        /// The smaller; NaN if either is NaN.
+        Min = "min",
+        /// Logical (bool) or bitwise (i32) and.
+        And = "and",
+        /// Logical (bool) or bitwise (i32) or.
+        Or = "or",
+    }
+}
+
+class! {
+    /// Elementwise comparisons of two operands of one type and shape; the result is `bool`.
+    Compare {
+        /// x = y
+        Eq = "eq",
+        /// x ≠ y (true when either is NaN)
+        Ne = "ne",
+        /// x < y
+        Lt = "lt",
+        /// x ≤ y
+        Le = "le",
+        /// x > y
+        Gt = "gt",
+        /// x ≥ y
+        Ge = "ge",
+    }
+}
+
+class! {
+    /// Reductions over some axes, which disappear from the shape.
+    Reduce {
+        /// The sum; 0 over an empty axis.
+        Sum = "reduce_sum",
+        /// The largest, NaN if any is NaN; -inf (or the smallest integer) over an empty axis.
+        Max = "reduce_max",
+    }
+}
+
+/// Axis numbers, in an order that means something (a permutation, pairs of contracted axes).
+pub type Axes = SmallVec<[usize; 4]>;
+
+/// Which axes a [`Op::DotGeneral`] contracts and which it shares.
+///
+/// The result's axes are the batch axes (in the order of `batch`), then what is left of the left
+/// operand, then what is left of the right one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct DotDims {
+    /// Contracted axes of the left and of the right operand, in pairs.
+    pub contract: [Axes; 2],
+    /// Shared axes of the left and of the right operand, in pairs.
+    pub batch: [Axes; 2],
+}
+
+impl DotDims {
+    /// The operand's axes that are neither contracted nor shared, in order. `side` is 0 for the
+    /// left operand and 1 for the right one.
+    ///
+    /// # Panics
+    /// If `side > 1`.
+    pub fn free(&self, side: usize, rank: usize) -> Axes {
+        (0..rank).filter(|a| !self.contract[side].contains(a) && !self.batch[side].contains(a)).collect()
+    }
+}
+
+/// A primitive with its attributes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Op {
+    /// A scalar literal.
+    Constant(Literal),
+    /// Counts up along one axis: `0, 1, 2, …`.
+    Iota {
+        /// `i32`, `f32` or `f64`.
+        dtype: Dtype,
+        /// The result's shape.
+        shape: Shape,
+        /// The axis that is counted along.
+        axis: usize,
+    },
+    /// An elementwise function of one operand.
+    Unary(Unary),
+    /// An elementwise function of two operands.
+    Binary(Binary),
+    /// An elementwise comparison.
+    Compare(Compare),
+    /// `(predicate, on_true, on_false)`, elementwise; all three of one shape.
+    Select,
+    /// xⁿ for an integer n of any sign, by repeated multiplication.
+    IntegerPow(i32),
+    /// The same numbers as another type: float to int truncates and saturates (NaN becomes 0),
+    /// to bool is `x != 0`.
+    Convert(Dtype),
+    /// Operand axis `i` becomes axis `dims[i]` of a result of shape `shape` (increasing dims);
+    /// axes of length 1 stretch, the others are repeated over the new axes.
+    BroadcastInDim {
+        /// The result's shape.
+        shape: Shape,
+        /// Where each operand axis goes.
+        dims: Axes,
+    },
+    /// The same elements in row-major order under another shape.
+    Reshape(Shape),
+    /// Result axis `i` is operand axis `perm[i]`.
+    Transpose(Axes),
+    /// A reduction over the axes listed (increasing).
+    Reduce {
+        /// Which reduction.
+        kind: Reduce,
+        /// The axes that disappear.
+        axes: Axes,
+    },
+    /// Generalised matrix product of floats or integers.
+    DotGeneral(DotDims),
+}
+
+impl Op {
+    /// The primitive's name in text, rules and errors.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Constant(_) => "constant",
+            Op::Iota { .. } => "iota",
+            Op::Unary(u) => u.name(),
+            Op::Binary(b) => b.name(),
+            Op::Compare(c) => c.name(),
+            Op::Select => "select",
+            Op::IntegerPow(_) => "integer_pow",
+            Op::Convert(_) => "convert",
+            Op::BroadcastInDim { .. } => "broadcast_in_dim",
+            Op::Reshape(_) => "reshape",
+            Op::Transpose(_) => "transpose",
+            Op::Reduce { kind, .. } => kind.name(),
+            Op::DotGeneral(_) => "dot_general",
+        }
+    }
+
+    /// How many operands it takes.
+    pub fn arity(&self) -> usize {
+        match self {
+            Op::Constant(_) | Op::Iota { .. } => 0,
+            Op::Unary(_)
+            | Op::IntegerPow(_)
+            | Op::Convert(_)
+            | Op::BroadcastInDim { .. }
+            | Op::Reshape(_)
+            | Op::Transpose(_)
+            | Op::Reduce { .. } => 1,
+            Op::Binary(_) | Op::Compare(_) | Op::DotGeneral(_) => 2,
+            Op::Select => 3,
+        }
+    }
+
+    /// Whether result element `i` depends on element `i` of each operand alone.
+    pub fn is_elementwise(&self) -> bool {
+        match self {
+            Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::IntegerPow(_) | Op::Convert(_) => true,
+            Op::Constant(_)
+            | Op::Iota { .. }
+            | Op::BroadcastInDim { .. }
+            | Op::Reshape(_)
+            | Op::Transpose(_)
+            | Op::Reduce { .. }
+            | Op::DotGeneral(_) => false,
+        }
+    }
+
+    /// One operation of every kind, for tests that must cover all primitives: names are unique.
+    pub fn names() -> Vec<&'static str> {
+        let mut names = vec!["constant", "iota", "select", "integer_pow", "convert"];
+        names.extend(["broadcast_in_dim", "reshape", "transpose", "dot_general"]);
+        names.extend(Unary::ALL.iter().map(|u| u.name()));
+        names.extend(Binary::ALL.iter().map(|b| b.name()));
+        names.extend(Compare::ALL.iter().map(|c| c.name()));
+        names.extend(Reduce::ALL.iter().map(|r| r.name()));
+        names
+    }
+}
