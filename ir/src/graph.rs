@@ -185,8 +185,10 @@ impl Function {
     /// If the operands don't fit the primitive; the error names both, `span`, and where the
     /// operands come from.
     pub fn add(&mut self, op: Op, args: &[NodeId], span: Span) -> Result<NodeId> {
-        let avals: SmallVec<[&Aval; 3]> = args.iter().map(|a| self.aval(*a)).collect();
-        let inferred = infer::infer(&op, &avals);
+        let inferred = {
+            let avals: SmallVec<[&Aval; 3]> = args.iter().map(|a| self.aval(*a)).collect();
+            infer::infer(&op, &avals)
+        };
         let aval = inferred.map_err(|e| {
             let e = e.at(span);
             args.iter().enumerate().fold(e, |e, (i, a)| {
