@@ -16,15 +16,22 @@ import time
 
 PROGRAMS = ("per_example_grad.100k", "per_example_grad.10m", "sinx")
 
-SYNC = {"JAX_CPU_ENABLE_ASYNC_DISPATCH": "0"}
 KEEP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
-SETTINGS = {
+ENVIRONMENTS = {
     "default": {},
-    "sync": SYNC,  # the calling thread runs the program
+    "sync": {},
     "keep": KEEP,  # glibc keeps freed memory: no page faults on the next call
-    "keep+sync": KEEP | SYNC,
+    "keep+sync": KEEP,
     "no-ynn": {"XLA_FLAGS": "--xla_cpu_experimental_ynn_fusion_type="},
 }
+
+
+def apply(setting):
+    """`sync` runs programs on the calling thread. JAX reads no environment for it."""
+    import jax
+
+    if setting.endswith("sync"):
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 def build(name):
@@ -52,6 +59,7 @@ def build(name):
 def measure(name, setting, seconds):
     import jax
 
+    apply(setting)
     f, args = build(name)
 
     def call(times):
@@ -81,7 +89,7 @@ def measure(name, setting, seconds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=PROGRAMS, help="one program")
-    parser.add_argument("--setting", choices=SETTINGS, help="one setting")
+    parser.add_argument("--setting", choices=ENVIRONMENTS, help="one setting")
     parser.add_argument("--seconds", type=float, default=1.0, help="sampling time of each")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -89,10 +97,10 @@ def main():
         print(json.dumps(measure(args.only, args.setting, args.seconds)))
         return
     for name in [args.only] if args.only else PROGRAMS:
-        for setting in [args.setting] if args.setting else SETTINGS:
+        for setting in [args.setting] if args.setting else ENVIRONMENTS:
             command = [sys.executable, __file__, "--here", "--only", name]
             command += ["--setting", setting, "--seconds", str(args.seconds)]
-            subprocess.run(command, check=True, env=os.environ | SETTINGS[setting])
+            subprocess.run(command, check=True, env=os.environ | ENVIRONMENTS[setting])
 
 
 if __name__ == "__main__":
