@@ -14,10 +14,12 @@
 pub mod array;
 pub mod dtype;
 pub mod error;
+pub mod eval;
 pub mod graph;
 pub mod infer;
 pub mod kernel;
 pub mod op;
+pub mod scalar;
 pub mod schedule;
 pub mod shape;
 

@@ -1,0 +1,385 @@
+//! The primitives on single elements: what every interpreter in egrad means by them.
+//!
+//! [`unary`], [`binary`], [`compare`], [`integer_pow`] and [`convert`] take and give [`Literal`]s;
+//! the interpreters of graphs and kernels resolve the same functions once per operation instead of
+//! once per element. The semantics are JAX's:
+//!
+//! * `max` and `min` give NaN if either operand is NaN, and order -0 below 0;
+//! * `sign` keeps zeros with their sign, and NaN;
+//! * integer arithmetic wraps around;
+//! * conversion from float to integer truncates and saturates, NaN becomes 0; to bool is `x != 0`.
+
+use crate::dtype::{Dtype, Element, Literal};
+use crate::op::{Binary, Compare, Reduce, Unary};
+
+/// Which elementary functions an interpreter computes with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Elementary {
+    /// Rust's own, independent of everything else in egrad; `f32` results are computed in `f64`
+    /// and rounded where the function is not exact. The best oracle for closeness.
+    #[default]
+    Std,
+    /// The polynomials of `egrad_ir::math`, which the backends also compile, and canonical NaNs:
+    /// the bits [`Numerics::Strict`](crate::Numerics::Strict) promises.
+    ///
+    /// Every float an operation *computes* has the canonical NaN (positive, quiet, no payload) for
+    /// any NaN; that is [`Unary`] (with `neg` and `abs`), [`Binary`], `integer_pow`, a `convert`
+    /// between types, reductions and products. What only moves values (`stop_gradient`, `select`,
+    /// `broadcast_in_dim`, `reshape`, `transpose`, a `convert` to the same type) keeps their bits.
+    Shared,
+}
+
+/// An element type's own version of every primitive. `None`: the type has no such operation, which
+/// [`infer`](crate::infer::infer) has refused.
+pub(crate) trait Scalar: Element + PartialOrd {
+    fn unary(op: Unary, mode: Elementary) -> Option<fn(Self) -> Self>;
+    fn binary(op: Binary, mode: Elementary) -> Option<fn(Self, Self) -> Self>;
+    /// `x · y` and `1 / x` as [`integer_pow`] needs them.
+    fn integer_pow(self, n: i32) -> Option<Self>;
+    /// The identity of a reduction and its operation.
+    fn reduce(kind: Reduce) -> Option<(Self, fn(Self, Self) -> Self)>;
+    /// The number nearest to `x`, by the rules of [`Literal::new`].
+    fn from_f64(x: f64) -> Self;
+    /// The element a literal of this type stands for.
+    fn from_literal(x: Literal) -> Self;
+    /// Canonicalises a computed NaN.
+    fn canonical(self) -> Self;
+
+    fn fix(mode: Elementary) -> fn(Self) -> Self {
+        match mode {
+            Elementary::Std => |x| x,
+            Elementary::Shared => Self::canonical,
+        }
+    }
+}
+
+pub(crate) fn compare_fn<T: PartialOrd>(op: Compare) -> fn(T, T) -> bool {
+    match op {
+        Compare::Eq => |x, y| x == y,
+        Compare::Ne => |x, y| x != y,
+        Compare::Lt => |x, y| x < y,
+        Compare::Le => |x, y| x <= y,
+        Compare::Gt => |x, y| x > y,
+        Compare::Ge => |x, y| x >= y,
+    }
+}
+
+/// xⁿ by repeated squaring; for negative n the reciprocal of the positive power, as JAX has it.
+fn power<T: Copy>(x: T, n: i32, one: T, mul: fn(T, T) -> T, reciprocal: fn(T) -> T) -> T {
+    let mut exponent = n.unsigned_abs();
+    let (mut square, mut result) = (x, None);
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            result = Some(result.map_or(square, |r| mul(r, square)));
+        }
+        exponent >>= 1;
+        if exponent > 0 {
+            square = mul(square, square);
+        }
+    }
+    match result {
+        None => one,
+        Some(r) if n < 0 => reciprocal(r),
+        Some(r) => r,
+    }
+}
+
+macro_rules! float {
+    ($($T:ident, $bits:ident;)*) => {$(
+        impl Scalar for $T {
+            fn unary(op: Unary, mode: Elementary) -> Option<fn($T) -> $T> {
+                let shared = mode == Elementary::Shared;
+                Some(match op {
+                    Unary::Neg => |x| -x,
+                    Unary::Abs => $T::abs,
+                    Unary::Sign => |x| if x.is_nan() || x == 0.0 { x } else { 1.0_f64.copysign(f64::from(x)) as $T },
+                    Unary::Sqrt => $T::sqrt,
+                    Unary::Rsqrt if shared => |x| 1.0 / x.sqrt(),
+                    Unary::Rsqrt => |x| (1.0 / f64::from(x).sqrt()) as $T,
+                    Unary::Exp => |x| f64::from(x).exp() as $T,
+                    Unary::Expm1 => |x| f64::from(x).exp_m1() as $T,
+                    Unary::Log => |x| f64::from(x).ln() as $T,
+                    Unary::Log1p => |x| f64::from(x).ln_1p() as $T,
+                    Unary::Sin => |x| f64::from(x).sin() as $T,
+                    Unary::Cos => |x| f64::from(x).cos() as $T,
+                    Unary::Tanh => |x| f64::from(x).tanh() as $T,
+                    Unary::Logistic => |x| logistic(f64::from(x)) as $T,
+                    Unary::StopGradient => |x| x,
+                    Unary::Not => return None,
+                })
+            }
+
+            fn binary(op: Binary, _mode: Elementary) -> Option<fn($T, $T) -> $T> {
+                Some(match op {
+                    Binary::Add => |x, y| x + y,
+                    Binary::Sub => |x, y| x - y,
+                    Binary::Mul => |x, y| x * y,
+                    Binary::Div => |x, y| x / y,
+                    Binary::Pow => |x, y| f64::from(x).powf(f64::from(y)) as $T,
+                    Binary::Max => |x, y| {
+                        if x.is_nan() || y.is_nan() { $T::NAN }
+                        else if x > y || (x == y && x.is_sign_positive()) { x } else { y }
+                    },
+                    Binary::Min => |x, y| {
+                        if x.is_nan() || y.is_nan() { $T::NAN }
+                        else if x < y || (x == y && x.is_sign_negative()) { x } else { y }
+                    },
+                    Binary::And | Binary::Or => return None,
+                })
+            }
+
+            fn integer_pow(self, n: i32) -> Option<$T> {
+                Some(power(self, n, 1.0, |x, y| x * y, |x| 1.0 / x))
+            }
+
+            fn reduce(kind: Reduce) -> Option<($T, fn($T, $T) -> $T)> {
+                Some(match kind {
+                    Reduce::Sum => (0.0, |x, y| x + y),
+                    Reduce::Max => ($T::NEG_INFINITY, $T::binary(Binary::Max, Elementary::Std)?),
+                })
+            }
+
+            fn from_f64(x: f64) -> $T {
+                x as $T
+            }
+
+            fn from_literal(x: Literal) -> $T {
+                $T::from_bits(x.bits() as $bits)
+            }
+
+            fn canonical(self) -> $T {
+                if self.is_nan() { $T::NAN } else { self }
+            }
+        }
+    )*};
+}
+float! {
+    f32, u32;
+    f64, u64;
+}
+
+/// 1 / (1 + e⁻ˣ) without overflow on either side.
+fn logistic(x: f64) -> f64 {
+    if x < 0.0 {
+        let e = x.exp();
+        e / (1.0 + e)
+    } else {
+        1.0 / (1.0 + (-x).exp())
+    }
+}
+
+impl Scalar for i32 {
+    fn unary(op: Unary, _mode: Elementary) -> Option<fn(i32) -> i32> {
+        Some(match op {
+            Unary::Neg => i32::wrapping_neg,
+            Unary::Abs => i32::wrapping_abs,
+            Unary::Sign => i32::signum,
+            Unary::Not => |x| !x,
+            Unary::StopGradient => |x| x,
+            Unary::Sqrt
+            | Unary::Rsqrt
+            | Unary::Exp
+            | Unary::Expm1
+            | Unary::Log
+            | Unary::Log1p
+            | Unary::Sin
+            | Unary::Cos
+            | Unary::Tanh
+            | Unary::Logistic => return None,
+        })
+    }
+
+    fn binary(op: Binary, _mode: Elementary) -> Option<fn(i32, i32) -> i32> {
+        Some(match op {
+            Binary::Add => i32::wrapping_add,
+            Binary::Sub => i32::wrapping_sub,
+            Binary::Mul => i32::wrapping_mul,
+            Binary::Max => Ord::max,
+            Binary::Min => Ord::min,
+            Binary::And => |x, y| x & y,
+            Binary::Or => |x, y| x | y,
+            Binary::Div | Binary::Pow => return None,
+        })
+    }
+
+    fn integer_pow(self, n: i32) -> Option<i32> {
+        (n >= 0).then(|| power(self, n, 1, i32::wrapping_mul, |x| x))
+    }
+
+    fn reduce(kind: Reduce) -> Option<(i32, fn(i32, i32) -> i32)> {
+        Some(match kind {
+            Reduce::Sum => (0, i32::wrapping_add),
+            Reduce::Max => (i32::MIN, Ord::max),
+        })
+    }
+
+    fn from_f64(x: f64) -> i32 {
+        x as i32
+    }
+
+    fn from_literal(x: Literal) -> i32 {
+        x.bits() as u32 as i32
+    }
+
+    fn canonical(self) -> i32 {
+        self
+    }
+}
+
+impl Scalar for bool {
+    fn unary(op: Unary, _mode: Elementary) -> Option<fn(bool) -> bool> {
+        Some(match op {
+            Unary::Not => |x| !x,
+            Unary::StopGradient => |x| x,
+            Unary::Neg
+            | Unary::Abs
+            | Unary::Sign
+            | Unary::Sqrt
+            | Unary::Rsqrt
+            | Unary::Exp
+            | Unary::Expm1
+            | Unary::Log
+            | Unary::Log1p
+            | Unary::Sin
+            | Unary::Cos
+            | Unary::Tanh
+            | Unary::Logistic => return None,
+        })
+    }
+
+    fn binary(op: Binary, _mode: Elementary) -> Option<fn(bool, bool) -> bool> {
+        Some(match op {
+            Binary::And => |x, y| x & y,
+            Binary::Or => |x, y| x | y,
+            Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Pow | Binary::Max | Binary::Min => {
+                return None;
+            }
+        })
+    }
+
+    fn integer_pow(self, _n: i32) -> Option<bool> {
+        None
+    }
+
+    fn reduce(_kind: Reduce) -> Option<(bool, fn(bool, bool) -> bool)> {
+        None
+    }
+
+    fn from_f64(x: f64) -> bool {
+        x != 0.0
+    }
+
+    fn from_literal(x: Literal) -> bool {
+        x.bits() == 1
+    }
+
+    fn canonical(self) -> bool {
+        self
+    }
+}
+
+/// Runs `$body` with the type alias `$T` naming the Rust type of the element type `$dtype`.
+macro_rules! by_dtype {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            $crate::Dtype::F32 => {
+                type $T = f32;
+                $body
+            }
+            $crate::Dtype::F64 => {
+                type $T = f64;
+                $body
+            }
+            $crate::Dtype::I32 => {
+                type $T = i32;
+                $body
+            }
+            $crate::Dtype::Bool => {
+                type $T = bool;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use by_dtype;
+
+/// The function of one element; `None` if its type has no such operation.
+///
+/// ```
+/// use egrad_ir::{Dtype, Literal, Unary, scalar::{Elementary, unary}};
+/// let x = Literal::new(Dtype::F32, -0.0);
+/// assert_eq!(unary(Unary::Sign, x, Elementary::Std), Some(x));
+/// assert_eq!(unary(Unary::Exp, Literal::new(Dtype::I32, 1.0), Elementary::Std), None);
+/// ```
+pub fn unary(op: Unary, x: Literal, mode: Elementary) -> Option<Literal> {
+    by_dtype!(x.dtype(), T => {
+        let y = T::unary(op, mode)?(T::from_literal(x));
+        Some(if op == Unary::StopGradient { y } else { T::fix(mode)(y) }.literal())
+    })
+}
+
+/// The function of two elements; `None` if they differ in type or it has no such operation.
+pub fn binary(op: Binary, x: Literal, y: Literal, mode: Elementary) -> Option<Literal> {
+    if x.dtype() != y.dtype() {
+        return None;
+    }
+    by_dtype!(x.dtype(), T => {
+        Some(T::fix(mode)(T::binary(op, mode)?(T::from_literal(x), T::from_literal(y))).literal())
+    })
+}
+
+/// The comparison of two elements; `None` if they differ in type.
+pub fn compare(op: Compare, x: Literal, y: Literal) -> Option<bool> {
+    if x.dtype() != y.dtype() {
+        return None;
+    }
+    by_dtype!(x.dtype(), T => Some(compare_fn::<T>(op)(T::from_literal(x), T::from_literal(y))))
+}
+
+/// xⁿ by repeated squaring, for negative n the reciprocal of the positive power; `None` for a bool
+/// or a negative power of an integer.
+pub fn integer_pow(n: i32, x: Literal, mode: Elementary) -> Option<Literal> {
+    by_dtype!(x.dtype(), T => Some(T::fix(mode)(T::from_literal(x).integer_pow(n)?).literal()))
+}
+
+/// The element as another type. See [`Literal::new`] for the rounding.
+pub fn convert(to: Dtype, x: Literal, mode: Elementary) -> Literal {
+    if x.dtype() == to {
+        return x;
+    }
+    by_dtype!(to, T => T::fix(mode)(T::from_f64(x.to_f64())).literal())
+}
+
+/// What a reduction starts from; `None` for bool.
+pub fn identity(kind: Reduce, dtype: Dtype) -> Option<Literal> {
+    by_dtype!(dtype, T => Some(T::reduce(kind)?.0.literal()))
+}
+
+/// How many lanes a reduction has. See [`Acc`](crate::kernel::Acc) for the order.
+pub const LANES: usize = 8;
+
+/// A reduction in progress, in the order documented on [`Acc`](crate::kernel::Acc).
+#[derive(Clone)]
+pub(crate) struct Lanes<T> {
+    lanes: [T; LANES],
+    op: fn(T, T) -> T,
+}
+
+impl<T: Scalar> Lanes<T> {
+    pub(crate) fn new(kind: Reduce) -> Option<Lanes<T>> {
+        let (identity, op) = T::reduce(kind)?;
+        Some(Lanes { lanes: [identity; LANES], op })
+    }
+
+    /// Adds the element at index `innermost` of the innermost loop.
+    pub(crate) fn add(&mut self, innermost: usize, x: T) {
+        let lane = &mut self.lanes[innermost % LANES];
+        *lane = (self.op)(*lane, x);
+    }
+
+    pub(crate) fn finish(&self, mode: Elementary) -> T {
+        let [a, b, c, d, e, f, g, h] = self.lanes;
+        let o = self.op;
+        T::fix(mode)(o(o(o(a, e), o(c, g)), o(o(b, f), o(d, h))))
+    }
+}
