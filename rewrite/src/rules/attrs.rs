@@ -1,0 +1,225 @@
+//! The functions that rules compute attributes with, and the guards they are subject to.
+//!
+//! In a right-hand side `{except ?axes ?x}` calls the function `except` of the table below; in a
+//! guard `constant ?x 0` calls the guard `constant`. Arguments are typed: a rule that passes
+//! another kind of thing is a fault.
+
+use crate::analysis::Fact;
+use crate::term::Attr;
+use egrad_ir::{Aval, Dtype, Literal};
+
+/// What a function or guard is given.
+#[derive(Clone, Copy, Debug)]
+pub enum Arg<'a> {
+    /// An attribute, computed or bound by the pattern.
+    Attr(&'a Attr),
+    /// What is known about a value.
+    Value(&'a Fact),
+    /// A number written in the rule.
+    Number(f64),
+}
+
+/// A named function of attributes and values.
+pub struct Function<T: 'static> {
+    /// Its name in rules.
+    pub name: &'static str,
+    /// What it takes, as `name: Type` per argument.
+    pub takes: &'static [&'static str],
+    /// What it computes; `None` if the arguments are of other types.
+    pub apply: fn(&[Arg<'_>]) -> Option<T>,
+}
+
+/// Reads one argument as a type.
+trait FromArg<'a>: Sized {
+    fn from_arg(arg: Arg<'a>) -> Option<Self>;
+}
+
+/// Axes, a permutation or a shape.
+type Dims<'a> = &'a [usize];
+/// A value's aval.
+type Value<'a> = &'a Aval;
+/// Everything known about a value.
+type Known<'a> = &'a Fact;
+/// An integer attribute.
+type Int = i64;
+/// A number written in the rule.
+type Number = f64;
+
+impl<'a> FromArg<'a> for Dims<'a> {
+    fn from_arg(arg: Arg<'a>) -> Option<Dims<'a>> {
+        match arg {
+            Arg::Attr(a) => a.as_dims(),
+            Arg::Value(_) | Arg::Number(_) => None,
+        }
+    }
+}
+impl<'a> FromArg<'a> for Value<'a> {
+    fn from_arg(arg: Arg<'a>) -> Option<Value<'a>> {
+        match arg {
+            Arg::Value(fact) => fact.aval(),
+            Arg::Attr(_) | Arg::Number(_) => None,
+        }
+    }
+}
+impl<'a> FromArg<'a> for Known<'a> {
+    fn from_arg(arg: Arg<'a>) -> Option<Known<'a>> {
+        match arg {
+            Arg::Value(fact) => Some(fact),
+            Arg::Attr(_) | Arg::Number(_) => None,
+        }
+    }
+}
+impl FromArg<'_> for Int {
+    fn from_arg(arg: Arg<'_>) -> Option<Int> {
+        match arg {
+            Arg::Attr(a) => a.as_int(),
+            Arg::Value(_) | Arg::Number(_) => None,
+        }
+    }
+}
+impl FromArg<'_> for Number {
+    fn from_arg(arg: Arg<'_>) -> Option<Number> {
+        match arg {
+            Arg::Number(n) => Some(n),
+            Arg::Attr(_) | Arg::Value(_) => None,
+        }
+    }
+}
+impl FromArg<'_> for Dtype {
+    fn from_arg(arg: Arg<'_>) -> Option<Dtype> {
+        match arg {
+            Arg::Attr(Attr::Dtype(d)) => Some(*d),
+            Arg::Attr(_) | Arg::Value(_) | Arg::Number(_) => None,
+        }
+    }
+}
+
+macro_rules! table {
+    ($(#[$doc:meta])* $TABLE:ident: $T:ty; $($(#[$line:meta])* $name:ident($($arg:ident: $Type:ty),*) = $body:expr;)*) => {
+        $(#[$doc])*
+        pub static $TABLE: &[Function<$T>] = &[$(
+            Function {
+                name: stringify!($name),
+                takes: &[$(concat!(stringify!($arg), ": ", stringify!($Type))),*],
+                apply: |args| {
+                    let mut args = args.iter();
+                    $(let $arg = <$Type as FromArg>::from_arg(*args.next()?)?;)*
+                    Some($body)
+                },
+            },
+        )*];
+    };
+}
+
+table! {
+    /// The attribute functions.
+    FUNCTIONS: Attr;
+
+    // What a value is.
+    /// The shape of x.
+    shape(x: Value) = Attr::dims(x.shape.iter().copied());
+    /// The element type of x.
+    dtype(x: Value) = Attr::Dtype(x.dtype);
+
+    // Sets and lists of axes.
+    /// The axes of x that are not among `axes`.
+    except(axes: Dims, x: Value) = Attr::dims((0..x.shape.rank()).filter(|a| !axes.contains(a)));
+    /// Axes of an operand that are neither contracted nor shared.
+    free(contract: Dims, batch: Dims, x: Value) =
+        Attr::dims((0..x.shape.rank()).filter(|a| !contract.contains(a) && !batch.contains(a)));
+    /// 0, 1, … for every entry of `axes`.
+    count(axes: Dims) = Attr::dims(0..axes.len());
+    /// As many numbers as `b` has entries, beginning after as many as `a` has.
+    after(a: Dims, b: Dims) = Attr::dims(a.len()..a.len() + b.len());
+    /// The last axes of x, as many as `axes` has entries.
+    last(axes: Dims, x: Value) = Attr::dims(x.shape.rank() - axes.len()..x.shape.rank());
+    /// One list after the other.
+    concat(a: Dims, b: Dims) = Attr::dims(a.iter().chain(b).copied());
+    /// `a` in the order that sorts `key`.
+    sort_by(a: Dims, key: Dims) = {
+        let mut pairs: Vec<_> = key.iter().zip(a).collect();
+        pairs.sort_unstable();
+        Attr::dims(pairs.into_iter().map(|(_, a)| *a))
+    };
+    /// The permutation that undoes `perm`.
+    inverse(perm: Dims) = {
+        let mut inverse = vec![0; perm.len()];
+        perm.iter().enumerate().for_each(|(i, p)| inverse[*p] = i);
+        Attr::dims(inverse)
+    };
+    /// `perm` applied after `first`: transposing by `first` and then by `perm` transposes by this.
+    compose(first: Dims, perm: Dims) = Attr::dims(perm.iter().map(|p| first[*p]));
+    /// The operand's axes that a broadcast repeats: the result axes that no operand axis goes to,
+    /// and those that stretch a length of 1.
+    repeated(x: Value, shape: Dims, dims: Dims) = Attr::dims((0..shape.len()).filter(|a| {
+        dims.iter().position(|d| d == a).is_none_or(|i| x.shape[i] != shape[*a])
+    }));
+    /// The entries of `shape` at the positions `dims`.
+    pick(shape: Dims, dims: Dims) = Attr::dims(dims.iter().map(|d| shape[*d]));
+
+    // The batch axis, always at the front.
+    /// 1, 2, … for every axis of x: where they go when a batch axis is put before them.
+    tail(x: Value) = Attr::dims(1..x.shape.rank() + 1);
+    /// Every axis one further.
+    shift(axes: Dims) = Attr::dims(axes.iter().map(|a| a + 1));
+    /// 0, then every axis one further.
+    behind_batch(axes: Dims) = Attr::dims(std::iter::once(0).chain(axes.iter().map(|a| a + 1)));
+    /// `shape` with the batch size of x before it.
+    batched(shape: Dims, x: Value) = Attr::dims(std::iter::once(*x.shape.first()?).chain(shape.iter().copied()));
+    /// The permutation of a dot's result that brings the batch axis, the first free axis of the
+    /// left operand x, to the front.
+    left_front(contract: Dims, batch: Dims, x: Value, y: Value) = {
+        let rank = x.shape.rank() + y.shape.rank() - 2 * contract.len() - batch.len();
+        Attr::dims(egrad_ir::graph::move_axis(rank, batch.len(), 0))
+    };
+    /// Likewise where the batch axis is the first free axis of the right operand y.
+    right_front(contract: Dims, batch: Dims, x: Value, y: Value) = {
+        let rank = x.shape.rank() + y.shape.rank() - 2 * contract.len() - batch.len();
+        Attr::dims(egrad_ir::graph::move_axis(rank, x.shape.rank() - contract.len(), 0))
+    };
+
+    // Numbers.
+    /// n − 1.
+    pred(n: Int) = Attr::Int(n - 1);
+    /// −n.
+    minus(n: Int) = Attr::Int(-n);
+}
+
+table! {
+    /// The guards.
+    GUARDS: bool;
+
+    /// Every element of x is this number, bit for bit (`-0` is not `0`).
+    constant(x: Known, n: Number) = match (x.constant(), x.aval()) {
+        (Some(l), Some(aval)) => l == Literal::new(aval.dtype, n),
+        _ => false,
+    };
+    /// All elements of x are one known constant.
+    known(x: Known) = x.constant().is_some();
+    /// x is a float.
+    float(x: Value) = x.dtype.is_float();
+    /// x is an integer.
+    integer(x: Value) = x.dtype == Dtype::I32;
+    /// The integer attribute is this number.
+    int(n: Int, want: Number) = n as f64 == want;
+    /// The integer attribute is another number.
+    not_int(n: Int, other: Number) = n as f64 != other;
+    /// There are no axes.
+    empty(axes: Dims) = axes.is_empty();
+    /// x has this shape.
+    has_shape(x: Value, shape: Dims) = *x.shape == *shape;
+    /// x has this element type.
+    has_dtype(x: Value, dtype: Dtype) = x.dtype == dtype;
+    /// The axes are 0, 1, … in order, one per axis of x: moving them there moves nothing.
+    in_place(axes: Dims, x: Value) = axes.len() == x.shape.rank() && axes.iter().copied().eq(0..axes.len());
+}
+
+/// The attribute function of that name.
+pub fn function(name: &str) -> Option<&'static Function<Attr>> {
+    FUNCTIONS.iter().find(|f| f.name == name)
+}
+
+/// The guard of that name.
+pub fn guard(name: &str) -> Option<&'static Function<bool>> {
+    GUARDS.iter().find(|f| f.name == name)
+}

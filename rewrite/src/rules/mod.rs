@@ -1,0 +1,484 @@
+//! The rule tables: every derivative, every batching rule and every simplification is a line here.
+//!
+//! ```text
+//! "pull/mul-0"      Exact: "(pull:mul:0 ?x ?y ?z ?c)" => "(mul ?c ?y)";
+//! "pull/sign"       Exact: "(pull:sign:0 ?x ?y ?c)"   => absent;
+//! "batch/binary-11" Exact: "(batch:@binary:11 ?x ?y)" => "(@binary ?x ?y)";
+//! "simplify/add-zero" SignedZero: "(add ?x ?z)"       => "?x", if "constant ?z 0";
+//! ```
+//!
+//! A line has a name (`stage/op[-case]`), a float class, a pattern, a [template] and guards.
+//! `@unary`, `@binary`, `@compare` and `@reduce` stand for every primitive of the class. `absent`
+//! says that the edge doesn't exist: no marker is made, which is not the same as a zero (zero times
+//! infinity is NaN).
+//!
+//! Lines are compiled when they are first needed, once per process.
+
+pub mod attrs;
+pub mod batch;
+pub mod pull;
+pub mod push;
+pub mod simplify;
+pub mod template;
+
+use crate::analysis::{EGraph, Facts};
+use crate::term::{Head, Key, Term};
+use attrs::{Arg, Function};
+use egg::{Applier, Id, Pattern, PatternAst, Rewrite, Subst, Symbol, Var};
+use egrad_ir::{Binary, Compare, Error, Numerics, Reduce, Result, Unary};
+use hashbrown::{HashMap, HashSet};
+use smallvec::SmallVec;
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::OnceLock;
+use std::time::Instant;
+use template::{Sexp, Template, wrong};
+
+/// What a rule does to floating-point results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FloatClass {
+    /// Both sides have the same bits for every input, NaN, infinities and -0 included.
+    Exact,
+    /// The sign of a zero may change.
+    SignedZero,
+    /// Rounding may change: sums and products are reordered.
+    Reassociates,
+    /// The sides differ where infinities or NaN occur.
+    AssumesFinite,
+    /// The sides differ outside of the natural domain (`log (exp x) = x`).
+    AssumesDomain,
+}
+
+impl FloatClass {
+    /// Whether rules of this class may fire.
+    pub fn allowed(self, numerics: Numerics) -> bool {
+        match (numerics, self) {
+            (_, FloatClass::Exact) => true,
+            (Numerics::Fast, FloatClass::SignedZero | FloatClass::Reassociates) => true,
+            (Numerics::Strict, FloatClass::SignedZero | FloatClass::Reassociates) => false,
+            (_, FloatClass::AssumesFinite | FloatClass::AssumesDomain) => false,
+        }
+    }
+
+    /// The name used in text: `exact`, `signed-zero`, ….
+    pub fn name(self) -> &'static str {
+        match self {
+            FloatClass::Exact => "exact",
+            FloatClass::SignedZero => "signed-zero",
+            FloatClass::Reassociates => "reassociates",
+            FloatClass::AssumesFinite => "assumes-finite",
+            FloatClass::AssumesDomain => "assumes-domain",
+        }
+    }
+}
+
+/// The right-hand side of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// A [template].
+    Text(Cow<'static, str>),
+    /// The edge doesn't exist.
+    Absent,
+}
+
+/// One line of a table, as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// `stage/op[-case]`.
+    pub name: &'static str,
+    /// What it does to floats.
+    pub float: FloatClass,
+    /// The pattern.
+    pub left: Cow<'static, str>,
+    /// What is equal to it.
+    pub right: Right,
+    /// Conditions on what the pattern bound.
+    pub guards: Vec<Cow<'static, str>>,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}] {} => ", self.name, self.float.name(), self.left)?;
+        match &self.right {
+            Right::Text(t) => f.write_str(t)?,
+            Right::Absent => f.write_str("absent")?,
+        }
+        self.guards.iter().try_for_each(|g| write!(f, ", if {g}"))
+    }
+}
+
+/// Writes a table.
+macro_rules! lines {
+    ($($name:literal $float:ident: $left:literal => $right:tt $(, if $guard:literal)*;)*) => {
+        vec![$(
+            $crate::rules::Line {
+                name: $name,
+                float: $crate::rules::FloatClass::$float,
+                left: std::borrow::Cow::Borrowed($left),
+                right: $crate::rules::lines!(@right $right),
+                guards: vec![$(std::borrow::Cow::Borrowed($guard)),*],
+            },
+        )*]
+    };
+    (@right absent) => { $crate::rules::Right::Absent };
+    (@right $text:literal) => { $crate::rules::Right::Text(std::borrow::Cow::Borrowed($text)) };
+}
+pub(crate) use lines;
+
+/// A rule for one root: a line, or one primitive of the class that a line covers.
+pub struct Rule {
+    /// The line's name.
+    pub name: &'static str,
+    /// What it does to floats.
+    pub float: FloatClass,
+    /// What its pattern's root is.
+    pub head: Head,
+    left: String,
+    right: String,
+    guards: Vec<String>,
+    compiled: OnceLock<Result<Rewrite<Term, Facts>>>,
+}
+
+impl Rule {
+    /// The pattern's text.
+    pub fn left(&self) -> &str {
+        &self.left
+    }
+
+    /// The template's text.
+    pub fn right(&self) -> &str {
+        &self.right
+    }
+
+    /// The egg rewrite, compiled at the first call.
+    ///
+    /// # Errors
+    /// If the line is malformed.
+    pub fn rewrite(&self) -> Result<&Rewrite<Term, Facts>> {
+        self.compiled.get_or_init(|| self.compile()).as_ref().map_err(Clone::clone)
+    }
+
+    fn compile(&self) -> Result<Rewrite<Term, Facts>> {
+        let malformed = |e: &dyn fmt::Display| Error::internal(format!("rule `{}`: {e}", self.name));
+        let pattern: Pattern<Term> = self.left.parse().map_err(|e| malformed(&e))?;
+        let template = Template::parse(&self.right).map_err(|e| malformed(&e.report().message))?;
+        let guards = self.guards.iter().map(|g| Guard::parse(g)).collect::<Result<Vec<_>>>();
+        let guards = guards.map_err(|e| malformed(&e.report().message))?;
+        Rewrite::new(self.name, pattern, Build { rule: self.name, template, guards }).map_err(|e| malformed(&e))
+    }
+}
+
+/// A compiled guard.
+struct Guard {
+    function: &'static Function<bool>,
+    args: SmallVec<[GuardArg; 2]>,
+}
+
+enum GuardArg {
+    Var(Var),
+    Number(f64),
+}
+
+impl Guard {
+    fn parse(text: &str) -> Result<Guard> {
+        let mut words = text.split_whitespace();
+        let name = words.next().unwrap_or_default();
+        let function = attrs::guard(name).ok_or_else(|| wrong(name, "is no guard"))?;
+        let arg = |word: &str| match word.parse() {
+            Ok(n) => Ok(GuardArg::Number(n)),
+            Err(_) => template::var(word).map(GuardArg::Var),
+        };
+        let args: SmallVec<[GuardArg; 2]> = words.map(arg).collect::<Result<_>>()?;
+        if args.len() != function.takes.len() {
+            return Err(wrong(name, &format!("takes ({})", function.takes.join(", "))));
+        }
+        Ok(Guard { function, args })
+    }
+
+    /// Whether it holds; `None` if it is about things of other types.
+    fn holds(&self, egraph: &EGraph, subst: &Subst) -> Option<bool> {
+        let arg = |a: &GuardArg| match a {
+            GuardArg::Var(v) => template::arg(egraph, subst[*v]),
+            GuardArg::Number(n) => Some(Arg::Number(*n)),
+        };
+        let args: SmallVec<[Arg<'_>; 2]> = self.args.iter().map(arg).collect::<Option<_>>()?;
+        (self.function.apply)(&args)
+    }
+}
+
+/// Applies a rule: checks the guards, builds the template, unites.
+struct Build {
+    rule: &'static str,
+    template: Template,
+    guards: Vec<Guard>,
+}
+
+impl Applier<Term, Facts> for Build {
+    fn apply_one(
+        &self,
+        egraph: &mut EGraph,
+        class: Id,
+        subst: &Subst,
+        _pattern: Option<&PatternAst<Term>>,
+        _name: Symbol,
+    ) -> Vec<Id> {
+        egraph.analysis.rule = Some(self.rule);
+        for guard in &self.guards {
+            match guard.holds(egraph, subst) {
+                Some(true) => {}
+                Some(false) => return Vec::new(),
+                None => {
+                    egraph.analysis.fault(format!("has a guard `{}` on other types", guard.function.name));
+                    return Vec::new();
+                }
+            }
+        }
+        match self.template.build(egraph, subst) {
+            Ok(id) if egraph.union(class, id) => vec![class],
+            Ok(_) => Vec::new(),
+            Err(e) => {
+                egraph.analysis.fault(e.report().message.clone());
+                Vec::new()
+            }
+        }
+    }
+
+    fn vars(&self) -> Vec<Var> {
+        let guards = self.guards.iter().flat_map(|g| &g.args).filter_map(|a| match a {
+            GuardArg::Var(v) => Some(*v),
+            GuardArg::Number(_) => None,
+        });
+        self.template.vars().into_iter().chain(guards).collect()
+    }
+}
+
+/// The rules of one stage, found by the root of their pattern.
+#[derive(Default)]
+pub struct Table {
+    rules: Vec<Rule>,
+    by_key: HashMap<Key, Vec<usize>>,
+    absent: HashSet<Key>,
+}
+
+impl Table {
+    /// Every rule.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Whether a line says that this edge doesn't exist.
+    pub fn is_absent(&self, head: &Head) -> bool {
+        self.absent.contains(&head.key())
+    }
+
+    fn add(&mut self, line: &Line) -> Result<()> {
+        for (left, right) in cover(line) {
+            let head = root(&left).ok_or_else(|| wrong(&left, "is no pattern with a term at its root"))?;
+            match right {
+                None => {
+                    self.absent.insert(head.key());
+                }
+                Some(right) => {
+                    self.by_key.entry(head.key()).or_default().push(self.rules.len());
+                    self.rules.push(Rule {
+                        name: line.name,
+                        float: line.float,
+                        head,
+                        left,
+                        right,
+                        guards: line.guards.iter().map(|g| g.to_string()).collect(),
+                        compiled: OnceLock::new(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The rules whose root occurs in the e-graph and that `allow` lets pass, in table order.
+    fn applicable<'t>(&'t self, egraph: &EGraph, allow: &dyn Fn(&Rule) -> bool) -> Vec<&'t Rule> {
+        let present = |key: &Key| egraph.classes_for_op(key).is_some_and(|c| c.len() > 0);
+        let mut found: Vec<usize> =
+            self.by_key.iter().filter(|(k, _)| present(k)).flat_map(|(_, rules)| rules).copied().collect();
+        found.sort_unstable();
+        found.into_iter().map(|i| &self.rules[i]).filter(|r| allow(r)).collect()
+    }
+
+    /// Runs the rules to saturation, at most `limit` times over the whole e-graph, every match of
+    /// every rule each time. The e-graph must have been rebuilt, and is afterwards.
+    ///
+    /// # Errors
+    /// If a rule is malformed or faulty.
+    pub fn run(&self, egraph: &mut EGraph, limit: usize, allow: &dyn Fn(&Rule) -> bool) -> Result<Report> {
+        let mut report = Report::default();
+        while report.iterations.len() < limit {
+            let start = Instant::now();
+            let rules = self.applicable(egraph, allow);
+            let mut found = Vec::with_capacity(rules.len());
+            for rule in rules {
+                let rewrite = rule.rewrite()?;
+                let matches = rewrite.search(egraph);
+                if !matches.is_empty() {
+                    found.push((rule, rewrite, matches));
+                }
+            }
+            let mut iteration = Iteration::default();
+            for (rule, rewrite, matches) in found {
+                let applied = rewrite.apply(egraph, &matches).len();
+                let matches = matches.iter().map(|m| m.substs.len()).sum();
+                iteration.rules.push(Fired { rule: rule.name, float: rule.float, matches, applied });
+            }
+            egraph.rebuild();
+            egraph.analysis.rule = None;
+            egraph.analysis.check()?;
+            iteration.nodes = egraph.total_number_of_nodes();
+            iteration.classes = egraph.number_of_classes();
+            iteration.micros = start.elapsed().as_secs_f64() * 1e6;
+            let changed = iteration.rules.iter().any(|f| f.applied > 0);
+            report.iterations.push(iteration);
+            if !changed {
+                report.saturated = true;
+                break;
+            }
+        }
+        Ok(report)
+    }
+}
+
+/// What running a table did.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// One entry per time over the e-graph.
+    pub iterations: Vec<Iteration>,
+    /// Whether nothing was left to do.
+    pub saturated: bool,
+}
+
+/// One time over the e-graph.
+#[derive(Clone, Debug, Default)]
+pub struct Iteration {
+    /// The rules that matched, in table order.
+    pub rules: Vec<Fired>,
+    /// E-nodes afterwards.
+    pub nodes: usize,
+    /// Classes afterwards.
+    pub classes: usize,
+    /// How long it took.
+    pub micros: f64,
+}
+
+/// What one rule did in one iteration.
+#[derive(Clone, Debug)]
+pub struct Fired {
+    /// The line's name.
+    pub rule: &'static str,
+    /// Its float class.
+    pub float: FloatClass,
+    /// How often the pattern matched.
+    pub matches: usize,
+    /// How many matches said something new.
+    pub applied: usize,
+}
+
+/// The tables of every stage.
+#[derive(Default)]
+pub struct Tables {
+    lines: Vec<Line>,
+    /// Reverse mode.
+    pub pull: Table,
+    /// Forward mode.
+    pub push: Table,
+    /// Vectorisation.
+    pub batch: Table,
+    /// Simplification.
+    pub simplify: Table,
+}
+
+impl Tables {
+    /// egrad's tables.
+    pub fn standard() -> &'static Tables {
+        static STANDARD: OnceLock<Tables> = OnceLock::new();
+        STANDARD.get_or_init(|| {
+            let lines = [pull::lines(), push::lines(), batch::lines(), simplify::lines()].concat();
+            Tables::new(lines).expect("the tables are well-formed: a test compiles every line")
+        })
+    }
+
+    /// Tables of these lines; a line's stage is the first part of its name.
+    ///
+    /// # Errors
+    /// If a line has no stage or its pattern no root.
+    pub fn new(lines: Vec<Line>) -> Result<Tables> {
+        let mut tables = Tables::default();
+        for line in &lines {
+            let table = match line.name.split('/').next() {
+                Some("pull") => &mut tables.pull,
+                Some("push") => &mut tables.push,
+                Some("batch") => &mut tables.batch,
+                Some("simplify") => &mut tables.simplify,
+                _ => return Err(wrong(line.name, "names no stage")),
+            };
+            table.add(line)?;
+        }
+        tables.lines = lines;
+        Ok(tables)
+    }
+
+    /// The lines as written.
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// Compiles every rule.
+    ///
+    /// # Errors
+    /// If one is malformed, naming it.
+    pub fn check(&self) -> Result<()> {
+        let all = [&self.pull, &self.push, &self.batch, &self.simplify];
+        all.iter().flat_map(|t| &t.rules).try_for_each(|r| r.rewrite().map(|_| ()))
+    }
+}
+
+/// The pattern and template of every primitive that a line covers.
+fn cover(line: &Line) -> Vec<(String, Option<String>)> {
+    let classes: [(&str, Vec<&'static str>); 4] = [
+        ("@unary", Unary::ALL.iter().map(|u| u.name()).collect()),
+        ("@binary", Binary::ALL.iter().map(|b| b.name()).collect()),
+        ("@compare", Compare::ALL.iter().map(|c| c.name()).collect()),
+        ("@reduce", Reduce::ALL.iter().map(|r| r.name()).collect()),
+    ];
+    let right = match &line.right {
+        Right::Text(t) => Some(&**t),
+        Right::Absent => None,
+    };
+    match classes.iter().find(|(class, _)| line.left.contains(class)) {
+        None => vec![(line.left.to_string(), right.map(str::to_owned))],
+        Some((class, members)) => {
+            members.iter().map(|m| (line.left.replace(class, m), right.map(|r| r.replace(class, m)))).collect()
+        }
+    }
+}
+
+/// What a pattern's root is.
+fn root(left: &str) -> Option<Head> {
+    match template::parse(left).ok()? {
+        Sexp::Paren(parts) => match parts.first()? {
+            Sexp::Atom(name) => Head::parse(name),
+            Sexp::Paren(_) | Sexp::Brace(_) => None,
+        },
+        Sexp::Atom(_) | Sexp::Brace(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_compiles() {
+        let tables = Tables::standard();
+        tables.check().unwrap();
+        let names: HashSet<_> = tables.lines().iter().map(|l| l.name).collect();
+        assert_eq!(names.len(), tables.lines().len(), "names are unique");
+    }
+}
