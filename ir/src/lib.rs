@@ -22,6 +22,8 @@ pub mod op;
 pub mod scalar;
 pub mod schedule;
 pub mod shape;
+mod text;
+mod verify;
 
 pub use array::Array;
 pub use dtype::{Dtype, Element, Literal};

@@ -29,15 +29,18 @@ pub enum Elementary {
     Shared,
 }
 
+/// An identity and the operation it is the identity of.
+pub(crate) type Monoid<T> = (T, fn(T, T) -> T);
+
 /// An element type's own version of every primitive. `None`: the type has no such operation, which
 /// [`infer`](crate::infer::infer) has refused.
 pub(crate) trait Scalar: Element + PartialOrd {
     fn unary(op: Unary, mode: Elementary) -> Option<fn(Self) -> Self>;
     fn binary(op: Binary, mode: Elementary) -> Option<fn(Self, Self) -> Self>;
-    /// `x · y` and `1 / x` as [`integer_pow`] needs them.
+    /// xⁿ, see [`integer_pow`].
     fn integer_pow(self, n: i32) -> Option<Self>;
     /// The identity of a reduction and its operation.
-    fn reduce(kind: Reduce) -> Option<(Self, fn(Self, Self) -> Self)>;
+    fn reduce(kind: Reduce) -> Option<Monoid<Self>>;
     /// The number nearest to `x`, by the rules of [`Literal::new`].
     fn from_f64(x: f64) -> Self;
     /// The element a literal of this type stands for.
@@ -132,7 +135,7 @@ macro_rules! float {
                 Some(power(self, n, 1.0, |x, y| x * y, |x| 1.0 / x))
             }
 
-            fn reduce(kind: Reduce) -> Option<($T, fn($T, $T) -> $T)> {
+            fn reduce(kind: Reduce) -> Option<Monoid<$T>> {
                 Some(match kind {
                     Reduce::Sum => (0.0, |x, y| x + y),
                     Reduce::Max => ($T::NEG_INFINITY, $T::binary(Binary::Max, Elementary::Std)?),
@@ -206,7 +209,7 @@ impl Scalar for i32 {
         (n >= 0).then(|| power(self, n, 1, i32::wrapping_mul, |x| x))
     }
 
-    fn reduce(kind: Reduce) -> Option<(i32, fn(i32, i32) -> i32)> {
+    fn reduce(kind: Reduce) -> Option<Monoid<i32>> {
         Some(match kind {
             Reduce::Sum => (0, i32::wrapping_add),
             Reduce::Max => (i32::MIN, Ord::max),
@@ -261,7 +264,7 @@ impl Scalar for bool {
         None
     }
 
-    fn reduce(_kind: Reduce) -> Option<(bool, fn(bool, bool) -> bool)> {
+    fn reduce(_kind: Reduce) -> Option<Monoid<bool>> {
         None
     }
 

@@ -16,6 +16,12 @@
 //!
 //! Kernels know no calculus, no batching and no e-graphs.
 
+mod eval;
+mod text;
+mod verify;
+
+pub use eval::KernelInterpreter;
+
 use crate::Numerics;
 use crate::array::Array;
 use crate::dtype::{Dtype, Literal};

@@ -1,0 +1,274 @@
+//! The reference interpreter of kernels: the kernel IR's meaning, one element at a time.
+
+use super::{Acc, Backend, Body, Contract, Executable, Inst, Kernel, LoopNest, Matrix, Operand, Run};
+use crate::array::Array;
+use crate::dtype::{Dtype, Literal};
+use crate::error::{Error, Result};
+use crate::eval::check_inputs;
+use crate::op::{Binary, Reduce};
+use crate::scalar::{self, Elementary, LANES, by_dtype};
+use crate::schedule::Schedule;
+use crate::shape::Shape;
+
+impl Kernel {
+    /// Runs the kernel on the operands it reads (in order, of any shape with that many elements)
+    /// and gives those it writes, as one-dimensional arrays. Elements it doesn't store are NaN,
+    /// the smallest integer or false.
+    ///
+    /// Reductions have the documented order whatever the kernel's [`numerics`](Self::numerics).
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the kernel is invalid or the operands don't fit;
+    /// [`Error::Memory`] if memory runs out.
+    pub fn eval(&self, read: &[&Array], mode: Elementary) -> Result<Vec<Array>> {
+        self.verify()?;
+        let mut given = read.iter();
+        let mut memory = Vec::new();
+        for operand in &self.operands {
+            memory.push(match operand.written {
+                true => Slot::Written(blank(operand)?),
+                false => match given.next() {
+                    Some(x) if x.dtype() == operand.dtype && x.shape().size() == operand.len => Slot::Read(x),
+                    Some(x) => return Err(self.fail(format!("reads {} {}, not {x:?}", operand.len, operand.dtype))),
+                    None => return Err(self.fail(format!("reads more than {} operands", read.len()))),
+                },
+            });
+        }
+        if given.next().is_some() {
+            return Err(self.fail(format!("reads fewer than {} operands", read.len())));
+        }
+        match &self.body {
+            Body::Loops(nest) => run_loops(nest, &mut memory, mode),
+            Body::Contract(contract) => run_contract(contract, &mut memory, mode),
+        }
+        .ok_or_else(|| self.fail("an instruction has no meaning for its operands".into()))?;
+        Ok(memory.into_iter().filter_map(Slot::written).collect())
+    }
+
+    fn fail(&self, what: String) -> Error {
+        Error::internal(format!("kernel `{}`: {what}", self.name))
+    }
+}
+
+/// What an operand is bound to.
+enum Slot<'a> {
+    Read(&'a Array),
+    Written(Array),
+}
+
+impl Slot<'_> {
+    fn written(self) -> Option<Array> {
+        match self {
+            Slot::Read(_) => None,
+            Slot::Written(array) => Some(array),
+        }
+    }
+
+    fn get(&self, i: usize) -> Literal {
+        match self {
+            Slot::Read(array) => array.literal(i),
+            Slot::Written(array) => array.literal(i),
+        }
+    }
+
+    fn set(&mut self, i: usize, x: Literal) -> Option<()> {
+        match self {
+            Slot::Read(_) => None,
+            Slot::Written(array) => by_dtype!(x.dtype(), T => {
+                array.as_mut_slice::<T>()?[i] = <T as scalar::Scalar>::from_literal(x);
+                Some(())
+            }),
+        }
+    }
+}
+
+fn blank(operand: &Operand) -> Result<Array> {
+    let nothing = match operand.dtype {
+        Dtype::F32 | Dtype::F64 => f64::NAN,
+        Dtype::I32 => f64::from(i32::MIN),
+        Dtype::Bool => 0.0,
+    };
+    Array::full([operand.len], Literal::new(operand.dtype, nothing))
+}
+
+fn run_loops(nest: &LoopNest, memory: &mut [Slot<'_>], mode: Elementary) -> Option<()> {
+    let mut values: Vec<Literal> = Vec::new();
+    for point in Shape::from(&nest.domain[..]).indices() {
+        values.clear();
+        for pass in &nest.passes {
+            let first = values.len();
+            let mut sums = Vec::new();
+            for index in Shape::from(&pass.loops[..]).indices() {
+                let axes = [&point[..], &index[..]].concat();
+                values.truncate(first);
+                for inst in &pass.insts {
+                    let value = run_inst(inst, &values, &axes, memory, mode)?;
+                    values.push(value);
+                }
+                for store in &pass.stores {
+                    memory[store.operand].set(store.index.at(&axes), values[store.value.index()])?;
+                }
+                if sums.is_empty() {
+                    let start = |a: &Acc| Sum::new(a.kind, values[a.value.index()].dtype());
+                    sums = pass.accs.iter().map(start).collect::<Option<_>>()?;
+                }
+                for (acc, sum) in pass.accs.iter().zip(&mut sums) {
+                    sum.add(*index.last()?, values[acc.value.index()], mode)?;
+                }
+            }
+            for sum in &sums {
+                values.push(sum.finish(mode)?);
+            }
+        }
+    }
+    Some(())
+}
+
+fn run_inst(inst: &Inst, values: &[Literal], axes: &[usize], memory: &[Slot<'_>], mode: Elementary) -> Option<Literal> {
+    let value = |v: &super::ValueId| values[v.index()];
+    match inst {
+        Inst::Literal(literal) => Some(*literal),
+        Inst::Index(index) => Some(Literal::new(Dtype::I32, index.at(axes) as f64)),
+        Inst::Load { operand, index } => Some(memory[*operand].get(index.at(axes))),
+        Inst::Unary(u, x) => scalar::unary(*u, value(x), mode),
+        Inst::Binary(b, x, y) => scalar::binary(*b, value(x), value(y), mode),
+        Inst::Compare(c, x, y) => scalar::compare(*c, value(x), value(y)).map(crate::Element::literal),
+        Inst::Select(p, x, y) => Some(if value(p).bits() == 1 { value(x) } else { value(y) }),
+        Inst::IntegerPow(n, x) => scalar::integer_pow(*n, value(x), mode),
+        Inst::Convert(d, x) => Some(scalar::convert(*d, value(x), mode)),
+    }
+}
+
+/// A reduction in progress, in the order documented on [`Acc`].
+struct Sum {
+    lanes: [Literal; LANES],
+    op: Binary,
+}
+
+impl Sum {
+    fn new(kind: Reduce, dtype: Dtype) -> Option<Sum> {
+        let op = match kind {
+            Reduce::Sum => Binary::Add,
+            Reduce::Max => Binary::Max,
+        };
+        Some(Sum { lanes: [scalar::identity(kind, dtype)?; LANES], op })
+    }
+
+    fn add(&mut self, innermost: usize, x: Literal, mode: Elementary) -> Option<()> {
+        let lane = &mut self.lanes[innermost % LANES];
+        *lane = scalar::binary(self.op, *lane, x, mode)?;
+        Some(())
+    }
+
+    fn finish(&self, mode: Elementary) -> Option<Literal> {
+        let l = self.lanes;
+        let o = |x, y| scalar::binary(self.op, x, y, mode);
+        o(o(o(l[0], l[4])?, o(l[2], l[6])?)?, o(o(l[1], l[5])?, o(l[3], l[7])?)?)
+    }
+}
+
+fn run_contract(c: &Contract, memory: &mut [Slot<'_>], mode: Elementary) -> Option<()> {
+    let element = |m: &Matrix, batch: &[usize], row: usize, column: usize| {
+        let base: usize = m.batch_strides.iter().zip(batch).map(|(s, i)| s * i).sum();
+        m.offset + base + m.row * row + m.column * column
+    };
+    for batch in Shape::from(&c.batch[..]).indices() {
+        for row in 0..c.m {
+            for column in 0..c.n {
+                let mut sum = Sum::new(Reduce::Sum, c.dtype)?;
+                for k in 0..c.k {
+                    let x = memory[c.a.operand].get(element(&c.a, &batch, row, k));
+                    let y = memory[c.b.operand].get(element(&c.b, &batch, k, column));
+                    sum.add(k, scalar::binary(Binary::Mul, x, y, mode)?, mode)?;
+                }
+                memory[c.c.operand].set(element(&c.c, &batch, row, column), sum.finish(mode)?)?;
+            }
+        }
+    }
+    Some(())
+}
+
+impl Schedule {
+    /// Runs every step on the reference interpreter of kernels.
+    ///
+    /// # Errors
+    /// If the schedule is invalid, the inputs are not those it takes, or memory runs out.
+    pub fn eval(&self, inputs: &[&Array], mode: Elementary) -> Result<Run> {
+        self.verify()?;
+        self.run(inputs, mode)
+    }
+
+    fn run(&self, inputs: &[&Array], mode: Elementary) -> Result<Run> {
+        let avals: Vec<_> = self.inputs.iter().map(|(_, aval)| aval.clone()).collect();
+        check_inputs("the schedule", &avals, inputs)?;
+        let mut buffers: Vec<Option<Array>> = vec![None; self.buffers.len()];
+        for ((id, _), x) in self.inputs.iter().zip(inputs) {
+            buffers[id.index()] = Some((*x).clone());
+        }
+        let missing = || Error::internal("the schedule reads a buffer nobody has written");
+        for step in &self.steps {
+            let ids = || step.kernel.operands.iter().zip(&step.operands);
+            let read: Option<Vec<&Array>> =
+                ids().filter(|(o, _)| !o.written).map(|(_, b)| buffers[b.index()].as_ref()).collect();
+            let written = step.kernel.eval(&read.ok_or_else(missing)?, mode)?;
+            for ((_, b), array) in ids().filter(|(o, _)| o.written).zip(written) {
+                buffers[b.index()] = Some(array);
+            }
+        }
+        let output = |(id, aval): &(crate::schedule::BufferId, crate::Aval)| {
+            buffers[id.index()].as_ref().ok_or_else(missing)?.reshape(aval.shape.clone())
+        };
+        Ok(Run { outputs: self.outputs.iter().map(output).collect::<Result<_>>()?, dispatches: self.steps.len() })
+    }
+}
+
+/// The backend that runs schedules on the reference interpreter of kernels: slow, and right.
+///
+/// ```
+/// use egrad_ir::{kernel::{Backend, KernelInterpreter}, schedule::Schedule};
+/// let compiled = KernelInterpreter::default().compile(Schedule::default())?;
+/// assert_eq!(compiled.run(&[])?.dispatches, 0);
+/// # Ok::<(), egrad_ir::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KernelInterpreter {
+    /// The elementary functions it computes with.
+    pub mode: Elementary,
+}
+
+impl KernelInterpreter {
+    /// An interpreter with these elementary functions.
+    pub fn new(mode: Elementary) -> KernelInterpreter {
+        KernelInterpreter { mode }
+    }
+}
+
+impl Backend for KernelInterpreter {
+    fn name(&self) -> &str {
+        "kernel-interpreter"
+    }
+
+    fn compile(&self, schedule: Schedule) -> Result<Box<dyn Executable>> {
+        schedule.verify()?;
+        Ok(Box::new(Interpreted { schedule, mode: self.mode }))
+    }
+}
+
+struct Interpreted {
+    schedule: Schedule,
+    mode: Elementary,
+}
+
+impl Executable for Interpreted {
+    fn run(&self, inputs: &[&Array]) -> Result<Run> {
+        self.schedule.run(inputs, self.mode)
+    }
+
+    fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    fn listing(&self, stage: &str) -> Option<Vec<String>> {
+        (stage == "kernels").then(|| self.schedule.steps.iter().map(|s| s.kernel.to_string()).collect())
+    }
+}

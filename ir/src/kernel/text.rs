@@ -1,0 +1,151 @@
+//! Kernels as text.
+//!
+//! ```text
+//! kernel row_sum(b0: read f32[4096], b1: write f32[4]) fast {
+//!   parallel p0 in 0..4 {
+//!     for r0 in 0..1024 {
+//!       %0 = load b0[1024*p0 + r0]
+//!       %1 = reduce_sum %0
+//!     }
+//!     once {
+//!       store b1[p0] = %1
+//!     }
+//!   }
+//! }
+//!
+//! kernel product(b0: read f32[6], b1: read f32[6], b2: write f32[4]) strict {
+//!   contract f32 batch [] m 2 n 2 k 3 {
+//!     a = b0 offset 0 batch [] row 3 column 1
+//!     b = b1 offset 0 batch [] row 2 column 1
+//!     c = b2 offset 0 batch [] row 2 column 1
+//!   }
+//! }
+//! ```
+
+use super::{Affine, Body, Contract, Inst, Kernel, LoopNest, Matrix, ValueId};
+use crate::Numerics;
+use crate::schedule::Schedule;
+use crate::text::Name;
+use std::fmt;
+
+impl fmt::Display for Kernel {
+    /// The text [`Kernel::parse`] reads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kernel {}(", Name(&self.name))?;
+        for (i, o) in self.operands.iter().enumerate() {
+            let (comma, access) = (if i > 0 { ", " } else { "" }, if o.written { "write" } else { "read" });
+            write!(f, "{comma}b{i}: {access} {}[{}]", o.dtype, o.len)?;
+        }
+        let numerics = match self.numerics {
+            Numerics::Fast => "fast",
+            Numerics::Strict => "strict",
+        };
+        writeln!(f, ") {numerics} {{")?;
+        match &self.body {
+            Body::Loops(nest) => loops(f, nest)?,
+            Body::Contract(c) => contract(f, c)?,
+        }
+        f.write_str("}\n")
+    }
+}
+
+fn loops(f: &mut fmt::Formatter<'_>, nest: &LoopNest) -> fmt::Result {
+    f.write_str("  parallel ")?;
+    axes(f, 'p', &nest.domain)?;
+    f.write_str("{\n")?;
+    let mut next = 0usize;
+    for pass in &nest.passes {
+        f.write_str(if pass.loops.is_empty() { "    once " } else { "    for " })?;
+        axes(f, 'r', &pass.loops)?;
+        f.write_str("{\n")?;
+        let index = |a| Index { affine: a, domain: nest.domain.len() };
+        for inst in &pass.insts {
+            write!(f, "      {} = ", ValueId::from(next))?;
+            next += 1;
+            match inst {
+                Inst::Literal(literal) => write!(f, "constant {} {literal}", literal.dtype())?,
+                Inst::Index(a) => write!(f, "index {}", index(a))?,
+                Inst::Load { operand, index: a } => write!(f, "load b{operand}[{}]", index(a))?,
+                Inst::Unary(u, x) => write!(f, "{} {x}", u.name())?,
+                Inst::Binary(b, x, y) => write!(f, "{} {x} {y}", b.name())?,
+                Inst::Compare(c, x, y) => write!(f, "{} {x} {y}", c.name())?,
+                Inst::Select(p, x, y) => write!(f, "select {p} {x} {y}")?,
+                Inst::IntegerPow(n, x) => write!(f, "integer_pow {n} {x}")?,
+                Inst::Convert(d, x) => write!(f, "convert {d} {x}")?,
+            }
+            f.write_str("\n")?;
+        }
+        for store in &pass.stores {
+            writeln!(f, "      store b{}[{}] = {}", store.operand, index(&store.index), store.value)?;
+        }
+        for acc in &pass.accs {
+            writeln!(f, "      {} = {} {}", ValueId::from(next), acc.kind.name(), acc.value)?;
+            next += 1;
+        }
+        f.write_str("    }\n")?;
+    }
+    f.write_str("  }\n")
+}
+
+fn axes(f: &mut fmt::Formatter<'_>, prefix: char, extents: &[usize]) -> fmt::Result {
+    for (i, n) in extents.iter().enumerate() {
+        write!(f, "{prefix}{i} in 0..{n}{}", if i + 1 < extents.len() { ", " } else { " " })?;
+    }
+    Ok(())
+}
+
+/// An affine with its axes' names: `p…` of the domain, `r…` of the pass.
+struct Index<'a> {
+    affine: &'a Affine,
+    domain: usize,
+}
+
+impl fmt::Display for Index<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut plus = "";
+        for (i, stride) in self.affine.strides.iter().enumerate().filter(|(_, s)| **s != 0) {
+            f.write_str(plus)?;
+            plus = " + ";
+            if *stride != 1 {
+                write!(f, "{stride}*")?;
+            }
+            match i.checked_sub(self.domain) {
+                None => write!(f, "p{i}")?,
+                Some(r) => write!(f, "r{r}")?,
+            }
+        }
+        if plus.is_empty() || self.affine.offset != 0 {
+            write!(f, "{plus}{}", self.affine.offset)?;
+        }
+        Ok(())
+    }
+}
+
+fn contract(f: &mut fmt::Formatter<'_>, c: &Contract) -> fmt::Result {
+    writeln!(f, "  contract {} batch {:?} m {} n {} k {} {{", c.dtype, c.batch, c.m, c.n, c.k)?;
+    for (name, m) in [("a", &c.a), ("b", &c.b), ("c", &c.c)] {
+        let Matrix { operand, offset, batch_strides, row, column } = m;
+        writeln!(f, "    {name} = b{operand} offset {offset} batch {batch_strides:?} row {row} column {column}")?;
+    }
+    f.write_str("  }\n")
+}
+
+impl fmt::Display for Schedule {
+    /// The buffers and their roles, then each step: its buffers and its kernel.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, buffer) in self.buffers.iter().enumerate() {
+            write!(f, "buffer b{i}: {}[{}]", buffer.dtype, buffer.len)?;
+            for (role, list) in [("input", &self.inputs), ("output", &self.outputs)] {
+                for (n, (_, aval)) in list.iter().enumerate().filter(|(_, (b, _))| b.index() == i) {
+                    write!(f, ", {role} {n} {aval}")?;
+                }
+            }
+            f.write_str("\n")?;
+        }
+        for (i, step) in self.steps.iter().enumerate() {
+            let buffers: Vec<String> = step.operands.iter().map(|b| b.to_string()).collect();
+            write!(f, "\nstep {i} on ({}):\n{}", buffers.join(", "), step.kernel)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,397 @@
+//! The verifier of kernels and schedules: what backends may rely on.
+
+use super::{Affine, Body, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Store, ValueId};
+use crate::dtype::Dtype;
+use crate::error::{Error, Result};
+use crate::graph::Aval;
+use crate::infer;
+use crate::op::Op;
+use crate::schedule::{BufferId, Schedule};
+use crate::shape::Shape;
+use std::result::Result as StdResult;
+
+/// What is wrong; the caller says where.
+type Check<T = ()> = StdResult<T, String>;
+
+impl Kernel {
+    /// Checks everything the kernel IR promises:
+    ///
+    /// * no extent is 0, and only passes with loops accumulate;
+    /// * every instruction's operands are visible to it and have types it takes;
+    /// * every index is in bounds for all indices of the axes in scope;
+    /// * distinct points store distinct elements, every element of a written operand is stored,
+    ///   and nothing else is;
+    /// * a written operand is loaded only in passes after the one that stored it, at elements the
+    ///   same domain point stored.
+    ///
+    /// Distinctness is judged by the strides: a kernel whose stores are distinct for a subtler
+    /// reason than mixed radices is refused too.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] naming the kernel and the pass, value or operand.
+    pub fn verify(&self) -> Result<()> {
+        let checked = match &self.body {
+            Body::Loops(nest) => check_loops(nest, &self.operands),
+            Body::Contract(contract) => check_contract(contract, &self.operands),
+        };
+        checked.map_err(|what| Error::internal(format!("kernel `{}`: {what}", self.name)))
+    }
+}
+
+impl LoopNest {
+    /// The element type of every value, by [`ValueId`]: of a kernel with these operands.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if a value's operands are not visible to it or not what it takes.
+    pub fn dtypes(&self, operands: &[Operand]) -> Result<Vec<Dtype>> {
+        check_values(self, operands).map_err(Error::internal)
+    }
+}
+
+fn check_loops(nest: &LoopNest, operands: &[Operand]) -> Check {
+    if let Some(axis) = nest.domain.iter().position(|n| *n == 0) {
+        return Err(format!("axis p{axis} of the domain is empty"));
+    }
+    for (p, pass) in nest.passes.iter().enumerate() {
+        if let Some(axis) = pass.loops.iter().position(|n| *n == 0) {
+            return Err(format!("loop r{axis} of pass {p} is empty"));
+        }
+        if pass.loops.is_empty() && !pass.accs.is_empty() {
+            return Err(format!("pass {p} has no loops but accumulates"));
+        }
+    }
+    check_values(nest, operands)?;
+    for (p, pass) in nest.passes.iter().enumerate() {
+        let axes: Vec<usize> = nest.domain.iter().chain(&pass.loops).copied().collect();
+        for inst in &pass.insts {
+            match inst {
+                Inst::Index(index) => {
+                    let last = last(index, &axes).map_err(|e| format!("pass {p}: `index`: {e}"))?;
+                    if i32::try_from(last).is_err() {
+                        return Err(format!("pass {p}: an index up to {last} is no i32"));
+                    }
+                }
+                Inst::Load { operand, index } => {
+                    let what = format!("pass {p}: load of b{operand}");
+                    in_bounds(&operands[*operand], index, &axes).map_err(|e| format!("{what}: {e}"))?;
+                    if operands[*operand].written && !stored_before(nest, p, *operand, index) {
+                        return Err(format!("{what}: no earlier pass stored that element at the same point"));
+                    }
+                }
+                Inst::Literal(_)
+                | Inst::Unary(..)
+                | Inst::Binary(..)
+                | Inst::Compare(..)
+                | Inst::Select(..)
+                | Inst::IntegerPow(..)
+                | Inst::Convert(..) => {}
+            }
+        }
+        for store in &pass.stores {
+            let what = format!("pass {p}: store to b{}", store.operand);
+            in_bounds(&operands[store.operand], &store.index, &axes).map_err(|e| format!("{what}: {e}"))?;
+            if !distinct(1, &store.index.strides, &axes) {
+                return Err(format!("{what}: distinct points may store the same element"));
+            }
+        }
+    }
+    for (i, operand) in operands.iter().enumerate().filter(|(_, o)| o.written) {
+        check_written(nest, i, operand)?;
+    }
+    Ok(())
+}
+
+/// Checks visibility and types, and gives the type of each value.
+fn check_values(nest: &LoopNest, operands: &[Operand]) -> Check<Vec<Dtype>> {
+    let mut dtypes: Vec<Dtype> = Vec::new();
+    let mut visible: Vec<bool> = Vec::new();
+    for (p, pass) in nest.passes.iter().enumerate() {
+        let first = dtypes.len();
+        for inst in &pass.insts {
+            let id = ValueId::from(dtypes.len());
+            let dtype = inst_dtype(inst, operands, &dtypes, &visible);
+            dtypes.push(dtype.map_err(|e| format!("pass {p}, {id}: {e}"))?);
+            visible.push(true);
+        }
+        let insts = first..dtypes.len();
+        for store in &pass.stores {
+            let what = format!("pass {p}: store to b{}", store.operand);
+            let fail = |e: String| format!("{what}: {e}");
+            let operand = operands.get(store.operand).ok_or_else(|| fail("there is no such operand".into()))?;
+            let dtype = use_of(store.value, &dtypes, &visible).map_err(fail)?;
+            if !operand.written {
+                return Err(fail("the kernel says it only reads it".into()));
+            }
+            if dtype != operand.dtype {
+                return Err(fail(format!("{} is {dtype}, the operand {}", store.value, operand.dtype)));
+            }
+        }
+        for acc in &pass.accs {
+            let id = ValueId::from(dtypes.len());
+            let fail = |e: String| format!("pass {p}, {id}: {e}");
+            if !insts.contains(&acc.value.index()) {
+                return Err(fail(format!("`{}` reduces {}, no instruction of this pass", acc.kind.name(), acc.value)));
+            }
+            let dtype = dtypes[acc.value.index()];
+            if dtype == Dtype::Bool {
+                return Err(fail(format!("`{}` doesn't take bool", acc.kind.name())));
+            }
+            dtypes.push(dtype);
+            visible.push(true);
+        }
+        if !pass.loops.is_empty() {
+            visible[insts].fill(false);
+        }
+    }
+    Ok(dtypes)
+}
+
+fn use_of(value: ValueId, dtypes: &[Dtype], visible: &[bool]) -> Check<Dtype> {
+    match visible.get(value.index()) {
+        None => Err(format!("{value} is not an earlier value")),
+        Some(false) => Err(format!("{value} belongs to the loops of another pass")),
+        Some(true) => Ok(dtypes[value.index()]),
+    }
+}
+
+fn inst_dtype(inst: &Inst, operands: &[Operand], dtypes: &[Dtype], visible: &[bool]) -> Check<Dtype> {
+    let op = match inst {
+        Inst::Literal(literal) => return Ok(literal.dtype()),
+        Inst::Index(_) => return Ok(Dtype::I32),
+        Inst::Load { operand, .. } => {
+            let operand = operands.get(*operand).ok_or_else(|| format!("there is no operand b{operand}"))?;
+            return Ok(operand.dtype);
+        }
+        Inst::Unary(u, _) => Op::Unary(*u),
+        Inst::Binary(b, ..) => Op::Binary(*b),
+        Inst::Compare(c, ..) => Op::Compare(*c),
+        Inst::Select(..) => Op::Select,
+        Inst::IntegerPow(n, _) => Op::IntegerPow(*n),
+        Inst::Convert(d, _) => Op::Convert(*d),
+    };
+    let mut avals = Vec::new();
+    for value in inst.args() {
+        avals.push(Aval::new(use_of(value, dtypes, visible)?, Shape::scalar()));
+    }
+    let avals: Vec<&Aval> = avals.iter().collect();
+    infer::infer(&op, &avals).map(|a| a.dtype).map_err(|e| e.report().message.clone())
+}
+
+/// The largest index an affine makes.
+fn last(index: &Affine, axes: &[usize]) -> Check<usize> {
+    if index.strides.len() != axes.len() {
+        return Err(format!("the index has {} strides for {} axes", index.strides.len(), axes.len()));
+    }
+    let reach = index
+        .strides
+        .iter()
+        .zip(axes)
+        .try_fold(index.offset, |sum, (stride, n)| stride.checked_mul(n - 1)?.checked_add(sum));
+    reach.ok_or_else(|| "the index overflows".to_owned())
+}
+
+fn in_bounds(operand: &Operand, index: &Affine, axes: &[usize]) -> Check {
+    let last = last(index, axes)?;
+    if last < operand.len {
+        return Ok(());
+    }
+    Err(format!("the index reaches {last}, but there are {} elements", operand.len))
+}
+
+/// Whether blocks of `width` elements, one at each index's offset, are disjoint: sorted by stride,
+/// each axis steps over all that lies within.
+fn distinct(width: usize, strides: &[usize], axes: &[usize]) -> bool {
+    let mut axes: Vec<(usize, usize)> = strides.iter().copied().zip(axes.iter().copied()).filter(|a| a.1 > 1).collect();
+    axes.sort_unstable();
+    let mut covered = width;
+    axes.into_iter().all(|(stride, n)| {
+        let fits = stride >= covered;
+        covered = covered.saturating_add(stride.saturating_mul(n - 1));
+        fits
+    })
+}
+
+/// The axes that matter for which elements are touched.
+fn touched<'a>(strides: &'a [usize], axes: &'a [usize]) -> Vec<(usize, usize)> {
+    let mut all: Vec<_> = strides.iter().copied().zip(axes.iter().copied()).filter(|a| a.0 > 0 && a.1 > 1).collect();
+    all.sort_unstable();
+    all
+}
+
+/// Whether a pass before `p` stored, at the same domain point, every element the load touches.
+fn stored_before(nest: &LoopNest, p: usize, operand: usize, load: &Affine) -> bool {
+    let d = nest.domain.len();
+    let loaded = touched(&load.strides[d..], &nest.passes[p].loops);
+    let covers = |pass: &super::Pass, store: &Store| {
+        let stored = touched(&store.index.strides[d..], &pass.loops);
+        let same_point = touched(&store.index.strides[..d], &nest.domain) == touched(&load.strides[..d], &nest.domain)
+            && store.index.strides[..d]
+                .iter()
+                .zip(&load.strides[..d])
+                .zip(&nest.domain)
+                .all(|((a, b), n)| a == b || *n == 1);
+        store.operand == operand
+            && same_point
+            && store.index.offset == load.offset
+            && loaded.iter().all(|(stride, n)| stored.iter().any(|(s, m)| s == stride && m >= n))
+    };
+    nest.passes[..p].iter().any(|pass| {
+        pass.stores.iter().any(|store| store.index.strides.len() == d + pass.loops.len() && covers(pass, store))
+    })
+}
+
+/// Checks that a written operand is stored whole, and by one domain point per element.
+fn check_written(nest: &LoopNest, i: usize, operand: &Operand) -> Check {
+    let d = nest.domain.len();
+    let stores: Vec<(&Store, &[usize])> = nest
+        .passes
+        .iter()
+        .flat_map(|pass| pass.stores.iter().map(|s| (s, &pass.loops[..])))
+        .filter(|(s, _)| s.operand == i)
+        .collect();
+    let points = |loops: &[usize]| nest.domain.iter().chain(loops).product::<usize>();
+    let stored: usize = stores.iter().map(|(_, loops)| points(loops)).sum();
+    if stored < operand.len {
+        return Err(format!("b{i} is written, but {} of its elements are never stored", operand.len - stored));
+    }
+    // What one domain point stores lies within one interval; the intervals must be disjoint.
+    let Some((first, _)) = stores.first() else { return Ok(()) };
+    let same_domain = stores.iter().all(|(s, _)| s.index.strides[..d] == first.index.strides[..d]);
+    let reach = |s: &Store, loops: &[usize]| -> usize {
+        s.index.offset + s.index.strides[d..].iter().zip(loops).map(|(stride, n)| stride * (n - 1)).sum::<usize>()
+    };
+    let low = stores.iter().map(|(s, _)| s.index.offset).min().unwrap_or(0);
+    let high = stores.iter().map(|(s, loops)| reach(s, loops)).max().unwrap_or(0);
+    if same_domain && distinct(high - low + 1, &first.index.strides[..d], &nest.domain) {
+        return Ok(());
+    }
+    for (n, (a, a_loops)) in stores.iter().enumerate() {
+        for (b, b_loops) in &stores[..n] {
+            let whole = |s: &Store, loops: &[usize]| {
+                let axes: Vec<usize> = nest.domain.iter().chain(loops).copied().collect();
+                (s.index.offset, last(&s.index, &axes).unwrap_or(usize::MAX))
+            };
+            let ((a_low, a_high), (b_low, b_high)) = (whole(a, a_loops), whole(b, b_loops));
+            let same = same_domain
+                && a.index.offset == b.index.offset
+                && touched(&a.index.strides[d..], a_loops) == touched(&b.index.strides[d..], b_loops);
+            if !same && a_low <= b_high && b_low <= a_high {
+                return Err(format!("two stores to b{i} may meet at elements of distinct points"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_contract(c: &Contract, operands: &[Operand]) -> Check {
+    if !c.dtype.is_float() {
+        return Err(format!("contracts floats, not {}", c.dtype));
+    }
+    if c.m == 0 || c.n == 0 || c.batch.contains(&0) {
+        return Err(format!("an extent is 0: batch {:?}, m {}, n {}", c.batch, c.m, c.n));
+    }
+    let matrices = [("a", &c.a, c.m, c.k, false), ("b", &c.b, c.k, c.n, false), ("c", &c.c, c.m, c.n, true)];
+    for (name, matrix, rows, columns, written) in matrices {
+        check_matrix(c, matrix, rows, columns, written, operands).map_err(|e| format!("matrix {name}: {e}"))?;
+    }
+    if let Some(i) = (0..operands.len()).find(|i| operands[*i].written && *i != c.c.operand) {
+        return Err(format!("b{i} is written, but never stored"));
+    }
+    let (axes, strides) = axes_of(c, &c.c, c.m, c.n);
+    if !distinct(1, &strides, &axes) {
+        return Err("matrix c: distinct indices may store the same element".into());
+    }
+    let stored: usize = axes.iter().product();
+    if stored < operands[c.c.operand].len {
+        return Err(format!("matrix c: {} elements are never stored", operands[c.c.operand].len - stored));
+    }
+    Ok(())
+}
+
+fn axes_of(c: &Contract, matrix: &Matrix, rows: usize, columns: usize) -> (Vec<usize>, Vec<usize>) {
+    let axes = c.batch.iter().copied().chain([rows, columns]).collect();
+    (axes, matrix.batch_strides.iter().copied().chain([matrix.row, matrix.column]).collect())
+}
+
+fn check_matrix(
+    c: &Contract,
+    matrix: &Matrix,
+    rows: usize,
+    columns: usize,
+    written: bool,
+    operands: &[Operand],
+) -> Check {
+    let operand = operands.get(matrix.operand).ok_or_else(|| format!("there is no operand b{}", matrix.operand))?;
+    if operand.dtype != c.dtype {
+        return Err(format!("b{} is {}, the product {}", matrix.operand, operand.dtype, c.dtype));
+    }
+    if operand.written != written {
+        return Err(format!("b{} is {}", matrix.operand, if written { "only read" } else { "written" }));
+    }
+    if matrix.batch_strides.len() != c.batch.len() {
+        return Err(format!("{} strides for {} batch axes", matrix.batch_strides.len(), c.batch.len()));
+    }
+    if rows == 0 || columns == 0 {
+        return Ok(());
+    }
+    let (axes, strides) = axes_of(c, matrix, rows, columns);
+    in_bounds(operand, &Affine { offset: matrix.offset, strides: strides.into() }, &axes)
+}
+
+impl Schedule {
+    /// Checks every kernel and how they are connected: operands that exist and have the kernel's
+    /// type and length; inputs on distinct buffers that nobody writes; each other buffer written
+    /// by one step, before it is read; no step reading what it writes; outputs that exist.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] naming the step and the buffer.
+    pub fn verify(&self) -> Result<()> {
+        for (i, step) in self.steps.iter().enumerate() {
+            step.kernel.verify().map_err(|e| Error::internal(format!("step {i}: {}", e.report().message)))?;
+        }
+        check_schedule(self).map_err(|what| Error::internal(format!("schedule: {what}")))
+    }
+}
+
+fn check_schedule(schedule: &Schedule) -> Check {
+    let fits = |id: BufferId, dtype: Dtype, len: Option<usize>| -> Check {
+        let buffer = schedule.buffers.get(id.index()).ok_or_else(|| format!("there is no buffer {id}"))?;
+        if buffer.dtype == dtype && Some(buffer.len) == len {
+            return Ok(());
+        }
+        let len = len.map_or("too many".to_owned(), |n| n.to_string());
+        Err(format!("{id} holds {} {}, not {len} {dtype}", buffer.len, buffer.dtype))
+    };
+    let mut ready = vec![false; schedule.buffers.len()];
+    for (i, (id, aval)) in schedule.inputs.iter().enumerate() {
+        fits(*id, aval.dtype, aval.shape.checked_size()).map_err(|e| format!("input {i}: {e}"))?;
+        if std::mem::replace(&mut ready[id.index()], true) {
+            return Err(format!("input {i}: {id} is another input's buffer"));
+        }
+    }
+    for (i, step) in schedule.steps.iter().enumerate() {
+        let fail = |e: String| format!("step {i} (`{}`): {e}", step.kernel.name);
+        if step.operands.len() != step.kernel.operands.len() {
+            let (got, want) = (step.operands.len(), step.kernel.operands.len());
+            return Err(fail(format!("has {got} buffers for {want} operands")));
+        }
+        for (operand, id) in step.kernel.operands.iter().zip(&step.operands) {
+            fits(*id, operand.dtype, Some(operand.len)).map_err(fail)?;
+            if !operand.written && !ready[id.index()] {
+                return Err(fail(format!("reads {id} before it is written")));
+            }
+        }
+        for (operand, id) in step.kernel.operands.iter().zip(&step.operands) {
+            if operand.written && std::mem::replace(&mut ready[id.index()], true) {
+                return Err(fail(format!("writes {id}, which is an input or already written")));
+            }
+        }
+    }
+    for (i, (id, aval)) in schedule.outputs.iter().enumerate() {
+        fits(*id, aval.dtype, aval.shape.checked_size()).map_err(|e| format!("output {i}: {e}"))?;
+        if !ready[id.index()] {
+            return Err(format!("output {i}: {id} is never written"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! The verifier of functions and programs: what every pass may rely on, checked from scratch.
+
+use crate::error::{Error, Result};
+use crate::graph::{Aval, FnId, Function, Node, NodeId, NodeKind, Program, Transform};
+use crate::infer;
+
+/// What is wrong; the caller says where.
+type Check<T = ()> = std::result::Result<T, String>;
+
+impl Program {
+    /// Checks every function: parameters first, operands earlier than their users and no tuples
+    /// (but of `get`), avals as inference has them, tuple indices in range, callees earlier than
+    /// their callers, results that exist.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] naming the function, the node and its operation.
+    pub fn verify(&self) -> Result<()> {
+        for (id, f) in self.functions() {
+            check(f, Some((self, id)))?;
+        }
+        Ok(())
+    }
+}
+
+impl Function {
+    /// Checks a function by itself, as [`Program::verify`] does; of an applied transform it can
+    /// check all but what depends on the callee.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] naming the function, the node and its operation.
+    pub fn verify(&self) -> Result<()> {
+        check(self, None)
+    }
+}
+
+fn check(f: &Function, program: Option<(&Program, FnId)>) -> Result<()> {
+    let params = f.params().len();
+    for (id, node) in f.nodes() {
+        let fail = |what: String| -> Error {
+            let message = format!("in function `{}`, node {id} (`{}`): {what}", f.name, name(node));
+            Error::internal(message).at(node.span)
+        };
+        if let Some(a) = node.args.iter().find(|a| **a >= id) {
+            return Err(fail(format!("operand {a} is not an earlier node")));
+        }
+        match &node.kind {
+            NodeKind::Param(i) => {
+                if *i != id.index() || *i >= params {
+                    return Err(fail(format!("parameter {i} of {params} stands at position {id}")));
+                }
+                if !node.args.is_empty() || node.avals.len() != 1 {
+                    return Err(fail("a parameter has one result and no operands".into()));
+                }
+            }
+            NodeKind::Op(op) => {
+                let avals = arg_avals(f, node).map_err(fail)?;
+                let aval = infer::infer(op, &avals).map_err(|e| fail(e.report().message.clone()))?;
+                expect(&[aval], &node.avals).map_err(fail)?;
+            }
+            NodeKind::Apply(transform, callee) => {
+                let avals: Vec<Aval> = arg_avals(f, node).map_err(fail)?.into_iter().cloned().collect();
+                if let Some((program, caller)) = program {
+                    if *callee >= caller {
+                        return Err(fail(format!("callee {callee} does not come before its caller {caller}")));
+                    }
+                    let results = program.apply_avals(transform, *callee, &avals);
+                    let results = results.map_err(|e| fail(e.report().message.clone()))?;
+                    expect(&results, &node.avals).map_err(fail)?;
+                    increasing(transform).map_err(fail)?;
+                }
+            }
+            NodeKind::Get(i) => {
+                let [tuple] = node.args[..] else {
+                    return Err(fail(format!("takes one operand, not {}", node.args.len())));
+                };
+                let tuple_node = f.node(tuple);
+                if !matches!(tuple_node.kind, NodeKind::Apply(..)) {
+                    return Err(fail(format!("operand {tuple} is not a tuple")));
+                }
+                let Some(aval) = tuple_node.avals.get(*i) else {
+                    return Err(fail(format!(
+                        "there is no result {i} of {tuple}, which has {}",
+                        tuple_node.avals.len()
+                    )));
+                };
+                expect(std::slice::from_ref(aval), &node.avals).map_err(fail)?;
+            }
+        }
+    }
+    if f.len() < params {
+        return Err(Error::internal(format!("function `{}` has {params} parameters but {} nodes", f.name, f.len())));
+    }
+    for (i, r) in f.results().iter().enumerate() {
+        let fail = |what: &str| Err(Error::internal(format!("in function `{}`, result {i}: {r} {what}", f.name)));
+        if r.index() >= f.len() {
+            return fail("does not exist");
+        }
+        if matches!(f.node(*r).kind, NodeKind::Apply(..)) {
+            return fail("is a tuple");
+        }
+    }
+    Ok(())
+}
+
+fn name(node: &Node) -> &'static str {
+    match &node.kind {
+        NodeKind::Param(_) => "param",
+        NodeKind::Op(op) => op.name(),
+        NodeKind::Apply(transform, _) => transform.name(),
+        NodeKind::Get(_) => "get",
+    }
+}
+
+fn arg_avals<'f>(f: &'f Function, node: &Node) -> Check<Vec<&'f Aval>> {
+    let aval = |a: &NodeId| match &f.node(*a) {
+        n if matches!(n.kind, NodeKind::Apply(..)) => Err(format!("operand {a} is a tuple")),
+        n => n.avals.first().ok_or_else(|| format!("operand {a} has no aval")),
+    };
+    node.args.iter().map(aval).collect()
+}
+
+fn expect(want: &[Aval], got: &[Aval]) -> Check {
+    if want == got { Ok(()) } else { Err(format!("should be {want:?} but is recorded as {got:?}")) }
+}
+
+fn increasing(transform: &Transform) -> Check {
+    match transform {
+        Transform::Call | Transform::Vmap { .. } => Ok(()),
+        Transform::Jvp { wrt } | Transform::Vjp { wrt } => match wrt.windows(2).find(|w| w[0] >= w[1]) {
+            Some(w) => Err(format!("wrt must increase, but {} comes before {}", w[0], w[1])),
+            None => Ok(()),
+        },
+    }
+}

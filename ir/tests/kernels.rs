@@ -1,0 +1,423 @@
+//! Hand-made kernels of every kind against the graphs they stand for, and what the verifiers refuse.
+
+use egrad_ir::eval::{Elementary, eval};
+use egrad_ir::kernel::*;
+use egrad_ir::schedule::{Buffer, BufferId, Schedule, Step};
+use egrad_ir::*;
+
+fn read(dtype: Dtype, len: usize) -> Operand {
+    Operand { dtype, len, written: false }
+}
+
+fn write(dtype: Dtype, len: usize) -> Operand {
+    Operand { dtype, len, written: true }
+}
+
+fn at(offset: usize, strides: &[usize]) -> Affine {
+    Affine { offset, strides: strides.into() }
+}
+
+fn load(operand: usize, strides: &[usize]) -> Inst {
+    Inst::Load { operand, index: at(0, strides) }
+}
+
+fn v(i: usize) -> ValueId {
+    ValueId::from(i)
+}
+
+fn store(operand: usize, strides: &[usize], value: usize) -> Store {
+    Store { operand, index: at(0, strides), value: v(value) }
+}
+
+fn nest(name: &str, operands: Vec<Operand>, domain: &[usize], passes: Vec<Pass>) -> Kernel {
+    let body = Body::Loops(LoopNest { domain: domain.to_vec(), passes });
+    Kernel { name: name.into(), operands, body, numerics: Numerics::Strict }
+}
+
+fn numbers(dtype: Dtype, shape: &[usize]) -> Array {
+    let n: usize = shape.iter().product();
+    let data: Vec<f64> = (0..n).map(|i| ((i * 7919 + 13) % 1000) as f64 / 300.0 - 1.5).collect();
+    Array::from_f64(dtype, &data, shape).unwrap()
+}
+
+/// `a·b + a` of 3×5 matrices, b being a row; and a mask as a second output.
+fn elementwise() -> Kernel {
+    let pass = Pass {
+        insts: vec![
+            load(0, &[5, 1]),
+            load(1, &[0, 1]),
+            Inst::Binary(Binary::Mul, v(0), v(1)),
+            Inst::Binary(Binary::Add, v(2), v(0)),
+            Inst::Literal(Literal::new(Dtype::F32, 0.25)),
+            Inst::Compare(Compare::Lt, v(3), v(4)),
+        ],
+        stores: vec![store(2, &[5, 1], 3), store(3, &[1, 3], 5)],
+        ..Pass::default()
+    };
+    let operands = vec![read(Dtype::F32, 15), read(Dtype::F32, 5), write(Dtype::F32, 15), write(Dtype::Bool, 15)];
+    nest("mul_add_lt", operands, &[3, 5], vec![pass])
+}
+
+/// `sqrt(Σ exp x)` of the rows of 4×11: a prologue and an epilogue.
+fn reduction() -> Kernel {
+    let sum = Pass {
+        loops: vec![11],
+        insts: vec![load(0, &[11, 1]), Inst::Unary(Unary::Exp, v(0))],
+        accs: vec![Acc { kind: Reduce::Sum, value: v(1) }],
+        stores: vec![],
+    };
+    let root = Pass { insts: vec![Inst::Unary(Unary::Sqrt, v(2))], stores: vec![store(1, &[1], 3)], ..Pass::default() };
+    nest("exp_sum_sqrt", vec![read(Dtype::F64, 44), write(Dtype::F64, 4)], &[4], vec![sum, root])
+}
+
+/// The softmax of the rows of 3×17, passing over each row three times, the exponentials kept.
+fn softmax() -> Kernel {
+    let max = Pass {
+        loops: vec![17],
+        insts: vec![load(0, &[17, 1])],
+        accs: vec![Acc { kind: Reduce::Max, value: v(0) }],
+        stores: vec![],
+    };
+    let sum = Pass {
+        loops: vec![17],
+        insts: vec![load(0, &[17, 1]), Inst::Binary(Binary::Sub, v(2), v(1)), Inst::Unary(Unary::Exp, v(3))],
+        stores: vec![store(1, &[17, 1], 4)],
+        accs: vec![Acc { kind: Reduce::Sum, value: v(4) }],
+    };
+    let divide = Pass {
+        loops: vec![17],
+        insts: vec![load(1, &[17, 1]), Inst::Binary(Binary::Div, v(6), v(5))],
+        stores: vec![store(2, &[17, 1], 7)],
+        accs: vec![],
+    };
+    let operands = vec![read(Dtype::F32, 51), write(Dtype::F32, 51), write(Dtype::F32, 51)];
+    nest("row_softmax", operands, &[3], vec![max, sum, divide])
+}
+
+/// A batched product with a transposed right operand shared by the batch.
+fn contract() -> Kernel {
+    let body = Body::Contract(Contract {
+        dtype: Dtype::F32,
+        batch: vec![2],
+        m: 3,
+        n: 4,
+        k: 13,
+        a: Matrix { operand: 0, offset: 0, batch_strides: vec![39], row: 13, column: 1 },
+        b: Matrix { operand: 1, offset: 0, batch_strides: vec![0], row: 1, column: 13 },
+        c: Matrix { operand: 2, offset: 0, batch_strides: vec![12], row: 4, column: 1 },
+    });
+    let operands = vec![read(Dtype::F32, 78), read(Dtype::F32, 52), write(Dtype::F32, 24)];
+    Kernel { name: "dot".into(), operands, body, numerics: Numerics::Strict }
+}
+
+/// Both gradients of a batch of linear models in one kernel: an integer index, a select, a power.
+fn indices() -> Kernel {
+    let pass = Pass {
+        insts: vec![
+            Inst::Index(at(3, &[2])),
+            Inst::Convert(Dtype::F64, v(0)),
+            Inst::IntegerPow(-2, v(1)),
+            load(0, &[0]),
+            Inst::Select(v(3), v(1), v(2)),
+        ],
+        stores: vec![store(1, &[1], 0), store(2, &[1], 4)],
+        ..Pass::default()
+    };
+    let operands = vec![read(Dtype::Bool, 1), write(Dtype::I32, 6), write(Dtype::F64, 6)];
+    nest("index_select", operands, &[6], vec![pass])
+}
+
+fn all() -> Vec<Kernel> {
+    vec![elementwise(), reduction(), softmax(), contract(), indices()]
+}
+
+/// Builds a function and runs it.
+fn graph(inputs: &[&Array], build: impl FnOnce(&mut Function, &[NodeId]) -> Vec<NodeId>) -> Vec<Array> {
+    let mut f = Function::new("f", inputs.iter().map(|x| (x.aval().clone(), Span::Unknown)));
+    let params: Vec<NodeId> = f.params().collect();
+    let results = build(&mut f, &params);
+    f.set_results(results);
+    f.verify().unwrap();
+    eval(&f, inputs, Elementary::Shared).unwrap()
+}
+
+fn add(f: &mut Function, op: Op, args: &[NodeId]) -> NodeId {
+    f.add(op, args, Span::here()).unwrap()
+}
+
+fn same(kernel: &Kernel, read: &[&Array], want: &[Array]) {
+    let got = kernel.eval(read, Elementary::Shared).unwrap();
+    assert_eq!(got.len(), want.len());
+    for (g, w) in got.iter().zip(want) {
+        assert_eq!(g, &w.reshape([w.shape().size()]).unwrap(), "{kernel}");
+    }
+}
+
+#[test]
+fn elementwise_kernel() {
+    let (x, y) = (numbers(Dtype::F32, &[3, 5]), numbers(Dtype::F32, &[5]));
+    let want = graph(&[&x, &y], |f, p| {
+        let row = add(f, Op::BroadcastInDim { shape: [3, 5].into(), dims: [1].into_iter().collect() }, &[p[1]]);
+        let product = add(f, Op::Binary(Binary::Mul), &[p[0], row]);
+        let sum = add(f, Op::Binary(Binary::Add), &[product, p[0]]);
+        let quarter = add(f, Op::Constant(Literal::new(Dtype::F32, 0.25)), &[]);
+        let all = add(f, Op::BroadcastInDim { shape: [3, 5].into(), dims: Default::default() }, &[quarter]);
+        let less = add(f, Op::Compare(Compare::Lt), &[sum, all]);
+        let turned = add(f, Op::Transpose([1, 0].into_iter().collect()), &[less]);
+        vec![sum, turned]
+    });
+    same(&elementwise(), &[&x, &y], &want);
+}
+
+#[test]
+fn reduction_kernel() {
+    let x = numbers(Dtype::F64, &[4, 11]);
+    let want = graph(&[&x], |f, p| {
+        let e = add(f, Op::Unary(Unary::Exp), p);
+        let s = add(f, Op::Reduce { kind: Reduce::Sum, axes: [1].into_iter().collect() }, &[e]);
+        vec![add(f, Op::Unary(Unary::Sqrt), &[s])]
+    });
+    same(&reduction(), &[&x], &want);
+}
+
+#[test]
+fn softmax_kernel() {
+    let x = numbers(Dtype::F32, &[3, 17]);
+    let want = graph(&[&x], |f, p| {
+        let row = |f: &mut Function, x| {
+            add(f, Op::BroadcastInDim { shape: [3, 17].into(), dims: [0].into_iter().collect() }, &[x])
+        };
+        let max = add(f, Op::Reduce { kind: Reduce::Max, axes: [1].into_iter().collect() }, p);
+        let max = row(f, max);
+        let shifted = add(f, Op::Binary(Binary::Sub), &[p[0], max]);
+        let e = add(f, Op::Unary(Unary::Exp), &[shifted]);
+        let sum = add(f, Op::Reduce { kind: Reduce::Sum, axes: [1].into_iter().collect() }, &[e]);
+        let sum = row(f, sum);
+        vec![e, add(f, Op::Binary(Binary::Div), &[e, sum])]
+    });
+    same(&softmax(), &[&x], &want);
+}
+
+#[test]
+fn contract_kernel() {
+    let (x, y) = (numbers(Dtype::F32, &[2, 3, 13]), numbers(Dtype::F32, &[4, 13]));
+    let want = graph(&[&x, &y], |f, p| {
+        let contract = [[2].into_iter().collect(), [1].into_iter().collect()];
+        vec![add(f, Op::DotGeneral(DotDims { contract, batch: Default::default() }), p)]
+    });
+    same(&contract(), &[&x, &y], &want);
+}
+
+#[test]
+fn index_kernel() {
+    for (truth, powers) in [(true, [3.0, 5.0, 7.0]), (false, [1.0 / 9.0, 1.0 / 25.0, 1.0 / 49.0])] {
+        let got = indices().eval(&[&Array::from(truth)], Elementary::Std).unwrap();
+        assert_eq!(got[0].as_slice::<i32>().unwrap(), [3, 5, 7, 9, 11, 13]);
+        assert_eq!(got[1].as_slice::<f64>().unwrap()[..3], powers);
+    }
+}
+
+#[test]
+fn reductions_have_eight_lanes_in_the_documented_order() {
+    let x = [1e8f32, 1.0, -1e8, 0.5, 3.0, 1e-3, 7.0, 1e7, 2.0, -1e7, 0.125];
+    let kernel = nest(
+        "sum",
+        vec![read(Dtype::F32, 11), write(Dtype::F32, 1)],
+        &[],
+        vec![
+            Pass {
+                loops: vec![11],
+                insts: vec![load(0, &[1])],
+                accs: vec![Acc { kind: Reduce::Sum, value: v(0) }],
+                stores: vec![],
+            },
+            Pass { stores: vec![store(1, &[], 1)], ..Pass::default() },
+        ],
+    );
+    let lane = |i: usize| if i < 3 { (0.0 + x[i]) + x[i + 8] } else { 0.0 + x[i] };
+    let want = ((lane(0) + lane(4)) + (lane(2) + lane(6))) + ((lane(1) + lane(5)) + (lane(3) + lane(7)));
+    let array = Array::from_vec(x.to_vec(), [11]).unwrap();
+    let got = kernel.eval(&[&array], Elementary::Shared).unwrap();
+    assert_eq!(got[0].as_slice::<f32>().unwrap(), [want]);
+}
+
+/// Two steps: `y = softmax(x)`, then the index kernel on its own input; the first input returned.
+fn schedule() -> Schedule {
+    let buffer = |dtype, len| Buffer { dtype, len };
+    let id = BufferId::from;
+    Schedule {
+        buffers: vec![
+            buffer(Dtype::F32, 51),
+            buffer(Dtype::Bool, 1),
+            buffer(Dtype::F32, 51),
+            buffer(Dtype::F32, 51),
+            buffer(Dtype::I32, 6),
+            buffer(Dtype::F64, 6),
+            buffer(Dtype::F32, 51),
+            buffer(Dtype::F32, 51),
+        ],
+        inputs: vec![(id(0), Aval::new(Dtype::F32, [3, 17])), (id(1), Aval::new(Dtype::Bool, []))],
+        outputs: vec![
+            (id(7), Aval::new(Dtype::F32, [51])),
+            (id(0), Aval::new(Dtype::F32, [17, 3])),
+            (id(5), Aval::new(Dtype::F64, [2, 3])),
+            (id(5), Aval::new(Dtype::F64, [6])),
+        ],
+        steps: vec![
+            Step { kernel: softmax(), operands: vec![id(0), id(2), id(3)] },
+            Step { kernel: indices(), operands: vec![id(1), id(4), id(5)] },
+            Step { kernel: softmax(), operands: vec![id(3), id(6), id(7)] },
+        ],
+    }
+}
+
+#[test]
+fn schedules_run() {
+    let (x, p) = (numbers(Dtype::F32, &[3, 17]), Array::from(true));
+    schedule().verify().unwrap();
+    let compiled = KernelInterpreter::new(Elementary::Shared).compile(schedule()).unwrap();
+    let run = compiled.run(&[&x, &p]).unwrap();
+    assert_eq!(run.dispatches, 3);
+    assert_eq!(run.outputs[1], x.reshape([17, 3]).unwrap());
+    assert_eq!(run.outputs[2].to_f64(), run.outputs[3].to_f64());
+    let once = softmax().eval(&[&x], Elementary::Shared).unwrap();
+    let twice = softmax().eval(&[&once[1]], Elementary::Shared).unwrap();
+    assert_eq!(run.outputs[0], twice[1]);
+    assert_eq!(compiled.listing("kernels").unwrap().len(), 3);
+    assert!(compiled.listing("clif").is_none());
+    let error = schedule().eval(&[&p, &x], Elementary::Std).unwrap_err();
+    assert_eq!(error.kind(), "dtype");
+}
+
+#[test]
+fn good_kernels_verify() {
+    for kernel in all() {
+        kernel.verify().unwrap();
+    }
+    let two = |loops: Vec<usize>, index: Affine, value: usize| Pass {
+        loops,
+        stores: vec![Store { operand: 0, index, value: v(value) }],
+        ..Pass::default()
+    };
+    let constant = Pass { insts: vec![Inst::Literal(Literal::new(Dtype::I32, 1.0))], ..Pass::default() };
+    // A row of ten put together from four and six, interleaved over the domain.
+    let (left, right) = (two(vec![4], at(0, &[10, 1]), 0), two(vec![6], at(4, &[10, 1]), 0));
+    nest("rows", vec![write(Dtype::I32, 30)], &[3], vec![constant.clone(), left, right]).verify().unwrap();
+    // Halves of a buffer.
+    let (left, right) = (two(vec![4], at(0, &[1, 3]), 0), two(vec![2], at(12, &[2, 1]), 0));
+    nest("halves", vec![write(Dtype::I32, 18)], &[3], vec![constant, left, right]).verify().unwrap();
+}
+
+#[track_caller]
+fn refused(kernel: Kernel, mutate: impl FnOnce(&mut Vec<Operand>, &mut LoopNest), expect: &str) {
+    let mut kernel = kernel;
+    if let Body::Loops(nest) = &mut kernel.body {
+        mutate(&mut kernel.operands, nest);
+    }
+    let error = kernel.verify().expect_err("the mutant should be refused");
+    assert_eq!(error.kind(), "internal");
+    assert!(error.to_string().contains(expect), "{error}\nshould say: {expect}");
+    assert!(error.to_string().contains(&kernel.name), "{error}");
+}
+
+#[test]
+fn mutant_loop_nests_are_refused() {
+    let x = elementwise;
+    refused(x(), |_, n| n.domain[0] = 0, "axis p0 of the domain is empty");
+    refused(x(), |_, n| n.domain[0] = 4, "reaches 19");
+    refused(x(), |_, n| n.domain[0] = 2, "never stored");
+    refused(x(), |o, _| o[0].len = 14, "pass 0: load of b0: the index reaches 14");
+    refused(x(), |o, _| o[2].written = false, "only reads");
+    refused(x(), |o, _| o[1].written = true, "no earlier pass stored");
+    refused(x(), |o, _| o.push(write(Dtype::F32, 3)), "b4 is written, but 3");
+    refused(x(), |o, _| o[0].dtype = Dtype::F64, "`mul` takes operands of one type");
+    refused(x(), |o, _| o[3].dtype = Dtype::F32, "%5 is bool, the operand f32");
+    refused(x(), |_, n| n.passes[0].stores[0].index = at(0, &[4, 1]), "distinct points");
+    refused(x(), |_, n| n.passes[0].stores[0].index = at(0, &[0, 1]), "distinct points");
+    refused(x(), |_, n| n.passes[0].stores[0].index = at(usize::MAX, &[5, 1]), "overflows");
+    refused(x(), |_, n| n.passes[0].stores[0].index = at(0, &[1]), "1 strides for 2 axes");
+    refused(x(), |_, n| n.passes[0].stores[0].value = v(6), "%6 is not an earlier value");
+    refused(x(), |_, n| n.passes[0].stores[0].operand = 9, "no such operand");
+    refused(x(), |_, n| n.passes[0].insts[2] = Inst::Binary(Binary::Mul, v(0), v(3)), "%3 is not an earlier value");
+    refused(x(), |_, n| n.passes[0].insts[2] = Inst::Unary(Unary::Not, v(0)), "doesn't take f32");
+    refused(x(), |_, n| n.passes[0].insts[0] = load(7, &[5, 1]), "no operand b7");
+    refused(x(), |_, n| n.passes[0].insts.push(Inst::Index(at(1 << 31, &[0, 0]))), "is no i32");
+    refused(x(), |_, n| n.passes[0].accs.push(Acc { kind: Reduce::Sum, value: v(3) }), "no loops but accumulates");
+    let x = reduction;
+    refused(x(), |_, n| n.passes[0].loops[0] = 0, "loop r0 of pass 0 is empty");
+    refused(x(), |_, n| n.passes[1].insts[0] = Inst::Unary(Unary::Sqrt, v(1)), "loops of another pass");
+    refused(x(), |_, n| n.passes[0].accs[0].value = v(2), "no instruction of this pass");
+    refused(x(), |_, n| n.passes.swap(0, 1), "");
+    refused(x(), |_, n| n.passes[1].accs.push(Acc { kind: Reduce::Sum, value: v(3) }), "no loops but accumulates");
+    let x = softmax;
+    refused(x(), |_, n| n.passes[2].insts[0] = load(2, &[17, 1]), "no earlier pass stored");
+    refused(x(), |_, n| n.passes[2].insts[0] = Inst::Load { operand: 1, index: at(16, &[17, 0]) }, "no earlier pass");
+    refused(x(), |_, n| n.passes[2].insts[0] = load(1, &[1, 3]), "no earlier pass stored");
+    refused(x(), |_, n| n.passes[1].insts[0] = load(1, &[17, 1]), "no earlier pass stored");
+    refused(x(), |_, n| n.passes[2].stores.push(store(1, &[1, 3], 7)), "may meet");
+}
+
+#[test]
+fn mutant_contracts_are_refused() {
+    let check = |mutate: &dyn Fn(&mut Vec<Operand>, &mut Contract), expect: &str| {
+        let mut kernel = contract();
+        if let Body::Contract(c) = &mut kernel.body {
+            mutate(&mut kernel.operands, c);
+        }
+        let error = kernel.verify().expect_err(expect).to_string();
+        assert!(error.contains(expect), "{error}\nshould say: {expect}");
+    };
+    check(&|_, c| c.m = 0, "extent is 0");
+    check(&|_, c| c.batch[0] = 0, "extent is 0");
+    check(&|_, c| c.batch.push(1), "1 strides for 2 batch axes");
+    check(&|_, c| c.k = 14, "matrix a: the index reaches");
+    check(&|_, c| c.n = 5, "matrix b: the index reaches");
+    check(&|_, c| c.c.batch_strides[0] = 0, "distinct");
+    check(&|_, c| c.batch[0] = 1, "never stored");
+    check(&|_, c| c.c.operand = 0, "only read");
+    check(&|_, c| c.b.operand = 2, "written");
+    check(&|_, c| c.b.operand = 3, "no operand b3");
+    check(&|_, c| c.dtype = Dtype::F64, "b0 is f32");
+    check(&|_, c| c.dtype = Dtype::I32, "contracts floats");
+    check(&|o, _| o.push(write(Dtype::F32, 1)), "b3 is written, but never stored");
+    let mut empty = contract();
+    if let Body::Contract(c) = &mut empty.body {
+        c.k = 0;
+        empty.operands[0].len = 0;
+        empty.operands[1].len = 0;
+    }
+    let none = numbers(Dtype::F32, &[0]);
+    assert_eq!(empty.eval(&[&none, &none], Elementary::Std).unwrap()[0].to_f64(), [0.0; 24]);
+}
+
+#[test]
+fn mutant_schedules_are_refused() {
+    let check = |mutate: &dyn Fn(&mut Schedule), expect: &str| {
+        let mut s = schedule();
+        mutate(&mut s);
+        let error = s.verify().expect_err(expect).to_string();
+        assert!(error.contains(expect), "{error}\nshould say: {expect}");
+        assert!(KernelInterpreter::default().compile(s).is_err());
+    };
+    let id = BufferId::from;
+    check(&|s| s.steps.swap(0, 2), "reads b3 before it is written");
+    check(&|s| s.steps[2].operands[2] = id(3), "writes b3, which is an input or already written");
+    check(&|s| s.steps[0].operands[2] = id(0), "writes b0, which is an input");
+    check(&|s| s.steps[0].operands[1] = id(3), "writes b3");
+    check(&|s| s.steps[2].operands[1] = id(9), "no buffer b9");
+    check(&|s| s.steps[2].operands[0] = id(1), "b1 holds 1 bool, not 51 f32");
+    check(&|s| s.steps[0].operands.truncate(2), "2 buffers for 3 operands");
+    check(&|s| s.steps.truncate(2), "output 0: b7 is never written");
+    check(&|s| s.inputs[1] = s.inputs[0].clone(), "another input's buffer");
+    check(&|s| s.inputs[1].1 = Aval::new(Dtype::Bool, [2]), "b1 holds 1 bool, not 2 bool");
+    check(&|s| s.outputs[0].1 = Aval::new(Dtype::F32, [52]), "output 0");
+    check(&|s| s.steps[0].kernel.operands[0].len = 3, "step 0: kernel `row_softmax`");
+}
+
+#[test]
+fn unfit_operands_are_refused() {
+    let x = numbers(Dtype::F32, &[15]);
+    for read in [vec![], vec![&x], vec![&x, &x], vec![&x, &x, &x]] {
+        assert_eq!(elementwise().eval(&read, Elementary::Std).unwrap_err().kind(), "internal");
+    }
+}
