@@ -205,6 +205,11 @@ impl Schedule {
         for ((id, _), x) in self.inputs.iter().zip(inputs) {
             buffers[id.index()] = Some((*x).clone());
         }
+        for (buffer, slot) in self.buffers.iter().zip(&mut buffers) {
+            if buffer.len == 0 && slot.is_none() {
+                *slot = Some(Array::full([0], Literal::new(buffer.dtype, 0.0))?);
+            }
+        }
         let missing = || Error::internal("the schedule reads a buffer nobody has written");
         for step in &self.steps {
             let ids = || step.kernel.operands.iter().zip(&step.operands);

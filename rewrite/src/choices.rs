@@ -1,0 +1,191 @@
+//! What extraction chooses from: the values of an e-graph and the ways to compute each.
+
+use crate::analysis::{EGraph, aval, operation};
+use crate::term::{Head, Prim, Term};
+use egg::Id;
+use egrad_ir::{Aval, Error, Literal, Op, Result, Span};
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+use std::fmt;
+
+/// A value of [`Choices`]: an e-class that some result may depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ValueIx(pub(crate) u32);
+
+impl ValueIx {
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl From<usize> for ValueIx {
+    fn from(i: usize) -> ValueIx {
+        ValueIx(u32::try_from(i).expect("fewer than 2^32 values"))
+    }
+}
+
+impl fmt::Display for ValueIx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "v{}", self.0)
+    }
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A parameter of the function.
+    Param(usize),
+    /// Every element is this literal.
+    Literal(Literal),
+    /// One of the value's [`Alternative`]s.
+    Computed,
+}
+
+/// One way to compute a value.
+#[derive(Clone, Debug)]
+pub(crate) struct Alternative {
+    /// The primitive.
+    pub(crate) op: Op,
+    /// Its operands.
+    pub(crate) args: SmallVec<[ValueIx; 3]>,
+    /// Whether a kernel that reads the value may compute it instead (`fuse/inline-…`).
+    pub(crate) inline: bool,
+    /// Whether a loop nest can compute it (`fuse/compute-…`).
+    pub(crate) compute: bool,
+    /// Whether a matrix product can (`fuse/contract`).
+    pub(crate) contract: bool,
+}
+
+/// A value and the ways to compute it.
+#[derive(Clone, Debug)]
+pub(crate) struct Value {
+    pub(crate) aval: Aval,
+    pub(crate) source: Source,
+    pub(crate) alternatives: Vec<Alternative>,
+    pub(crate) span: Span,
+}
+
+/// Every value the results may depend on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Choices {
+    pub(crate) values: Vec<Value>,
+    pub(crate) results: Vec<ValueIx>,
+    /// The avals of the parameters, used or not.
+    pub(crate) params: Vec<Aval>,
+}
+
+/// The way of computing a value that a body says.
+fn alternative(
+    egraph: &EGraph,
+    term: &Term,
+    prim: Prim,
+    contract: bool,
+    body: Id,
+    visit: &mut dyn FnMut(Id) -> ValueIx,
+) -> Result<Alternative> {
+    let op = operation(egraph, prim, term.attrs())?;
+    let mut args = SmallVec::new();
+    for source in term.operands() {
+        let read = egraph[*source].nodes.iter().find(|n| n.head == Head::Source).map(|n| n.args[0]);
+        let read = read.ok_or_else(|| Error::internal("a kernel reads a source of no value"))?;
+        args.push(visit(read));
+    }
+    // A body that some source computes in place may be inlined.
+    let inline = egraph[body].parents().any(|parent| {
+        let nodes = &egraph[parent].nodes;
+        nodes.iter().any(|n| n.head == Head::Inline && egraph.find(n.args[0]) == egraph.find(body))
+    });
+    Ok(Alternative { op, args, inline, compute: !contract, contract })
+}
+
+impl Choices {
+    pub(crate) fn value(&self, v: ValueIx) -> &Value {
+        &self.values[v.index()]
+    }
+
+    /// The choices a saturated e-graph offers for the values in these classes.
+    ///
+    /// # Errors
+    /// If no kernel can make some value: the fuse rule that would say so is missing or disabled.
+    pub(crate) fn of_egraph(egraph: &EGraph, results: &[Id], span: &dyn Fn(Id) -> Span) -> Result<Choices> {
+        let mut choices = Choices { params: egraph.analysis.params.clone(), ..Choices::default() };
+        let mut known: HashMap<Id, ValueIx> = HashMap::new();
+        let mut order: Vec<Id> = Vec::new();
+        let mut visit = |id: Id, order: &mut Vec<Id>| {
+            let id = egraph.find(id);
+            *known.entry(id).or_insert_with(|| {
+                order.push(id);
+                ValueIx::from(order.len() - 1)
+            })
+        };
+        choices.results = results.iter().map(|r| visit(*r, &mut order)).collect();
+        let mut next = 0;
+        while let Some(id) = order.get(next).copied() {
+            next += 1;
+            let class = &egraph[id];
+            let param = class.nodes.iter().find_map(|n| match n.head {
+                Head::Param(i) => Some(i as usize),
+                _ => None,
+            });
+            let mut alternatives: Vec<Alternative> = Vec::new();
+            let source = match (class.data.constant(), param) {
+                (Some(literal), _) => Source::Literal(literal),
+                (None, Some(i)) => Source::Param(i),
+                (None, None) => Source::Computed,
+            };
+            if source == Source::Computed {
+                let bodies = class.nodes.iter().filter(|n| n.head == Head::Kernel).map(|n| n.args[0]);
+                for body in bodies {
+                    for term in &egraph[body].nodes {
+                        let (prim, contract) = match term.head {
+                            Head::Compute(prim) => (prim, false),
+                            Head::Contract => (Prim::DotGeneral, true),
+                            _ => continue,
+                        };
+                        let alternative =
+                            alternative(egraph, term, prim, contract, body, &mut |v| visit(v, &mut order))?;
+                        let same = |a: &&mut Alternative| a.op == alternative.op && a.args == alternative.args;
+                        match alternatives.iter_mut().find(same) {
+                            Some(a) => {
+                                a.compute |= alternative.compute;
+                                a.contract |= alternative.contract;
+                            }
+                            None => alternatives.push(alternative),
+                        }
+                    }
+                }
+                if alternatives.is_empty() {
+                    let prims = class.nodes.iter().filter(|n| n.head.is_plain()).map(|n| n.to_string());
+                    let prims = prims.collect::<Vec<_>>().join("` or `");
+                    let message = format!("no fuse rule makes a kernel of `{prims}`, {}", aval(egraph, id));
+                    return Err(Error::missing_rule(message).at(span(id)));
+                }
+            }
+            choices.values.push(Value { aval: aval(egraph, id).clone(), source, alternatives, span: span(id) });
+        }
+        Ok(choices)
+    }
+
+    /// The choices of a plain function as it is written: one alternative per value.
+    #[cfg(test)]
+    pub(crate) fn of_function(f: &egrad_ir::Function) -> Choices {
+        use egrad_ir::NodeKind;
+        let mut choices = Choices { params: f.param_avals(), ..Choices::default() };
+        for (_, node) in f.nodes() {
+            let args = node.args.iter().map(|a| ValueIx::from(a.index())).collect();
+            let (source, alternatives) = match &node.kind {
+                NodeKind::Param(i) => (Source::Param(*i), Vec::new()),
+                NodeKind::Op(Op::Constant(l)) => (Source::Literal(*l), Vec::new()),
+                NodeKind::Op(op) => {
+                    let contract = matches!(op, Op::DotGeneral(_));
+                    let op = op.clone();
+                    (Source::Computed, vec![Alternative { op, args, inline: true, compute: true, contract }])
+                }
+                NodeKind::Apply(..) | NodeKind::Get(_) => panic!("not plain"),
+            };
+            choices.values.push(Value { aval: node.avals[0].clone(), source, alternatives, span: node.span });
+        }
+        choices.results = f.results().iter().map(|r| ValueIx::from(r.index())).collect();
+        choices
+    }
+}

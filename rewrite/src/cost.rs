@@ -1,0 +1,200 @@
+//! What a kernel costs: the price extraction compares by.
+
+use egrad_ir::Dtype;
+use egrad_ir::kernel::{Body, Contract, Inst, LoopNest, Operand, Pass};
+use egrad_ir::{Binary, Unary};
+
+/// What the cost model knows of a machine. Times are in nanoseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Machine {
+    /// Starting a kernel.
+    pub launch_ns: f64,
+    /// Moving a byte to or from memory.
+    pub memory_ns_per_byte: f64,
+    /// Moving a byte that a cache holds.
+    pub cache_ns_per_byte: f64,
+    /// How many bytes stay in cache between the kernels of a run.
+    pub cache_bytes: f64,
+    /// How many bytes of a row stay in the innermost cache between the passes over it.
+    pub row_bytes: f64,
+    /// One cheap instruction (add, compare, load) on one element, in vector code.
+    pub simple_ns: f64,
+    /// An element whose neighbours along the vector lanes are not adjacent in memory.
+    pub gather_ns: f64,
+    /// Entering a loop.
+    pub loop_ns: f64,
+    /// Starting a matrix product.
+    pub contract_launch_ns: f64,
+    /// One multiply-add of a large matrix product in f32.
+    pub contract_ns: f64,
+}
+
+impl Default for Machine {
+    /// One core of a current x86-64 server.
+    fn default() -> Machine {
+        Machine {
+            launch_ns: 100.0,
+            memory_ns_per_byte: 0.04,
+            cache_ns_per_byte: 0.012,
+            cache_bytes: 8e6,
+            row_bytes: 32e3,
+            simple_ns: 0.07,
+            gather_ns: 0.7,
+            loop_ns: 1.0,
+            contract_launch_ns: 120.0,
+            contract_ns: 0.011,
+        }
+    }
+}
+
+/// The predicted time of a kernel in nanoseconds: its launch plus the larger of memory traffic
+/// and arithmetic.
+pub(crate) fn kernel_ns(machine: &Machine, operands: &[Operand], body: &Body) -> f64 {
+    match body {
+        Body::Loops(nest) => machine.launch_ns + loops_ns(machine, operands, nest),
+        Body::Contract(c) => machine.launch_ns + contract_ns(machine, operands, c),
+    }
+}
+
+fn loops_ns(machine: &Machine, operands: &[Operand], nest: &LoopNest) -> f64 {
+    let points: f64 = nest.domain.iter().map(|d| *d as f64).product();
+    let mut compute = 0.0;
+    let mut bytes = 0.0;
+    let mut total_bytes = 0.0;
+    let mut seen = vec![false; operands.len()];
+    // Per value the axes it varies along, as bits; a value is computed once per index of the loops
+    // down to the innermost of them.
+    let mut varies: Vec<u64> = Vec::new();
+    for pass in &nest.passes {
+        let all: Vec<usize> = nest.domain.iter().chain(&pass.loops).copied().collect();
+        let inner: f64 = pass.loops.iter().map(|d| *d as f64).product();
+        let count = points * inner;
+        // A pass over a handful of elements can't fill vectors.
+        let scalar = if inner.max(points) < 4.0 { 4.0 } else { 1.0 };
+        let along =
+            |strides: &[usize]| strides.iter().enumerate().fold(0u64, |m, (i, s)| m | (u64::from(*s != 0) << i));
+        let times = |bits: u64| -> f64 {
+            let depth = 64 - bits.leading_zeros() as usize;
+            all[..depth.min(all.len())].iter().map(|d| *d as f64).product()
+        };
+        let mut access = |operand: usize, strides: &[usize], compute: &mut f64| {
+            let o = &operands[operand];
+            let spanned = |from: usize| {
+                let extents = strides.iter().zip(&all).skip(from).filter(|(s, _)| **s != 0).map(|(_, e)| *e as f64);
+                extents.product::<f64>().min(o.len as f64) * o.dtype.bytes() as f64
+            };
+            let touched = spanned(0);
+            // A second pass over a row finds it in the innermost cache.
+            if !seen[operand] {
+                bytes += touched;
+                total_bytes += touched;
+            } else if spanned(nest.domain.len()) > machine.row_bytes {
+                bytes += touched;
+            }
+            seen[operand] = true;
+            let each = times(along(strides)) * machine.simple_ns;
+            *compute += match strides.last() {
+                None | Some(0) => each,
+                Some(1) => each * 0.5 * o.dtype.bytes() as f64 / 4.0,
+                // Lanes may run along another axis on which the access is contiguous.
+                Some(_) if strides.contains(&1) => each * 0.7 * o.dtype.bytes() as f64 / 4.0,
+                Some(_) => each * machine.gather_ns / machine.simple_ns,
+            };
+        };
+        for inst in &pass.insts {
+            let bits = match inst {
+                Inst::Literal(_) => 0,
+                Inst::Index(index) => along(&index.strides),
+                Inst::Load { operand, index } => {
+                    access(*operand, &index.strides, &mut compute);
+                    along(&index.strides)
+                }
+                Inst::Unary(..)
+                | Inst::Binary(..)
+                | Inst::Compare(..)
+                | Inst::Select(..)
+                | Inst::IntegerPow(..)
+                | Inst::Convert(..) => inst.args().iter().fold(0, |m, a| m | varies[a.index()]),
+            };
+            varies.push(bits);
+            compute += times(bits) * machine.simple_ns * scalar * inst_weight(inst);
+        }
+        for store in &pass.stores {
+            access(store.operand, &store.index.strides, &mut compute);
+        }
+        compute += count * machine.simple_ns * scalar * pass.accs.len() as f64;
+        let domain_bits = (1u64 << nest.domain.len()) - 1;
+        varies.extend(pass.accs.iter().map(|_| domain_bits));
+        compute += rows(pass, &all) * machine.loop_ns;
+    }
+    let per_byte =
+        if total_bytes > machine.cache_bytes { machine.memory_ns_per_byte } else { machine.cache_ns_per_byte };
+    // Overlap is imperfect: a little of the smaller part shows.
+    let memory = bytes * per_byte;
+    memory.max(compute) + 0.1 * memory.min(compute)
+}
+
+/// How often a pass enters its innermost loop, after axes that are walked as one are merged.
+fn rows(pass: &Pass, all: &[usize]) -> f64 {
+    let accesses = || {
+        let loads = pass.insts.iter().filter_map(|i| match i {
+            Inst::Load { index, .. } | Inst::Index(index) => Some(&index.strides),
+            Inst::Literal(_)
+            | Inst::Unary(..)
+            | Inst::Binary(..)
+            | Inst::Compare(..)
+            | Inst::Select(..)
+            | Inst::IntegerPow(..)
+            | Inst::Convert(..) => None,
+        });
+        loads.chain(pass.stores.iter().map(|s| &s.index.strides))
+    };
+    let mut outer = all.len().saturating_sub(1);
+    let first_loop = all.len() - pass.loops.len();
+    while outer > first_loop || (outer > 0 && pass.loops.is_empty()) {
+        if !accesses().all(|s| s[outer - 1] == s[outer] * all[outer]) {
+            break;
+        }
+        outer -= 1;
+    }
+    all[..outer].iter().map(|d| *d as f64).product()
+}
+
+/// How many cheap instructions one instruction takes.
+fn inst_weight(inst: &Inst) -> f64 {
+    match inst {
+        Inst::Literal(_) | Inst::Load { .. } => 0.0,
+        Inst::Index(_) => 1.0,
+        Inst::Unary(u, _) => match u {
+            Unary::Neg | Unary::Abs | Unary::Not => 1.0,
+            Unary::StopGradient => 0.0,
+            Unary::Sign => 3.0,
+            Unary::Sqrt => 4.0,
+            Unary::Rsqrt => 8.0,
+            Unary::Exp | Unary::Log => 10.0,
+            Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Logistic => 14.0,
+            Unary::Expm1 | Unary::Log1p => 18.0,
+        },
+        Inst::Binary(b, _, _) => match b {
+            Binary::Add | Binary::Sub | Binary::Mul | Binary::And | Binary::Or => 1.0,
+            Binary::Max | Binary::Min => 3.0,
+            Binary::Div => 4.0,
+            Binary::Pow => 40.0,
+        },
+        Inst::Compare(..) | Inst::Select(..) => 1.0,
+        Inst::IntegerPow(n, _) => (f64::from(n.unsigned_abs()) + 1.0).log2().ceil() + if *n < 0 { 4.0 } else { 0.0 },
+        Inst::Convert(..) => 2.0,
+    }
+}
+
+fn contract_ns(machine: &Machine, operands: &[Operand], c: &Contract) -> f64 {
+    let batch: f64 = c.batch.iter().map(|d| *d as f64).product();
+    let width = if c.dtype == Dtype::F64 { 2.0 } else { 1.0 };
+    // Blocks of the product are padded: thin ones waste most of the work.
+    let pad = |n: usize, block: f64| (n as f64 / block).ceil() * block;
+    let madds = pad(c.m, 6.0) * pad(c.n, 16.0) * (c.k as f64 + 4.0);
+    let bytes: f64 = operands.iter().map(|o| (o.len * o.dtype.bytes()) as f64).sum();
+    let per_byte = if bytes > machine.cache_bytes { machine.memory_ns_per_byte } else { machine.cache_ns_per_byte };
+    let compute = batch * (machine.contract_launch_ns + madds * machine.contract_ns * width);
+    compute.max(bytes * per_byte)
+}

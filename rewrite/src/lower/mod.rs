@@ -1,0 +1,133 @@
+//! From chosen values to kernels: which loops compute a group of values, and in which passes.
+
+mod contract;
+mod index;
+mod nest;
+
+pub(crate) use contract::contract;
+pub(crate) use nest::nest;
+
+use crate::choices::{Alternative, Choices, Source, ValueIx};
+use egrad_ir::kernel::{Affine, Body, Operand};
+use egrad_ir::{Op, Shape};
+use smallvec::SmallVec;
+
+/// How the values were chosen to be computed; what lowering asks of the extraction's plan.
+pub(crate) trait Chosen {
+    /// Every value there is.
+    fn choices(&self) -> &Choices;
+    /// The alternative chosen for a computed value.
+    fn alternative(&self, v: ValueIx) -> &Alternative;
+    /// Whether readers outside of the value's own kernel find it in memory; parameters are.
+    fn in_memory(&self, v: ValueIx) -> bool;
+    /// The value whose memory holds this one's elements in row-major order: itself, or what it
+    /// reshapes.
+    fn storage(&self, v: ValueIx) -> ValueIx;
+    /// Whether results must have the interpreter's bits.
+    fn strict(&self) -> bool;
+}
+
+/// Why a group of values is no kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Illegal {
+    /// It would be one if this value were in memory.
+    Anchor(ValueIx),
+    /// These values don't belong in one kernel.
+    Together,
+}
+
+/// A kernel may not read and write more buffers than this.
+pub(crate) const MAX_OPERANDS: usize = 12;
+/// A kernel may not have more instructions than this.
+pub(crate) const MAX_INSTS: usize = 64;
+
+/// A kernel with the values its operands stand for.
+#[derive(Clone, Debug)]
+pub(crate) struct Lowered {
+    pub(crate) body: Body,
+    pub(crate) operands: Vec<Operand>,
+    /// Per operand the value stored or loaded.
+    pub(crate) values: Vec<ValueIx>,
+    pub(crate) name: String,
+}
+
+impl Lowered {
+    /// How many instructions it has.
+    pub(crate) fn insts(&self) -> usize {
+        match &self.body {
+            Body::Loops(nest) => nest.passes.iter().map(|p| p.insts.len()).sum(),
+            Body::Contract(_) => 1,
+        }
+    }
+
+    /// The values read from memory.
+    pub(crate) fn loads(&self) -> impl Iterator<Item = ValueIx> + '_ {
+        self.operands.iter().zip(&self.values).filter(|(o, _)| !o.written).map(|(_, v)| *v)
+    }
+}
+
+/// The operands of a kernel being lowered.
+#[derive(Default)]
+struct Operands {
+    operands: Vec<Operand>,
+    values: Vec<ValueIx>,
+}
+
+impl Operands {
+    /// The position of a value's storage among the operands, added if it is new.
+    fn position(&mut self, chosen: &dyn Chosen, v: ValueIx, written: bool) -> usize {
+        let v = chosen.storage(v);
+        if let Some(i) = (0..self.values.len()).find(|i| self.values[*i] == v && self.operands[*i].written == written) {
+            return i;
+        }
+        let aval = &chosen.choices().value(v).aval;
+        self.operands.push(Operand { dtype: aval.dtype, len: aval.shape.size(), written });
+        self.values.push(v);
+        self.values.len() - 1
+    }
+}
+
+/// Whether the primitive sums or otherwise reduces over an axis, and so needs loops of its own.
+pub(crate) fn is_reduction(op: &Op) -> bool {
+    match op {
+        Op::Reduce { axes, .. } => !axes.is_empty(),
+        Op::DotGeneral(dims) => !dims.contract[0].is_empty(),
+        Op::Constant(_)
+        | Op::Iota { .. }
+        | Op::Unary(_)
+        | Op::Binary(_)
+        | Op::Compare(_)
+        | Op::Select
+        | Op::IntegerPow(_)
+        | Op::Convert(_)
+        | Op::BroadcastInDim { .. }
+        | Op::Reshape(_)
+        | Op::Transpose(_) => false,
+    }
+}
+
+/// The lengths of a shape's axes that have any: those of length 1 need no loop.
+pub(crate) fn extents(shape: &Shape) -> SmallVec<[usize; 4]> {
+    shape.iter().copied().filter(|d| *d != 1).collect()
+}
+
+/// The element of a row-major tensor at this index, as an affine function of the axes.
+fn affine(index: &index::Index, strides: &[usize], domain: usize, loops: usize) -> Affine {
+    let mut affine = Affine { offset: 0, strides: SmallVec::from_elem(0, domain + loops) };
+    for (digits, stride) in index.iter().zip(strides) {
+        let mut stride = *stride;
+        for digit in digits.iter().rev() {
+            affine.strides[digit.axis.position(domain)] += stride;
+            stride *= digit.extent;
+        }
+    }
+    affine
+}
+
+/// The source of a value, for a reader.
+fn literal(chosen: &dyn Chosen, v: ValueIx) -> Option<egrad_ir::Literal> {
+    match chosen.choices().value(v).source {
+        Source::Literal(l) => Some(l),
+        Source::Param(_) | Source::Computed => None,
+    }
+}

@@ -1,0 +1,597 @@
+//! A group of values as one loop nest.
+//!
+//! The group's *domain* is the shape its reductions leave, or, without reductions, the shape of
+//! its values. A value is *outer* if its index uses the domain's axes alone, and computed once per
+//! point; it is *inner* if it also runs along a pass's own loops. Passes follow from dependences:
+//! a reduction that uses another one's result runs in a later pass, so softmax becomes three
+//! passes over a row. What is outer is computed between the passes, once.
+
+use super::index::{Axis, Digit, Index, operand_index};
+use super::{Chosen, Illegal, Lowered, MAX_INSTS, MAX_OPERANDS, Operands, affine, extents, is_reduction, literal};
+use crate::choices::ValueIx;
+use egrad_ir::kernel::{Acc, Body, Inst, LoopNest, Pass, Store, ValueId};
+use egrad_ir::{Binary, Dtype, Literal, Op, Reduce, Shape, Unary};
+use hashbrown::HashMap;
+use smallvec::{SmallVec, smallvec};
+
+/// Lowers `members` (operands before users), of which `stored` says which are written to memory.
+///
+/// # Errors
+/// If the members are no one kernel.
+pub(crate) fn nest(
+    chosen: &dyn Chosen,
+    members: &[ValueIx],
+    stored: &dyn Fn(ValueIx) -> bool,
+) -> Result<Lowered, Illegal> {
+    let choices = chosen.choices();
+    let reductions: SmallVec<[ValueIx; 4]> = members
+        .iter()
+        .copied()
+        .filter(|m| literal(chosen, *m).is_none() && is_reduction(&chosen.alternative(*m).op))
+        .collect();
+    let shape = &choices.value(*reductions.first().unwrap_or(&members[0])).aval.shape;
+    let domain = extents(shape);
+    if reductions.iter().any(|r| extents(&choices.value(*r).aval.shape) != domain) {
+        return Err(Illegal::Together);
+    }
+    let mut nest = Nest {
+        chosen,
+        members,
+        domain,
+        reductions,
+        depths: HashMap::new(),
+        passes: Vec::new(),
+        memo: HashMap::new(),
+        results: HashMap::new(),
+        operands: Operands::default(),
+        insts: 0,
+        names: Vec::new(),
+    };
+    for m in members {
+        if nest.domain.contains(&0) || nest.shape(*m).contains(&0) {
+            continue; // nothing to compute
+        }
+        if nest.reductions.contains(m) {
+            nest.reduce(*m)?;
+            if stored(*m) {
+                let value = nest.results[m];
+                nest.store_outer(*m, value);
+            }
+        } else if stored(*m) {
+            nest.store(*m)?;
+        }
+    }
+    nest.finish()
+}
+
+/// A value while passes are still being filled: an instruction or an accumulator of a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Temp {
+    Inst { pass: usize, position: usize },
+    Acc { pass: usize, position: usize },
+}
+
+/// A pass being filled.
+struct Filling {
+    /// How many rounds of reductions come before; loops of a round run before its outer part.
+    depth: usize,
+    loops: SmallVec<[usize; 4]>,
+    insts: Vec<(Inst, SmallVec<[Temp; 3]>)>,
+    accs: Vec<(Reduce, Temp)>,
+    stores: Vec<(Store, Temp)>,
+}
+
+struct Nest<'a> {
+    chosen: &'a dyn Chosen,
+    members: &'a [ValueIx],
+    domain: SmallVec<[usize; 4]>,
+    reductions: SmallVec<[ValueIx; 4]>,
+    /// Per value the rounds of the group's reductions it depends on.
+    depths: HashMap<ValueIx, usize>,
+    passes: Vec<Filling>,
+    memo: HashMap<(usize, ValueIx, Index), Temp>,
+    /// The accumulator of each reduction.
+    results: HashMap<ValueIx, Temp>,
+    operands: Operands,
+    insts: usize,
+    names: Vec<&'static str>,
+}
+
+impl Nest<'_> {
+    fn shape(&self, v: ValueIx) -> &Shape {
+        &self.chosen.choices().value(v).aval.shape
+    }
+
+    fn dtype(&self, v: ValueIx) -> Dtype {
+        self.chosen.choices().value(v).aval.dtype
+    }
+
+    /// Whether the kernel finds `v` in memory rather than computing it.
+    fn is_loaded(&self, v: ValueIx) -> bool {
+        self.chosen.in_memory(v) && !self.members.contains(&v)
+    }
+
+    /// The index of an outer value: its axes are the domain's.
+    fn outer_index(&self, shape: &Shape) -> Index {
+        let mut axes = 0..;
+        let digit = |extent: &usize| match extent {
+            1 => SmallVec::new(),
+            _ => smallvec![Digit { axis: Axis::Domain(axes.next().unwrap_or(u8::MAX)), extent: *extent }],
+        };
+        shape.iter().map(digit).collect()
+    }
+
+    /// How many rounds of the group's reductions come before `v` can be computed.
+    fn depth(&mut self, v: ValueIx) -> Result<usize, Illegal> {
+        if let Some(d) = self.depths.get(&v) {
+            return Ok(*d);
+        }
+        // Operands first, iteratively: inlined chains may be long before they are cut.
+        let mut stack = vec![v];
+        while let Some(&u) = stack.last() {
+            if self.depths.contains_key(&u) {
+                stack.pop();
+                continue;
+            }
+            if literal(self.chosen, u).is_some() || self.is_loaded(u) {
+                self.depths.insert(u, 0);
+                stack.pop();
+                continue;
+            }
+            let args = &self.chosen.alternative(u).args;
+            let missing: SmallVec<[ValueIx; 3]> =
+                args.iter().copied().filter(|a| !self.depths.contains_key(a)).collect();
+            if missing.is_empty() {
+                let below = args.iter().map(|a| self.depths[a]).max().unwrap_or(0);
+                let is_reduction = self.reductions.contains(&u);
+                self.depths.insert(u, below + usize::from(is_reduction));
+                stack.pop();
+            } else {
+                if stack.len() > 8 * MAX_INSTS {
+                    return Err(Illegal::Anchor(u));
+                }
+                stack.extend(missing);
+            }
+        }
+        Ok(self.depths[&v])
+    }
+
+    /// The pass with these loops after `depth` rounds (its own round included, if it has loops).
+    fn pass(&mut self, depth: usize, loops: &[usize]) -> usize {
+        let found = self.passes.iter().position(|p| p.depth == depth && p.loops.as_slice() == loops);
+        found.unwrap_or_else(|| {
+            self.passes.push(Filling {
+                depth,
+                loops: loops.into(),
+                insts: Vec::new(),
+                accs: Vec::new(),
+                stores: Vec::new(),
+            });
+            self.passes.len() - 1
+        })
+    }
+
+    fn inst(&mut self, pass: usize, inst: Inst, args: SmallVec<[Temp; 3]>, at: ValueIx) -> Result<Temp, Illegal> {
+        if !matches!(inst, Inst::Literal(_) | Inst::Load { .. }) {
+            self.insts += 1;
+        }
+        if self.insts > MAX_INSTS {
+            return Err(Illegal::Anchor(at));
+        }
+        let insts = &mut self.passes[pass].insts;
+        insts.push((inst, args));
+        Ok(Temp::Inst { pass, position: insts.len() - 1 })
+    }
+
+    fn name(&mut self, name: &'static str) {
+        if !self.names.contains(&name) {
+            self.names.push(name);
+        }
+    }
+
+    /// Emits the value at that index, in a pass with these loops if it is inner.
+    fn emit(&mut self, v: ValueIx, index: Index, inner: Option<usize>) -> Result<Temp, Illegal> {
+        if let Some(l) = literal(self.chosen, v) {
+            let outer = self.pass(0, &[]);
+            let key = (outer, v, Index::new());
+            if let Some(t) = self.memo.get(&key) {
+                return Ok(*t);
+            }
+            let t = self.inst(outer, Inst::Literal(l), SmallVec::new(), v)?;
+            self.memo.insert(key, t);
+            return Ok(t);
+        }
+        let is_inner = index.iter().flatten().any(|d| matches!(d.axis, Axis::Loop(_)));
+        let pass = if is_inner {
+            inner.ok_or(Illegal::Together)?
+        } else {
+            let depth = self.depth(v)?;
+            self.pass(depth, &[])
+        };
+        let key = (pass, v, index);
+        if let Some(t) = self.memo.get(&key) {
+            return Ok(*t);
+        }
+        let (_, _, index) = key;
+        let t = self.compute(v, &index, pass, inner)?;
+        self.memo.insert((pass, v, index), t);
+        Ok(t)
+    }
+
+    fn compute(&mut self, v: ValueIx, index: &Index, pass: usize, inner: Option<usize>) -> Result<Temp, Illegal> {
+        if self.is_loaded(v) {
+            let strides = self.shape(v).strides();
+            return self.load(v, index, &strides, pass);
+        }
+        if self.reductions.contains(&v) {
+            // A reduction's result is at hand at its own domain point alone.
+            let digits: SmallVec<[Digit; 4]> = index.iter().flatten().copied().collect();
+            let own = self.domain.iter().enumerate().map(|(i, e)| Digit { axis: Axis::Domain(i as u8), extent: *e });
+            return if digits.into_iter().eq(own) { Ok(self.results[&v]) } else { Err(Illegal::Together) };
+        }
+        let chosen = self.chosen;
+        let alternative = chosen.alternative(v);
+        let (op, args) = (&alternative.op, &alternative.args);
+        if is_reduction(op) {
+            return Err(Illegal::Anchor(v));
+        }
+        self.name(op.name());
+        match op {
+            Op::Constant(l) => self.inst(pass, Inst::Literal(*l), SmallVec::new(), v),
+            Op::Iota { dtype, axis, .. } => {
+                let mut strides: SmallVec<[usize; 4]> = SmallVec::from_elem(0, index.len());
+                strides[*axis] = 1;
+                let count = Inst::Index(affine(index, &strides, self.domain.len(), self.passes[pass].loops.len()));
+                let t = self.inst(pass, count, SmallVec::new(), v)?;
+                if *dtype == Dtype::I32 {
+                    return Ok(t);
+                }
+                self.inst(pass, Inst::Convert(*dtype, PLACEHOLDER), smallvec![t], v)
+            }
+            Op::Reshape(_) if self.is_loaded(args[0]) => {
+                // Memory is row-major: the reshaped position is the position.
+                let strides = self.shape(v).strides();
+                self.load(args[0], index, &strides, pass)
+            }
+            Op::Reshape(_) | Op::BroadcastInDim { .. } | Op::Transpose(_) | Op::Reduce { .. } => {
+                let shape = self.shape(args[0]).clone();
+                let below = operand_index(op, 0, &shape, index).ok_or(Illegal::Anchor(args[0]))?;
+                self.emit(args[0], below, inner)
+            }
+            Op::Unary(Unary::StopGradient) => self.emit(args[0], index.clone(), inner),
+            Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::IntegerPow(_) | Op::Convert(_) => {
+                let temps = self.operands_at(args, index, inner)?;
+                let inst = match op {
+                    Op::Unary(u) => Inst::Unary(*u, PLACEHOLDER),
+                    Op::Binary(b) => Inst::Binary(*b, PLACEHOLDER, PLACEHOLDER),
+                    Op::Compare(c) => Inst::Compare(*c, PLACEHOLDER, PLACEHOLDER),
+                    Op::Select => Inst::Select(PLACEHOLDER, PLACEHOLDER, PLACEHOLDER),
+                    Op::IntegerPow(n) => Inst::IntegerPow(*n, PLACEHOLDER),
+                    Op::Convert(d) => Inst::Convert(*d, PLACEHOLDER),
+                    Op::Constant(_)
+                    | Op::Iota { .. }
+                    | Op::BroadcastInDim { .. }
+                    | Op::Reshape(_)
+                    | Op::Transpose(_)
+                    | Op::Reduce { .. }
+                    | Op::DotGeneral(_) => unreachable!("matched above"),
+                };
+                self.inst(pass, inst, temps, v)
+            }
+            // A product that contracts nothing: every pair of elements.
+            Op::DotGeneral(_) => {
+                let mut temps = SmallVec::new();
+                for (side, a) in args.iter().enumerate() {
+                    let below = operand_index(op, side, self.shape(*a), index).ok_or(Illegal::Anchor(*a))?;
+                    temps.push(self.emit(*a, below, inner)?);
+                }
+                self.inst(pass, Inst::Binary(Binary::Mul, PLACEHOLDER, PLACEHOLDER), temps, v)
+            }
+        }
+    }
+
+    fn operands_at(
+        &mut self,
+        args: &[ValueIx],
+        index: &Index,
+        inner: Option<usize>,
+    ) -> Result<SmallVec<[Temp; 3]>, Illegal> {
+        args.iter().map(|a| self.emit(*a, index.clone(), inner)).collect()
+    }
+
+    fn load(&mut self, v: ValueIx, index: &Index, strides: &[usize], pass: usize) -> Result<Temp, Illegal> {
+        let operand = self.operands.position(self.chosen, v, false);
+        if self.operands.values.len() > MAX_OPERANDS {
+            return Err(Illegal::Anchor(v));
+        }
+        let index = affine(index, strides, self.domain.len(), self.passes[pass].loops.len());
+        self.inst(pass, Inst::Load { operand, index }, SmallVec::new(), v)
+    }
+
+    /// Accumulates a reduction over the loops of its pass.
+    fn reduce(&mut self, r: ValueIx) -> Result<(), Illegal> {
+        let depth = self.depth(r)?;
+        let chosen = self.chosen;
+        let alternative = chosen.alternative(r);
+        let outer = self.outer_index(self.shape(r));
+        self.name(alternative.op.name());
+        let loop_index = |extents: &mut SmallVec<[usize; 4]>, extent: usize| -> SmallVec<[Digit; 1]> {
+            if extent == 1 {
+                return SmallVec::new();
+            }
+            extents.push(extent);
+            smallvec![Digit { axis: Axis::Loop((extents.len() - 1) as u8), extent }]
+        };
+        let mut loops = SmallVec::new();
+        let (kind, value, pass) = match &alternative.op {
+            Op::Reduce { kind, axes } => {
+                let x = alternative.args[0];
+                let mut kept = outer.into_iter();
+                let shape = self.shape(x).clone();
+                let mut below = Index::new();
+                for (i, extent) in shape.iter().enumerate() {
+                    below.push(if axes.contains(&i) {
+                        loop_index(&mut loops, *extent)
+                    } else {
+                        kept.next().expect("a kept axis per axis of the result")
+                    });
+                }
+                if loops.contains(&0) {
+                    return self.empty(r, *kind);
+                }
+                let pass = self.pass(depth, &keep_one(&loops));
+                (*kind, self.emit_in(x, below, pass)?, pass)
+            }
+            Op::DotGeneral(dims) => {
+                let [x, y] = [alternative.args[0], alternative.args[1]];
+                let [sx, sy] = [self.shape(x).clone(), self.shape(y).clone()];
+                let mut ix = operand_index(&alternative.op, 0, &sx, &outer).ok_or(Illegal::Together)?;
+                let mut iy = operand_index(&alternative.op, 1, &sy, &outer).ok_or(Illegal::Together)?;
+                for (a, b) in dims.contract[0].iter().zip(&dims.contract[1]) {
+                    let digits = loop_index(&mut loops, sx[*a]);
+                    ix[*a] = digits.clone();
+                    iy[*b] = digits;
+                }
+                if loops.contains(&0) {
+                    return self.empty(r, Reduce::Sum);
+                }
+                let pass = self.pass(depth, &keep_one(&loops));
+                let temps = smallvec![self.emit_in(x, ix, pass)?, self.emit_in(y, iy, pass)?];
+                let product = Inst::Binary(Binary::Mul, PLACEHOLDER, PLACEHOLDER);
+                (Reduce::Sum, self.inst(pass, product, temps, r)?, pass)
+            }
+            Op::Constant(_)
+            | Op::Iota { .. }
+            | Op::Unary(_)
+            | Op::Binary(_)
+            | Op::Compare(_)
+            | Op::Select
+            | Op::IntegerPow(_)
+            | Op::Convert(_)
+            | Op::BroadcastInDim { .. }
+            | Op::Reshape(_)
+            | Op::Transpose(_) => unreachable!("no reduction"),
+        };
+        // What is accumulated is a value of the pass, also where it is the same at every index.
+        let value = match value {
+            Temp::Inst { pass: p, .. } if p == pass => value,
+            _ => self.inst(pass, Inst::Unary(Unary::StopGradient, PLACEHOLDER), smallvec![value], r)?,
+        };
+        let accs = &mut self.passes[pass].accs;
+        accs.push((kind, value));
+        let position = accs.len() - 1;
+        self.results.insert(r, Temp::Acc { pass, position });
+        Ok(())
+    }
+
+    /// Emits in a pass with loops; where the index uses none of them the value is outer.
+    fn emit_in(&mut self, v: ValueIx, index: Index, pass: usize) -> Result<Temp, Illegal> {
+        self.emit(v, index, Some(pass))
+    }
+
+    /// A reduction over nothing is its identity.
+    fn empty(&mut self, r: ValueIx, kind: Reduce) -> Result<(), Illegal> {
+        let identity = identity(kind, self.dtype(r));
+        let outer = self.pass(0, &[]);
+        let t = self.inst(outer, Inst::Literal(identity), SmallVec::new(), r)?;
+        self.results.insert(r, t);
+        Ok(())
+    }
+
+    fn push_store(&mut self, v: ValueIx, index: &Index, pass: usize, value: Temp) {
+        let operand = self.operands.position(self.chosen, v, true);
+        let strides = self.shape(v).strides();
+        let index = affine(index, &strides, self.domain.len(), self.passes[pass].loops.len());
+        self.passes[pass].stores.push((Store { operand, index, value: PLACEHOLDER }, value));
+    }
+
+    /// Stores a value that has one element per domain point.
+    fn store_outer(&mut self, v: ValueIx, value: Temp) {
+        let depth = self.depths.get(&v).copied().unwrap_or(0);
+        let pass = self.pass(depth, &[]);
+        let index = self.outer_index(&self.shape(v).clone());
+        self.push_store(v, &index, pass, value);
+    }
+
+    /// Stores a member that is no reduction: outer, or inner over the axes the domain lacks.
+    fn store(&mut self, v: ValueIx) -> Result<(), Illegal> {
+        let shape = self.shape(v).clone();
+        let own = extents(&shape);
+        if own == self.domain {
+            let index = self.outer_index(&shape);
+            let value = self.emit(v, index, None)?;
+            self.store_outer(v, value);
+            return Ok(());
+        }
+        if self.reductions.is_empty() {
+            return Err(Illegal::Together);
+        }
+        let mut last = Illegal::Together;
+        for choice in placements(&own, &self.domain) {
+            let saved = self.save();
+            match self.store_inner(v, &shape, &choice) {
+                Ok(()) => return Ok(()),
+                Err(e) => {
+                    last = e;
+                    self.restore(saved);
+                }
+            }
+        }
+        Err(last)
+    }
+
+    /// Stores `v` in a pass whose loops are the axes not in `domain_axes` (positions among the
+    /// axes longer than 1).
+    fn store_inner(&mut self, v: ValueIx, shape: &Shape, domain_axes: &[usize]) -> Result<(), Illegal> {
+        let mut loops: SmallVec<[usize; 4]> = SmallVec::new();
+        let mut index = Index::new();
+        let mut long = 0;
+        for extent in shape.iter() {
+            if *extent == 1 {
+                index.push(SmallVec::new());
+                continue;
+            }
+            let axis = match domain_axes.iter().position(|a| *a == long) {
+                Some(i) => Axis::Domain(i as u8),
+                None => {
+                    loops.push(*extent);
+                    Axis::Loop((loops.len() - 1) as u8)
+                }
+            };
+            long += 1;
+            index.push(smallvec![Digit { axis, extent: *extent }]);
+        }
+        let depth = self.depth(v)? + 1;
+        let pass = self.pass(depth, &loops);
+        let value = self.emit_in(v, index.clone(), pass)?;
+        self.push_store(v, &index, pass, value);
+        Ok(())
+    }
+
+    fn save(&self) -> Saved {
+        Saved {
+            passes: self.passes.iter().map(|p| (p.insts.len(), p.accs.len(), p.stores.len())).collect(),
+            operands: self.operands.values.len(),
+            insts: self.insts,
+        }
+    }
+
+    /// Takes back what a failed placement emitted.
+    fn restore(&mut self, saved: Saved) {
+        self.passes.truncate(saved.passes.len());
+        for (p, (insts, accs, stores)) in self.passes.iter_mut().zip(&saved.passes) {
+            p.insts.truncate(*insts);
+            p.accs.truncate(*accs);
+            p.stores.truncate(*stores);
+        }
+        self.operands.values.truncate(saved.operands);
+        self.operands.operands.truncate(saved.operands);
+        self.insts = saved.insts;
+        let passes = &self.passes;
+        self.memo.retain(|_, t| match t {
+            Temp::Inst { pass, position } => passes.get(*pass).is_some_and(|p| *position < p.insts.len()),
+            Temp::Acc { .. } => true,
+        });
+    }
+
+    /// Orders the passes and numbers the values.
+    fn finish(mut self) -> Result<Lowered, Illegal> {
+        if self.operands.values.len() > MAX_OPERANDS && self.members.len() > 1 {
+            return Err(Illegal::Together);
+        }
+        // Round d's loops come before what is computed once per point after it.
+        let mut order: Vec<usize> = (0..self.passes.len()).collect();
+        order.retain(|p| {
+            let p = &self.passes[*p];
+            !(p.insts.is_empty() && p.accs.is_empty() && p.stores.is_empty())
+        });
+        order.sort_by_key(|p| (self.passes[*p].depth, self.passes[*p].loops.is_empty(), *p));
+        let mut first = vec![0; self.passes.len()];
+        let mut next = 0;
+        for p in &order {
+            first[*p] = next;
+            next += self.passes[*p].insts.len() + self.passes[*p].accs.len();
+        }
+        let insts: Vec<usize> = self.passes.iter().map(|p| p.insts.len()).collect();
+        let id = |t: &Temp| match t {
+            Temp::Inst { pass, position } => ValueId::from(first[*pass] + position),
+            Temp::Acc { pass, position } => ValueId::from(first[*pass] + insts[*pass] + position),
+        };
+        let mut passes = Vec::new();
+        for p in order {
+            let filling = &mut self.passes[p];
+            let numbered = |(inst, args): (Inst, SmallVec<[Temp; 3]>)| {
+                let a = |i: usize| id(&args[i]);
+                match inst {
+                    Inst::Literal(_) | Inst::Index(_) | Inst::Load { .. } => inst,
+                    Inst::Unary(u, _) => Inst::Unary(u, a(0)),
+                    Inst::Binary(b, _, _) => Inst::Binary(b, a(0), a(1)),
+                    Inst::Compare(c, _, _) => Inst::Compare(c, a(0), a(1)),
+                    Inst::Select(..) => Inst::Select(a(0), a(1), a(2)),
+                    Inst::IntegerPow(n, _) => Inst::IntegerPow(n, a(0)),
+                    Inst::Convert(d, _) => Inst::Convert(d, a(0)),
+                }
+            };
+            passes.push(Pass {
+                loops: filling.loops.to_vec(),
+                insts: std::mem::take(&mut filling.insts).into_iter().map(numbered).collect(),
+                accs: filling.accs.iter().map(|(kind, t)| Acc { kind: *kind, value: id(t) }).collect(),
+                stores: filling.stores.iter().map(|(s, t)| Store { value: id(t), ..s.clone() }).collect(),
+            });
+        }
+        const SHOWN: usize = 5;
+        let mut name = self.names.iter().take(SHOWN).copied().collect::<Vec<_>>().join("_");
+        if self.names.len() > SHOWN {
+            name.push_str("_etc");
+        }
+        if name.is_empty() {
+            name.push_str("fill");
+        }
+        let body = Body::Loops(LoopNest { domain: self.domain.to_vec(), passes });
+        Ok(Lowered { body, operands: self.operands.operands, values: self.operands.values, name })
+    }
+}
+
+/// How much had been emitted when a placement was tried.
+struct Saved {
+    passes: Vec<(usize, usize, usize)>,
+    operands: usize,
+    insts: usize,
+}
+
+/// Stands for an operand until values are numbered.
+const PLACEHOLDER: ValueId = ValueId(u32::MAX);
+
+/// A pass that reduces has a loop, even over a single element.
+fn keep_one(loops: &[usize]) -> SmallVec<[usize; 4]> {
+    if loops.is_empty() { smallvec![1] } else { loops.into() }
+}
+
+/// The ways to pick the domain's extents, in order, among a value's: positions increase. The
+/// leading axes come first.
+fn placements(own: &[usize], domain: &[usize]) -> Vec<SmallVec<[usize; 4]>> {
+    let mut found: Vec<SmallVec<[usize; 4]>> = vec![SmallVec::new()];
+    for extent in domain {
+        let mut longer = Vec::new();
+        for f in &found {
+            let from = f.last().map_or(0, |l| l + 1);
+            for (i, _) in own.iter().enumerate().skip(from).filter(|(_, e)| *e == extent) {
+                let mut g = f.clone();
+                g.push(i);
+                longer.push(g);
+            }
+        }
+        found = longer;
+    }
+    found.truncate(8);
+    found
+}
+
+/// What a reduction over no elements gives.
+fn identity(kind: Reduce, dtype: Dtype) -> Literal {
+    match (kind, dtype) {
+        (Reduce::Sum, _) => Literal::new(dtype, 0.0),
+        (Reduce::Max, Dtype::I32) => Literal::new(dtype, f64::from(i32::MIN)),
+        (Reduce::Max, Dtype::F32 | Dtype::F64 | Dtype::Bool) => Literal::new(dtype, f64::NEG_INFINITY),
+    }
+}

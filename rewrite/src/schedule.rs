@@ -1,0 +1,115 @@
+//! From a plan to a schedule: kernels in topological order, over numbered buffers.
+
+use crate::choices::{Source, ValueIx};
+use crate::extract::Plan;
+use crate::lower::Chosen;
+use egrad_ir::kernel::{Body, Kernel};
+use egrad_ir::schedule::{Buffer, BufferId, Schedule, Step};
+use egrad_ir::{Error, Function, NodeId, Numerics, Op, Result, Span};
+use hashbrown::HashMap;
+use petgraph::algo::toposort;
+use petgraph::graph::DiGraph;
+
+/// The schedule of a plan, and per step its predicted time in microseconds.
+///
+/// # Errors
+/// If the kernels depend on one another in a cycle, which is a bug of the extraction.
+pub(crate) fn schedule(plan: &Plan<'_>, numerics: Numerics) -> Result<(Schedule, Vec<f64>)> {
+    let choices = plan.choices();
+    let mut schedule = Schedule::default();
+    let mut buffers: HashMap<ValueIx, BufferId> = HashMap::new();
+    for aval in &choices.params {
+        schedule.inputs.push((BufferId::from(schedule.buffers.len()), aval.clone()));
+        schedule.buffers.push(Buffer { dtype: aval.dtype, len: aval.shape.size() });
+    }
+    for (i, v) in choices.values.iter().enumerate() {
+        if let Source::Param(p) = v.source {
+            buffers.insert(ValueIx::from(i), schedule.inputs[p].0);
+        }
+    }
+    let mut buffer = |v: ValueIx, schedule: &mut Schedule| {
+        *buffers.entry(v).or_insert_with(|| {
+            let aval = &choices.value(v).aval;
+            schedule.buffers.push(Buffer { dtype: aval.dtype, len: aval.shape.size() });
+            BufferId::from(schedule.buffers.len() - 1)
+        })
+    };
+
+    let mut graph: DiGraph<u32, ()> = DiGraph::new();
+    let mut nodes = HashMap::new();
+    let mut writer = HashMap::new();
+    for (k, group) in plan.groups() {
+        nodes.insert(k, graph.add_node(k));
+        for (operand, v) in group.lowered.operands.iter().zip(&group.lowered.values) {
+            if operand.written {
+                writer.insert(*v, k);
+            }
+        }
+    }
+    for (k, group) in plan.groups() {
+        for v in group.lowered.loads() {
+            if let Some(w) = writer.get(&v) {
+                graph.update_edge(nodes[w], nodes[&k], ());
+            }
+        }
+    }
+    let order = toposort(&graph, None).map_err(|_| Error::internal("the chosen kernels depend on one another"))?;
+    let groups: HashMap<u32, _> = plan.groups().collect();
+    let mut predicted = Vec::new();
+    for node in order {
+        let group = groups[&graph[node]];
+        let stores = match &group.lowered.body {
+            Body::Loops(nest) => nest.passes.iter().any(|p| !p.stores.is_empty()),
+            Body::Contract(c) => c.m * c.n * c.batch.iter().product::<usize>() > 0,
+        };
+        if !stores {
+            continue; // every result is empty
+        }
+        let kernel = Kernel {
+            name: group.lowered.name.clone(),
+            operands: group.lowered.operands.clone(),
+            body: group.lowered.body.clone(),
+            numerics,
+        };
+        let operands = group.lowered.values.iter().map(|v| buffer(*v, &mut schedule)).collect();
+        schedule.steps.push(Step { kernel, operands });
+        predicted.push(group.ns / 1000.0);
+    }
+    for r in &choices.results {
+        let aval = choices.value(*r).aval.clone();
+        let b = buffer(plan.storage(*r), &mut schedule);
+        schedule.outputs.push((b, aval));
+    }
+    Ok((schedule, predicted))
+}
+
+/// The primitives a plan chose, as a function.
+pub(crate) fn extracted(plan: &Plan<'_>, name: &str) -> Result<Function> {
+    let choices = plan.choices();
+    let mut f = Function::new(name, choices.params.iter().map(|a| (a.clone(), Span::Unknown)));
+    let params: Vec<NodeId> = f.params().collect();
+    let mut nodes: HashMap<ValueIx, NodeId> = HashMap::new();
+    for v in plan.live() {
+        let value = choices.value(v);
+        let node = match value.source {
+            Source::Param(p) => params[p],
+            Source::Literal(l) => {
+                let scalar = f.add(Op::Constant(l), &[], value.span)?;
+                if value.aval.shape.rank() == 0 {
+                    scalar
+                } else {
+                    let op = Op::BroadcastInDim { shape: value.aval.shape.clone(), dims: Default::default() };
+                    f.add(op, &[scalar], value.span)?
+                }
+            }
+            Source::Computed => {
+                let alternative = plan.alternative(v);
+                let args: Vec<NodeId> = alternative.args.iter().map(|a| nodes[a]).collect();
+                f.add(alternative.op.clone(), &args, value.span)?
+            }
+        };
+        nodes.insert(v, node);
+    }
+    f.set_results(choices.results.iter().map(|r| nodes[r]).collect());
+    Ok(f)
+}
