@@ -728,7 +728,7 @@ impl<'a> Plan<'a> {
                 }
                 Place::Kernel(k) => {
                     let inlinable = self.alternative(v).inline && !is_reduction(&self.alternative(v).op);
-                    if inlinable && !self.readers[v.index()].contains(&RESULT) && self.stored(k, v) {
+                    if inlinable && !self.readers[v.index()].contains(&RESULT) {
                         *budget -= 1;
                         self.attempt(|plan, dirty| plan.inline(v, k, dirty));
                     }

@@ -5,6 +5,10 @@
 //! point; it is *inner* if it also runs along a pass's own loops. Passes follow from dependences:
 //! a reduction that uses another one's result runs in a later pass, so softmax becomes three
 //! passes over a row. What is outer is computed between the passes, once.
+//!
+//! An inner value that a later pass needs again is loaded from where it was stored. One that is
+//! not stored for others is kept in the memory of a later result of the same type, which
+//! overwrites it: a row of exponentials waits where the softmax is going to be.
 
 use super::index::{Axis, Digit, Index, operand_index};
 use super::{Chosen, Illegal, Lowered, MAX_INSTS, MAX_OPERANDS, Operands, affine, extents, is_reduction, literal};
@@ -43,10 +47,13 @@ pub(crate) fn nest(
         passes: Vec::new(),
         memo: HashMap::new(),
         results: HashMap::new(),
+        kept: HashMap::new(),
+        overwritten: HashMap::new(),
         operands: Operands::default(),
         insts: 0,
         names: Vec::new(),
     };
+    let mut hosts = nest.hosts(stored);
     for m in members {
         if nest.domain.contains(&0) || nest.shape(*m).contains(&0) {
             continue; // nothing to compute
@@ -55,10 +62,13 @@ pub(crate) fn nest(
             nest.reduce(*m)?;
             if stored(*m) {
                 let value = nest.results[m];
-                nest.store_outer(*m, value);
+                nest.store_outer(*m, value)?;
             }
         } else if stored(*m) {
-            nest.store(*m)?;
+            nest.store(*m, *m)?;
+        } else if let Some(host) = hosts.remove(m) {
+            // Where it can't be kept it is computed again.
+            let _ = nest.store(*m, host);
         }
     }
     nest.finish()
@@ -81,6 +91,14 @@ struct Filling {
     stores: Vec<(Store, Temp)>,
 }
 
+/// Where an inner value waits for later passes.
+struct Kept {
+    /// The round that stores it.
+    depth: usize,
+    index: Index,
+    operand: usize,
+}
+
 struct Nest<'a> {
     chosen: &'a dyn Chosen,
     members: &'a [ValueIx],
@@ -92,6 +110,9 @@ struct Nest<'a> {
     memo: HashMap<(usize, ValueIx, Index), Temp>,
     /// The accumulator of each reduction.
     results: HashMap<ValueIx, Temp>,
+    kept: HashMap<ValueIx, Kept>,
+    /// Per operand the round that overwrites what was kept in it.
+    overwritten: HashMap<usize, usize>,
     operands: Operands,
     insts: usize,
     names: Vec<&'static str>,
@@ -104,6 +125,33 @@ impl Nest<'_> {
 
     fn dtype(&self, v: ValueIx) -> Dtype {
         self.chosen.choices().value(v).aval.dtype
+    }
+
+    /// Per inner member that nobody else reads, a later stored member of the same type whose memory
+    /// it may be kept in.
+    fn hosts(&self, stored: &dyn Fn(ValueIx) -> bool) -> HashMap<ValueIx, ValueIx> {
+        let mut hosts = HashMap::new();
+        if self.reductions.is_empty() {
+            return hosts;
+        }
+        let inner = |v: &ValueIx| {
+            literal(self.chosen, *v).is_none() && !self.reductions.contains(v) && extents(self.shape(*v)) != self.domain
+        };
+        let mut taken: SmallVec<[ValueIx; 2]> = SmallVec::new();
+        for (i, v) in self.members.iter().enumerate() {
+            let aval = &self.chosen.choices().value(*v).aval;
+            let fits = |h: &&ValueIx| {
+                stored(**h) && inner(h) && !taken.contains(h) && self.chosen.choices().value(**h).aval == *aval
+            };
+            if !stored(*v)
+                && inner(v)
+                && let Some(host) = self.members[i + 1..].iter().find(fits).copied()
+            {
+                taken.push(host);
+                hosts.insert(*v, host);
+            }
+        }
+        hosts
     }
 
     /// Whether the kernel finds `v` in memory rather than computing it.
@@ -213,9 +261,24 @@ impl Nest<'_> {
             return Ok(*t);
         }
         let (_, _, index) = key;
-        let t = self.compute(v, &index, pass, inner)?;
+        let t = match self.reload(v, &index, pass) {
+            Some((operand, index)) => self.inst(pass, Inst::Load { operand, index }, SmallVec::new(), v)?,
+            None => self.compute(v, &index, pass, inner)?,
+        };
         self.memo.insert((pass, v, index), t);
         Ok(t)
+    }
+
+    /// Where an earlier pass has stored the value, if it is still there.
+    fn reload(&self, v: ValueIx, index: &Index, pass: usize) -> Option<(usize, egrad_ir::kernel::Affine)> {
+        let kept = self.kept.get(&v)?;
+        let depth = self.passes[pass].depth;
+        let there = self.overwritten.get(&kept.operand).is_none_or(|over| depth <= *over);
+        if depth <= kept.depth || kept.index != *index || !there {
+            return None;
+        }
+        let strides = self.shape(v).strides();
+        Some((kept.operand, affine(index, &strides, self.domain.len(), self.passes[pass].loops.len())))
     }
 
     fn compute(&mut self, v: ValueIx, index: &Index, pass: usize, inner: Option<usize>) -> Result<Temp, Illegal> {
@@ -398,30 +461,41 @@ impl Nest<'_> {
         Ok(())
     }
 
-    fn push_store(&mut self, v: ValueIx, index: &Index, pass: usize, value: Temp) {
-        let operand = self.operands.position(self.chosen, v, true);
+    /// Stores `v` in the memory of `host`: its own, or where it is kept until `host` is stored.
+    fn push_store(&mut self, v: ValueIx, host: ValueIx, index: &Index, pass: usize, value: Temp) -> Result<(), Illegal> {
+        let operand = self.operands.position(self.chosen, host, true);
         let strides = self.shape(v).strides();
-        let index = affine(index, &strides, self.domain.len(), self.passes[pass].loops.len());
-        self.passes[pass].stores.push((Store { operand, index, value: PLACEHOLDER }, value));
+        let Filling { depth, ref loops, .. } = self.passes[pass];
+        if v == host && let Some(guest) = self.kept.values().find(|k| k.operand == operand) {
+            if guest.index != *index {
+                return Err(Illegal::Together);
+            }
+            self.overwritten.insert(operand, depth);
+        }
+        let at = affine(index, &strides, self.domain.len(), loops.len());
+        if !loops.is_empty() {
+            self.kept.insert(v, Kept { depth, index: index.clone(), operand });
+        }
+        self.passes[pass].stores.push((Store { operand, index: at, value: PLACEHOLDER }, value));
+        Ok(())
     }
 
     /// Stores a value that has one element per domain point.
-    fn store_outer(&mut self, v: ValueIx, value: Temp) {
+    fn store_outer(&mut self, v: ValueIx, value: Temp) -> Result<(), Illegal> {
         let depth = self.depths.get(&v).copied().unwrap_or(0);
         let pass = self.pass(depth, &[]);
         let index = self.outer_index(&self.shape(v).clone());
-        self.push_store(v, &index, pass, value);
+        self.push_store(v, v, &index, pass, value)
     }
 
     /// Stores a member that is no reduction: outer, or inner over the axes the domain lacks.
-    fn store(&mut self, v: ValueIx) -> Result<(), Illegal> {
+    fn store(&mut self, v: ValueIx, host: ValueIx) -> Result<(), Illegal> {
         let shape = self.shape(v).clone();
         let own = extents(&shape);
         if own == self.domain {
             let index = self.outer_index(&shape);
             let value = self.emit(v, index, None)?;
-            self.store_outer(v, value);
-            return Ok(());
+            return self.store_outer(v, value);
         }
         if self.reductions.is_empty() {
             return Err(Illegal::Together);
@@ -429,7 +503,7 @@ impl Nest<'_> {
         let mut last = Illegal::Together;
         for choice in placements(&own, &self.domain) {
             let saved = self.save();
-            match self.store_inner(v, &shape, &choice) {
+            match self.store_inner(v, host, &shape, &choice) {
                 Ok(()) => return Ok(()),
                 Err(e) => {
                     last = e;
@@ -442,7 +516,13 @@ impl Nest<'_> {
 
     /// Stores `v` in a pass whose loops are the axes not in `domain_axes` (positions among the
     /// axes longer than 1).
-    fn store_inner(&mut self, v: ValueIx, shape: &Shape, domain_axes: &[usize]) -> Result<(), Illegal> {
+    fn store_inner(
+        &mut self,
+        v: ValueIx,
+        host: ValueIx,
+        shape: &Shape,
+        domain_axes: &[usize],
+    ) -> Result<(), Illegal> {
         let mut loops: SmallVec<[usize; 4]> = SmallVec::new();
         let mut index = Index::new();
         let mut long = 0;
@@ -464,8 +544,7 @@ impl Nest<'_> {
         let depth = self.depth(v)? + 1;
         let pass = self.pass(depth, &loops);
         let value = self.emit_in(v, index.clone(), pass)?;
-        self.push_store(v, &index, pass, value);
-        Ok(())
+        self.push_store(v, host, &index, pass, value)
     }
 
     fn save(&self) -> Saved {
