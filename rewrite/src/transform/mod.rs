@@ -1,0 +1,316 @@
+//! Transforms: what `expand` does.
+//!
+//! A transform is one structural rule plus a table of local rewrites. The structural rule (the
+//! chain rule of [`vjp`], the functor rule of [`jvp`] and [`vmap`]) walks the function once and
+//! makes a marker per edge or node; the [table](crate::rules) rewrites every marker in one pass, at
+//! any depth. Nothing else computes a derivative or a batch.
+//!
+//! Equal values don't have equal derivatives, so each transform works on a fresh e-graph holding
+//! the function's own nodes and no rule but its table runs in it: until the last transform is done
+//! every class holds one primitive, and that is read back.
+
+mod jvp;
+mod vjp;
+mod vmap;
+
+use crate::analysis::{EGraph, Facts, aval};
+use crate::rules::{Table, Tables, template};
+use crate::term::{Attr, Head, Term, encode};
+use egg::Id;
+use egrad_ir::graph::not_plain;
+use egrad_ir::{Aval, Error, FnId, Function, Literal, NodeId, NodeKind, Op, Program, Result, Span, Transform};
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+use std::borrow::Cow;
+
+/// Expands every transform of the program's entry function, inside-out, by these tables.
+///
+/// # Errors
+/// If a primitive has no rule for a transform, naming primitive, transform and the user's line.
+pub fn expand_with(program: &Program, tables: &Tables) -> Result<Function> {
+    let mut plain: Vec<Option<Cow<'_, Function>>> = vec![None; program.functions().len()];
+    let mut transformed: HashMap<(FnId, Transform), Function> = HashMap::new();
+    let needed = needed(program);
+    for (id, function) in program.functions() {
+        if !needed[id.index()] {
+            continue;
+        }
+        if function.is_plain() {
+            plain[id.index()] = Some(Cow::Borrowed(function));
+            continue;
+        }
+        let live = function.live();
+        for (_, node) in function.nodes().filter(|(n, _)| live[n.index()]) {
+            if let NodeKind::Apply(transform, callee) = &node.kind {
+                let callee_plain = plain[callee.index()].as_deref().ok_or_else(|| later(*callee))?;
+                let key = (*callee, transform.clone());
+                if *transform != Transform::Call && !transformed.contains_key(&key) {
+                    let result = apply(callee_plain, transform, tables);
+                    let what = || format!("the {} of `{}` is taken here", transform.name(), callee_plain.name);
+                    transformed.insert(key, result.map_err(|e| e.note(what(), node.span))?);
+                }
+            }
+        }
+        let inlined = inline(function, &live, |transform, callee| match transform {
+            Transform::Call => plain[callee.index()].as_deref(),
+            Transform::Jvp { .. } | Transform::Vjp { .. } | Transform::Vmap { .. } => {
+                transformed.get(&(callee, transform.clone()))
+            }
+        })?;
+        plain[id.index()] = Some(Cow::Owned(inlined));
+    }
+    match plain.pop().flatten() {
+        Some(entry) => Ok(entry.into_owned()),
+        None => Err(Error::internal("a program without an entry function")),
+    }
+}
+
+/// One transform of a plain function.
+fn apply(f: &Function, transform: &Transform, tables: &Tables) -> Result<Function> {
+    match transform {
+        Transform::Call => Ok(f.clone()),
+        Transform::Jvp { wrt } => jvp::jvp(f, wrt, tables),
+        Transform::Vjp { wrt } => vjp::vjp(f, wrt, tables),
+        Transform::Vmap { in_axes, out_axes, size } => vmap::vmap(f, in_axes, out_axes, *size, tables),
+    }
+}
+
+fn later(callee: FnId) -> Error {
+    Error::internal(format!("function {callee} is applied before it is defined"))
+}
+
+/// Which functions the entry depends on.
+fn needed(program: &Program) -> Vec<bool> {
+    let mut needed = vec![false; program.functions().len()];
+    if let Some(entry) = needed.last_mut() {
+        *entry = true;
+    }
+    for i in (0..needed.len()).rev() {
+        if needed[i] {
+            for (_, node) in program.function(FnId::from(i)).nodes() {
+                if let NodeKind::Apply(_, callee) = &node.kind {
+                    needed[callee.index()] = true;
+                }
+            }
+        }
+    }
+    needed
+}
+
+/// The function with a copy of the callee's nodes in place of every application.
+fn inline<'f>(
+    f: &Function,
+    live: &[bool],
+    callee: impl Fn(&Transform, FnId) -> Option<&'f Function>,
+) -> Result<Function> {
+    let params = f.params().map(|p| (f.aval(p).clone(), f.node(p).span));
+    let mut out = Function::new(f.name.clone(), params);
+    let mut at: Vec<Option<NodeId>> = vec![None; f.len()];
+    let mut tuples: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
+    for (id, node) in f.nodes() {
+        if let NodeKind::Param(_) = node.kind {
+            at[id.index()] = Some(id);
+        }
+        if !live[id.index()] {
+            continue;
+        }
+        // A tuple has no single place; nothing but `get` takes it.
+        let args = node.args.iter().filter_map(|a| at[a.index()]);
+        match &node.kind {
+            NodeKind::Param(_) => {}
+            NodeKind::Op(_) => {
+                let args: SmallVec<[NodeId; 3]> = args.collect();
+                at[id.index()] = Some(out.push(node.kind.clone(), &args, node.avals.clone(), node.span));
+            }
+            NodeKind::Apply(transform, function) => {
+                let args: Vec<NodeId> = args.collect();
+                let g = callee(transform, *function).ok_or_else(|| later(*function))?;
+                tuples.insert(id, copy(g, &args, &mut out)?);
+            }
+            NodeKind::Get(i) => {
+                let tuple = node.args.first().and_then(|t| tuples.get(t));
+                let result = tuple.and_then(|t| t.get(*i)).ok_or_else(|| not_plain(f))?;
+                at[id.index()] = Some(*result);
+            }
+        }
+    }
+    let results = f.results().iter().map(|r| at[r.index()].ok_or_else(|| not_plain(f)));
+    let results = results.collect::<Result<_>>()?;
+    out.set_results(results);
+    Ok(out)
+}
+
+/// Copies a plain function's nodes, with `args` for its parameters; its results in the copy.
+fn copy(g: &Function, args: &[NodeId], into: &mut Function) -> Result<Vec<NodeId>> {
+    let live = g.live();
+    let mut at: Vec<NodeId> = Vec::with_capacity(g.len());
+    for (id, node) in g.nodes() {
+        at.push(match &node.kind {
+            NodeKind::Param(i) => *args.get(*i).ok_or_else(|| Error::internal("an application lacks an argument"))?,
+            NodeKind::Op(_) if live[id.index()] => {
+                let args: SmallVec<[NodeId; 3]> = node.args.iter().map(|a| at[a.index()]).collect();
+                into.push(node.kind.clone(), &args, node.avals.clone(), node.span)
+            }
+            // Never looked at: only dead nodes use dead nodes.
+            NodeKind::Op(_) => id,
+            NodeKind::Apply(..) | NodeKind::Get(_) => return Err(not_plain(g)),
+        });
+    }
+    Ok(g.results().iter().map(|r| at[r.index()]).collect())
+}
+
+/// An e-graph under a transform, with the user's line per class.
+struct Workspace {
+    egraph: EGraph,
+    spans: Vec<(Id, Span)>,
+}
+
+/// A plain function's values in a [`Workspace`].
+struct Values {
+    /// The class of every live node and parameter.
+    class: Vec<Option<Id>>,
+    /// The classes in the order they were made, operands first, each once.
+    order: Vec<(Id, Span)>,
+}
+
+impl Workspace {
+    /// An empty one, for a function of these parameters.
+    fn new(params: Vec<Aval>) -> Workspace {
+        Workspace { egraph: EGraph::new(Facts::new(params)), spans: Vec::new() }
+    }
+
+    fn add(&mut self, term: Term, span: Span) -> Id {
+        let id = self.egraph.add(term);
+        self.spans.push((id, span));
+        id
+    }
+
+    fn attr(&mut self, attr: Attr) -> Id {
+        self.egraph.add(Term::leaf(Head::Attr(attr)))
+    }
+
+    fn param(&mut self, i: usize, span: Span) -> Id {
+        self.add(Term::leaf(Head::Param(NodeId::from(i).0)), span)
+    }
+
+    fn op(&mut self, op: &Op, operands: &[Id], span: Span) -> Id {
+        let (prim, attrs) = encode(op);
+        let mut args: SmallVec<[Id; 4]> = attrs.into_iter().map(|a| self.attr(a)).collect();
+        args.extend_from_slice(operands);
+        self.add(Term::new(Head::Prim(prim), args), span)
+    }
+
+    fn zeros(&mut self, aval: &Aval) -> Id {
+        template::full(&mut self.egraph, Literal::new(aval.dtype, 0.0), &aval.shape)
+    }
+
+    /// Puts a plain function's nodes in; equal nodes share a class.
+    fn load(&mut self, f: &Function) -> Result<Values> {
+        let live = f.live();
+        let mut values = Values { class: vec![None; f.len()], order: Vec::with_capacity(f.len()) };
+        for (id, node) in f.nodes() {
+            let class = match &node.kind {
+                NodeKind::Param(i) => self.param(*i, node.span),
+                NodeKind::Op(op) if live[id.index()] => {
+                    let operands: SmallVec<[Id; 3]> =
+                        node.args.iter().filter_map(|a| values.class[a.index()]).collect();
+                    self.op(op, &operands, node.span)
+                }
+                NodeKind::Op(_) => continue,
+                NodeKind::Apply(..) | NodeKind::Get(_) => return Err(not_plain(f)),
+            };
+            // Ids count up, so a class that is not the newest has been seen.
+            if values.order.last().is_none_or(|(last, _)| *last < class) {
+                values.order.push((class, node.span));
+            }
+            values.class[id.index()] = Some(class);
+        }
+        self.egraph.analysis.check()?;
+        Ok(values)
+    }
+
+    /// The one node of a class that nothing has been united with yet.
+    fn node(&self, id: Id) -> &Term {
+        &self.egraph[id].nodes[0]
+    }
+
+    fn is_float(&self, id: Id) -> bool {
+        aval(&self.egraph, id).dtype.is_float()
+    }
+
+    /// Rewrites the markers and reads the results back as a plain function of `params`.
+    fn finish(mut self, name: &str, params: Vec<(Aval, Span)>, results: &[Id], table: &Table) -> Result<Function> {
+        self.egraph.rebuild();
+        // No right-hand side holds a marker, so one pass rewrites them all.
+        table.run(&mut self.egraph, 1, &|_| true)?;
+        let egraph = &self.egraph;
+        let index = |id: Id| usize::from(egraph.find(id));
+        let classes = egraph.classes().map(|c| usize::from(c.id) + 1).max().unwrap_or(0);
+        let mut spans = vec![Span::Unknown; classes];
+        for (id, span) in &self.spans {
+            let place = &mut spans[index(*id)];
+            *place = place.or(*span);
+        }
+        let mut function = Function::new(name, params);
+        let mut at: Vec<Option<NodeId>> = vec![None; classes];
+        for (i, param) in function.params().enumerate() {
+            if let Some(id) = egraph.lookup(Term::leaf(Head::Param(NodeId::from(i).0))) {
+                at[index(id)] = Some(param);
+            }
+        }
+        for root in results {
+            // (class, the line of what it was made for, whether its operands are done)
+            let mut stack = vec![(*root, Span::Unknown, false)];
+            while let Some((id, inherited, ready)) = stack.pop() {
+                let i = index(id);
+                if at[i].is_some() {
+                    continue;
+                }
+                let span = spans[i].or(inherited);
+                let term = self.plain(id, span)?;
+                if !ready {
+                    stack.push((id, span, true));
+                    stack.extend(term.operands().iter().rev().map(|o| (*o, span, false)));
+                    continue;
+                }
+                let Head::Prim(prim) = term.head else {
+                    return Err(Error::internal(format!("`{term}` is no parameter of `{name}`")));
+                };
+                let op = crate::analysis::operation(egraph, prim, term.attrs())?;
+                let args: SmallVec<[NodeId; 3]> = term.operands().iter().filter_map(|o| at[index(*o)]).collect();
+                let avals = SmallVec::from_elem(aval(egraph, id).clone(), 1);
+                at[i] = Some(function.push(NodeKind::Op(op), &args, avals, span));
+            }
+        }
+        function.set_results(results.iter().filter_map(|r| at[index(*r)]).collect());
+        Ok(function)
+    }
+
+    /// The primitive or parameter in a class.
+    fn plain(&self, id: Id, span: Span) -> Result<&Term> {
+        let nodes = &self.egraph[id].nodes;
+        nodes.iter().find(|t| t.head.is_plain()).ok_or_else(|| match nodes.first().map(|t| &t.head) {
+            Some(Head::Pull(p, k)) => {
+                Error::missing_rule(format!("`{p}` has no reverse-mode rule (vjp) for operand {k}")).at(span)
+            }
+            Some(Head::Push(p, k)) => {
+                Error::missing_rule(format!("`{p}` has no forward-mode rule (jvp) for operand {k}")).at(span)
+            }
+            Some(Head::Batch(p, m)) => {
+                let mask = m.text(p.arity());
+                Error::missing_rule(format!("`{p}` has no batching rule (vmap) for operands batched {mask}")).at(span)
+            }
+            other => Error::internal(format!("a class holds no primitive but {other:?}")),
+        })
+    }
+}
+
+/// The parameters of a function, with their lines.
+fn params(f: &Function) -> impl Iterator<Item = (Aval, Span)> + '_ {
+    f.params().map(|p| (f.aval(p).clone(), f.node(p).span))
+}
+
+/// The class of a result.
+fn class(values: &Values, node: NodeId) -> Result<Id> {
+    values.class[node.index()].ok_or_else(|| Error::internal("a live value without a class"))
+}

@@ -1,0 +1,79 @@
+//! Reverse mode: the chain rule.
+//!
+//! From the results to the parameters, the cotangent of a value is the sum of what its users pull
+//! back to it: one `pull` marker per edge of the dataflow graph, so the gradient has a size linear
+//! in the function's whatever its shape.
+
+use super::{Values, Workspace, class, params};
+use crate::rules::{Table, Tables};
+use crate::term::{Head, Term};
+use egg::Id;
+use egrad_ir::{Aval, Binary, Function, Op, Result, Span};
+
+/// `(p…, a cotangent per float y) -> (y…, a gradient per wrt)`.
+pub(super) fn vjp(f: &Function, wrt: &[usize], tables: &Tables) -> Result<Function> {
+    let floats: Vec<_> = f.results().iter().copied().filter(|r| f.aval(*r).dtype.is_float()).collect();
+    let mut params: Vec<(Aval, Span)> = params(f).collect();
+    let seeds = params.len();
+    params.extend(floats.iter().map(|r| (f.aval(*r).clone(), f.node(*r).span)));
+
+    let mut work = Workspace::new(params.iter().map(|(aval, _)| aval.clone()).collect());
+    let values = work.load(f)?;
+    let inputs: Vec<Id> = wrt.iter().map(|i| class(&values, (*i).into())).collect::<Result<_>>()?;
+    let reached = reached(&work, &values, &inputs, &tables.pull);
+
+    let mut cotangent: Vec<Option<Id>> = vec![None; reached.len()];
+    for (i, result) in floats.iter().enumerate() {
+        let to = class(&values, *result)?;
+        let seed = work.param(seeds + i, f.node(*result).span);
+        accumulate(&mut work, &mut cotangent, to, seed, f.node(*result).span);
+    }
+    for (y, span) in values.order.iter().rev() {
+        let (true, Some(c)) = (reached[usize::from(*y)], cotangent[usize::from(*y)]) else { continue };
+        let node = work.node(*y).clone();
+        let Head::Prim(prim) = node.head else { continue };
+        for (k, operand) in node.operands().iter().enumerate() {
+            let head = Head::Pull(prim, k as u8);
+            if reached[usize::from(*operand)] && !tables.pull.is_absent(&head) {
+                let args = node.args.iter().copied().chain([*y, c]);
+                let pull = work.add(Term::new(head, args), *span);
+                accumulate(&mut work, &mut cotangent, *operand, pull, *span);
+            }
+        }
+    }
+
+    let mut results: Vec<Id> = f.results().iter().map(|r| class(&values, *r)).collect::<Result<_>>()?;
+    for (x, i) in inputs.iter().zip(wrt) {
+        results.push(cotangent[usize::from(*x)].unwrap_or_else(|| work.zeros(&params[*i].0)));
+    }
+    work.finish(&f.name, params, &results, &tables.pull)
+}
+
+/// Which classes depend on the inputs through edges that carry a derivative, by id.
+fn reached(work: &Workspace, values: &Values, inputs: &[Id], table: &Table) -> Vec<bool> {
+    let size = values.order.iter().map(|(id, _)| usize::from(*id) + 1).max().unwrap_or(0);
+    let mut reached = vec![false; size];
+    for x in inputs {
+        reached[usize::from(*x)] = true;
+    }
+    for (y, _) in &values.order {
+        let node = work.node(*y);
+        if let Head::Prim(prim) = node.head
+            && work.is_float(*y)
+        {
+            let carries =
+                |(k, o): (usize, &Id)| reached[usize::from(*o)] && !table.is_absent(&Head::Pull(prim, k as u8));
+            reached[usize::from(*y)] = node.operands().iter().enumerate().any(carries);
+        }
+    }
+    reached
+}
+
+/// Adds a contribution to the cotangent of a value.
+fn accumulate(work: &mut Workspace, cotangent: &mut [Option<Id>], to: Id, part: Id, span: Span) {
+    let place = usize::from(to);
+    cotangent[place] = Some(match cotangent[place] {
+        Some(sum) => work.op(&Op::Binary(Binary::Add), &[sum, part], span),
+        None => part,
+    });
+}
