@@ -206,6 +206,21 @@ impl Function {
         NodeId::from(self.nodes.len() - 1)
     }
 
+    /// Adds a transformed function and gives its results; `avals` are the results' avals (see
+    /// [`Program::apply_avals`]).
+    pub fn apply(
+        &mut self,
+        transform: Transform,
+        callee: FnId,
+        args: &[NodeId],
+        avals: Vec<Aval>,
+        span: Span,
+    ) -> Vec<NodeId> {
+        let tuple = self.push(NodeKind::Apply(transform, callee), args, avals.iter().cloned().collect(), span);
+        let get = |(i, aval)| self.push(NodeKind::Get(i), &[tuple], SmallVec::from_elem(aval, 1), span);
+        avals.into_iter().enumerate().map(get).collect()
+    }
+
     /// Says what the function returns.
     pub fn set_results(&mut self, results: Vec<NodeId>) {
         self.results = results;

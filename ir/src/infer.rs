@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Aval, Function, Transform};
 use crate::op::{Axes, Binary, DotDims, Op, Unary};
 use crate::shape::Shape;
+use std::fmt;
 
 /// The aval of the primitive's result for operands of these avals.
 ///
@@ -125,11 +126,24 @@ pub fn infer(op: &Op, args: &[&Aval]) -> Result<Aval> {
         }
         Op::DotGeneral(dims) => dot(name, dims, args)?,
     };
-    if aval.shape.checked_size().and_then(|n| n.checked_mul(aval.dtype.bytes())).is_none_or(|n| n > isize::MAX as usize)
-    {
-        return Err(Error::memory(format!("the result of `{name}` would be {aval}, more than any memory holds")));
-    }
+    check_size(format_args!("the result of `{name}`"), &aval)?;
     Ok(aval)
+}
+
+/// Whether a value named `what` has no more axes than [`Shape::MAX_RANK`] and no more elements
+/// than a machine can address.
+///
+/// # Errors
+/// [`Error::Shape`] or [`Error::Memory`] if it has.
+pub fn check_size(what: impl fmt::Display, aval: &Aval) -> Result<()> {
+    if aval.shape.rank() > Shape::MAX_RANK {
+        let (rank, most) = (aval.shape.rank(), Shape::MAX_RANK);
+        return Err(Error::shape(format!("{what} would have {rank} axes; {most} are the most there can be")));
+    }
+    match aval.shape.checked_size().and_then(|n| n.checked_mul(aval.dtype.bytes())) {
+        Some(bytes) if bytes <= isize::MAX as usize => Ok(()),
+        _ => Err(Error::memory(format!("{what} would be {aval}, more than any memory holds"))),
+    }
 }
 
 fn dot(name: &str, dims: &DotDims, args: &[&Aval]) -> Result<Aval> {
@@ -184,6 +198,11 @@ pub fn apply(transform: &Transform, callee: &Function, args: &[Aval]) -> Result<
         }
     };
     let differentiated = |wrt: &[usize]| -> Result<Vec<Aval>> {
+        if let Some(w) = wrt.windows(2).find(|w| w[0] >= w[1]) {
+            let m =
+                format!("the arguments `{name}` is differentiated by must increase: {} comes before {}", w[0], w[1]);
+            return Err(Error::tree(m));
+        }
         wrt.iter()
             .map(|i| match params.get(*i) {
                 Some(p) if p.dtype.is_float() => Ok(p.clone()),
@@ -195,21 +214,21 @@ pub fn apply(transform: &Transform, callee: &Function, args: &[Aval]) -> Result<
             .collect()
     };
     let floats = || results.iter().filter(|r| r.dtype.is_float()).cloned();
-    match transform {
+    let avals = match transform {
         Transform::Call => {
             expect("argument", &params, args)?;
-            Ok(results)
+            results
         }
         Transform::Jvp { wrt } => {
             let tangents = differentiated(wrt)?;
             expect("argument", &[params.clone(), tangents].concat(), args)?;
-            Ok(results.iter().cloned().chain(floats()).collect())
+            results.iter().cloned().chain(floats()).collect()
         }
         Transform::Vjp { wrt } => {
             let gradients = differentiated(wrt)?;
             let cotangents: Vec<Aval> = floats().collect();
             expect("argument", &[params.clone(), cotangents].concat(), args)?;
-            Ok(results.iter().cloned().chain(gradients).collect())
+            results.iter().cloned().chain(gradients).collect()
         }
         Transform::Vmap { in_axes, out_axes, size } => {
             if in_axes.len() != params.len() || out_axes.len() != results.len() {
@@ -242,9 +261,13 @@ pub fn apply(transform: &Transform, callee: &Function, args: &[Aval]) -> Result<
                     Err(Error::axis(format!("out_axes {axis} is out of range for a result whose element is {r}")))
                 }
             });
-            stacked.collect()
+            stacked.collect::<Result<Vec<Aval>>>()?
         }
+    };
+    for aval in &avals {
+        check_size(format_args!("a result of `{}` of `{name}`", transform.name()), aval)?;
     }
+    Ok(avals)
 }
 
 /// The shape both shapes broadcast to by NumPy's rule: aligned at the last axis, where lengths

@@ -12,6 +12,7 @@
 //! the elementary functions shared by the interpreter and the backends.
 
 pub mod array;
+pub mod builder;
 pub mod dtype;
 pub mod error;
 pub mod eval;

@@ -9,6 +9,9 @@ use std::ops::Deref;
 pub struct Shape(SmallVec<[usize; 4]>);
 
 impl Shape {
+    /// The most axes a value can have.
+    pub const MAX_RANK: usize = 64;
+
     /// The shape with these axis lengths.
     pub fn new(dims: impl IntoIterator<Item = usize>) -> Shape {
         Shape(dims.into_iter().collect())
