@@ -153,6 +153,10 @@ fn derive(egraph: &EGraph, term: &Term) -> Result<Fact> {
             let op = operation(egraph, *prim, term.attrs())?;
             value(Sort::Body, infer::infer(&op, &operands(*prim, Sort::Source)?)?)
         }
+        Head::Contract => {
+            let op = operation(egraph, Prim::DotGeneral, term.attrs())?;
+            value(Sort::Body, infer::infer(&op, &operands(Prim::DotGeneral, Sort::Source)?)?)
+        }
         Head::Pull(prim, k) => {
             let operands = operands(*prim, Sort::Value)?;
             let [y, c] =

@@ -1,6 +1,6 @@
 //! Extraction and lowering against the reference interpreter.
 
-use crate::Fusion;
+use crate::{Fusion, Options, compile_plain};
 use crate::choices::Choices;
 use crate::cost::Machine;
 use crate::extract::extract;
@@ -89,8 +89,30 @@ fn check_with(f: &Function, machine: &Machine, strict: bool, fusion: Fusion) -> 
     schedule
 }
 
+/// The whole pipeline of one function, against the interpreter.
+#[track_caller]
+fn check_pipeline(f: &Function, options: &Options) {
+    let compiled = compile_plain(f.clone(), options).unwrap_or_else(|e| panic!("{e}"));
+    compiled.schedule.verify().unwrap();
+    let inputs: Vec<Array> = f.param_avals().iter().enumerate().map(|(i, a)| input(a, i)).collect();
+    let refs: Vec<&Array> = inputs.iter().collect();
+    let want = eval::eval(f, &refs, Elementary::Std).unwrap();
+    let got = compiled.schedule.eval(&refs, Elementary::Std).unwrap();
+    for (w, g) in want.iter().zip(&got.outputs) {
+        assert_eq!(w.aval(), g.aval());
+        for (x, y) in w.to_f64().iter().zip(g.to_f64()) {
+            let close = *x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= 1e-5 * x.abs().max(1.0);
+            let strict = options.numerics == Numerics::Strict;
+            assert!(if strict { x.to_bits() == y.to_bits() } else { close }, "{x} {y}");
+        }
+    }
+}
+
 #[track_caller]
 fn check(f: &Function) -> Schedule {
+    check_pipeline(f, &Options::default());
+    check_pipeline(f, &Options { numerics: Numerics::Strict, ..Options::default() });
+    check_pipeline(f, &Options { fusion: Fusion::Off, ..Options::default() });
     check_with(f, &Machine::default(), false, Fusion::Off);
     check_with(f, &Machine::default(), true, Fusion::Search);
     check_with(f, &Machine { launch_ns: 0.0, ..Machine::default() }, false, Fusion::Search);
@@ -215,4 +237,12 @@ fn deep_chains_and_wide_fans() {
         }
         check(&b.done(&[y]));
     }
+}
+
+#[test]
+#[should_panic = "no fuse rule"]
+fn a_primitive_no_rule_computes_is_an_error() {
+    let (mut b, p) = Build::new(&[&[5]]);
+    let y = b.un(Unary::Sin, p[0]);
+    check_pipeline(&b.done(&[y]), &Options { disabled: vec!["fuse/compute-unary".into()], ..Options::default() });
 }

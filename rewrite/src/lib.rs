@@ -1,7 +1,21 @@
 //! Rewriting: the pipeline from a traced program to a schedule of kernels.
 
+pub mod analysis;
+mod choices;
+pub mod cost;
+mod extract;
+#[cfg(test)]
+mod extract_tests;
+mod lower;
+pub mod rules;
+mod schedule;
+pub mod term;
+mod transform;
+
+pub use transform::expand_with;
+
 use egrad_ir::schedule::Schedule;
-use egrad_ir::{Function, Numerics, Program, Result};
+use egrad_ir::{Error, Function, Numerics, Program, Result, Span};
 
 /// What the optimizer may do and for which machine.
 #[derive(Clone, Debug, Default)]
@@ -10,6 +24,8 @@ pub struct Options {
     pub numerics: Numerics,
     /// Whether kernels may hold more than one primitive.
     pub fusion: Fusion,
+    /// The machine kernels are priced for.
+    pub machine: cost::Machine,
     /// Names of rules that must not fire (`fuse/inline`, `simplify/add-zero`, …).
     pub disabled: Vec<String>,
 }
@@ -35,20 +51,75 @@ pub struct Compilation {
     pub schedule: Schedule,
     /// Per step of the schedule its predicted time in microseconds.
     pub predicted_us: Vec<f64>,
+    /// What each rule did, stage by stage.
+    pub stages: Vec<(&'static str, rules::Report)>,
+    /// How large the saturated e-graph is.
+    pub size: EgraphSize,
+}
+
+/// How large an e-graph is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EgraphSize {
+    /// E-nodes.
+    pub nodes: usize,
+    /// E-classes.
+    pub classes: usize,
 }
 
 /// Expands every transform of the program's entry function, inside-out.
 ///
 /// # Errors
 /// If a primitive has no rule for a transform, naming both and the user's line.
-pub fn expand(_program: &Program) -> Result<Function> {
-    Err(egrad_ir::Error::internal("expand is being written"))
+pub fn expand(program: &Program) -> Result<Function> {
+    expand_with(program, rules::Tables::standard())
 }
 
 /// Compiles the program's entry function.
 ///
 /// # Errors
-/// As [`expand`], or if the result is too large for memory.
-pub fn compile(_program: &Program, _options: &Options) -> Result<Compilation> {
-    Err(egrad_ir::Error::internal("compile is being written"))
+/// As [`expand`], or if a result would be too large for memory.
+pub fn compile(program: &Program, options: &Options) -> Result<Compilation> {
+    compile_plain(expand(program)?, options)
+}
+
+/// Compiles a function of primitives: simplify, fuse, extract, schedule.
+///
+/// # Errors
+/// If no enabled rule makes a kernel of some primitive.
+pub fn compile_plain(transformed: Function, options: &Options) -> Result<Compilation> {
+    let tables = rules::Tables::standard();
+    let allow = |r: &rules::Rule| r.float.allowed(options.numerics) && !options.disabled.iter().any(|d| d == r.name);
+
+    let mut workspace = transform::Workspace::new(transformed.param_avals());
+    let values = workspace.load(&transformed)?;
+    workspace.egraph.rebuild();
+    let mut stages = Vec::new();
+    if options.fusion == Fusion::Search {
+        stages.push(("simplify", tables.simplify.run(&mut workspace.egraph, 6, &allow)?));
+    }
+    // The encoding is built in three rounds, each by rules whose patterns the one before makes.
+    for round in ["fuse/kernel", "fuse/co", "fuse/"] {
+        let rest = |r: &rules::Rule| r.name.starts_with("fuse/load") || r.name.starts_with("fuse/inline");
+        let of_round = |r: &rules::Rule| allow(r) && r.name.starts_with(round) && (round != "fuse/" || rest(r));
+        stages.push(("fuse", tables.fuse.run(&mut workspace.egraph, 1, &of_round)?));
+    }
+
+    let egraph = &workspace.egraph;
+    let mut spans: hashbrown::HashMap<egg::Id, Span> = hashbrown::HashMap::new();
+    for (id, span) in &workspace.spans {
+        let place = spans.entry(egraph.find(*id)).or_default();
+        *place = place.or(*span);
+    }
+    let results = transformed.results().iter().map(|r| {
+        values.class[r.index()].ok_or_else(|| Error::internal("a result without a class"))
+    });
+    let results = results.collect::<Result<Vec<_>>>()?;
+    let span = |id: egg::Id| spans.get(&egraph.find(id)).copied().unwrap_or_default();
+    let choices = choices::Choices::of_egraph(egraph, &results, &span)?;
+    let strict = options.numerics == Numerics::Strict;
+    let plan = extract::extract(&choices, &options.machine, strict, options.fusion);
+    let (schedule, predicted_us) = schedule::schedule(&plan, options.numerics)?;
+    let extracted = schedule::extracted(&plan, &transformed.name)?;
+    let size = EgraphSize { nodes: egraph.total_number_of_nodes(), classes: egraph.number_of_classes() };
+    Ok(Compilation { transformed, extracted, schedule, predicted_us, stages, size })
 }

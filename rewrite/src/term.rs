@@ -342,8 +342,10 @@ pub enum Head {
     Load,
     /// A source that computes the body again in place.
     Inline,
-    /// A body: the primitive of sources (attribute leaves, then sources).
+    /// A body: the primitive of sources (attribute leaves, then sources), in loops.
     Compute(Prim),
+    /// A body: a `dot_general` of sources (attribute leaves, then sources), as a matrix product.
+    Contract,
 }
 
 /// What e-matching compares: one number for every kind, primitive, and operand or mask.
@@ -367,6 +369,7 @@ impl Head {
             Head::Load => Key(9 << 24),
             Head::Inline => Key(10 << 24),
             Head::Compute(p) => key(11, *p, 0),
+            Head::Contract => Key(12 << 24),
         }
     }
 
@@ -382,7 +385,8 @@ impl Head {
             | Head::Source
             | Head::Load
             | Head::Inline
-            | Head::Compute(_) => false,
+            | Head::Compute(_)
+            | Head::Contract => false,
         }
     }
 
@@ -399,7 +403,8 @@ impl Head {
             | Head::Source
             | Head::Load
             | Head::Inline
-            | Head::Compute(_) => false,
+            | Head::Compute(_)
+            | Head::Contract => false,
         }
     }
 
@@ -408,6 +413,7 @@ impl Head {
         match self {
             Head::Attr(_) | Head::Param(_) => 0,
             Head::Prim(p) | Head::Batch(p, _) | Head::Compute(p) => p.attrs() + p.arity(),
+            Head::Contract => Prim::DotGeneral.attrs() + Prim::DotGeneral.arity(),
             Head::Pull(p, _) | Head::Push(p, _) => p.attrs() + p.arity() + 2,
             Head::Kernel | Head::Body | Head::Source | Head::Load | Head::Inline => 1,
         }
@@ -434,6 +440,7 @@ impl Head {
             }
             ("compute", Some(p), None, None) => Head::Compute(Prim::parse(p)?),
             (_, Some(_), _, _) => return None,
+            ("contract", None, ..) => Head::Contract,
             ("kernel", None, ..) => Head::Kernel,
             ("body", None, ..) => Head::Body,
             ("source", None, ..) => Head::Source,
@@ -466,6 +473,7 @@ impl fmt::Display for Head {
             Head::Load => f.write_str("load"),
             Head::Inline => f.write_str("inline"),
             Head::Compute(p) => write!(f, "compute:{p}"),
+            Head::Contract => f.write_str("contract"),
         }
     }
 }
@@ -506,6 +514,7 @@ impl Term {
     fn attr_count(&self) -> usize {
         match &self.head {
             Head::Prim(p) | Head::Pull(p, _) | Head::Push(p, _) | Head::Batch(p, _) | Head::Compute(p) => p.attrs(),
+            Head::Contract => Prim::DotGeneral.attrs(),
             Head::Attr(_) | Head::Param(_) | Head::Kernel | Head::Body | Head::Source | Head::Load | Head::Inline => 0,
         }
     }

@@ -6,7 +6,8 @@
 
 use crate::analysis::Fact;
 use crate::term::Attr;
-use egrad_ir::{Aval, Dtype, Literal};
+use egrad_ir::scalar::{self, Elementary};
+use egrad_ir::{Aval, Binary, Dtype, Literal};
 
 /// What a function or guard is given.
 #[derive(Clone, Copy, Debug)]
@@ -147,8 +148,6 @@ table! {
         perm.iter().enumerate().for_each(|(i, p)| inverse[*p] = i);
         Attr::dims(inverse)
     };
-    /// `perm` applied after `first`: transposing by `first` and then by `perm` transposes by this.
-    compose(first: Dims, perm: Dims) = Attr::dims(perm.iter().map(|p| first[*p]));
     /// The operand's axes that a broadcast repeats: the result axes that no operand axis goes to,
     /// and those that stretch a length of 1.
     repeated(x: Value, shape: Dims, dims: Dims) = Attr::dims((0..shape.len()).filter(|a| {
@@ -156,6 +155,21 @@ table! {
     }));
     /// The entries of `shape` at the positions `dims`.
     pick(shape: Dims, dims: Dims) = Attr::dims(dims.iter().map(|d| shape[*d]));
+    /// The entries of `shape` at the positions that are not among `axes`.
+    without(shape: Dims, axes: Dims) = Attr::dims((0..shape.len()).filter(|a| !axes.contains(a)).map(|a| shape[a]));
+    /// The entries of `dims` that are not among `axes`.
+    except_from(dims: Dims, axes: Dims) = Attr::dims(dims.iter().copied().filter(|d| !axes.contains(d)));
+    /// What `dims` are called once `axes` have disappeared.
+    renumber(dims: Dims, axes: Dims) = Attr::dims(dims.iter().map(|d| d - axes.iter().filter(|a| *a < d).count()));
+    /// Where in `dims` the entries of `axes` are, if they are.
+    positions(axes: Dims, dims: Dims) = Attr::dims((0..dims.len()).filter(|i| axes.contains(&dims[*i])));
+    /// The axes of x that reducing `first` and then `next` of what is left reduces.
+    merge(first: Dims, next: Dims, x: Value) = {
+        let left: Vec<usize> = (0..x.shape.rank()).filter(|a| !first.contains(a)).collect();
+        let mut all: Vec<usize> = first.iter().copied().chain(next.iter().map(|a| left[*a])).collect();
+        all.sort_unstable();
+        Attr::dims(all)
+    };
 
     // The batch axis, always at the front.
     /// 1, 2, … for every axis of x: where they go when a batch axis is put before them.
@@ -179,6 +193,16 @@ table! {
     };
 
     // Numbers.
+    /// The one number all elements of x are.
+    value(x: Known) = Attr::Literal(x.constant()?);
+    /// 1 / x of a constant.
+    reciprocal(x: Known) = {
+        let x = x.constant()?;
+        scalar::binary(Binary::Div, Literal::new(x.dtype(), 1.0), x, Elementary::Std).map(Attr::Literal)?
+    };
+    /// How often the axes that a broadcast to `shape` adds among `axes` repeat each element.
+    repeats(axes: Dims, shape: Dims, dims: Dims) =
+        Attr::Int(axes.iter().filter(|a| !dims.contains(a)).map(|a| shape[*a] as i64).product());
     /// n − 1.
     pred(n: Int) = Attr::Int(n - 1);
     /// −n.
@@ -200,18 +224,73 @@ table! {
     float(x: Value) = x.dtype.is_float();
     /// x is an integer.
     integer(x: Value) = x.dtype == Dtype::I32;
+    /// x is a truth value.
+    truth(x: Value) = x.dtype == Dtype::Bool;
+    /// x and y have the same element type and shape.
+    same_aval(x: Value, y: Value) = x == y;
+    /// x is a constant power of two whose reciprocal is one as well.
+    power_of_two(x: Known) = x.constant().is_some_and(|x| {
+        let (x, dtype) = (x.to_f64(), x.dtype());
+        dtype.is_float() && invertible(dtype, x) && x.abs().log2().fract() == 0.0 && (1.0 / x).recip() == x
+    });
+    /// x is a constant float whose reciprocal neither overflows nor loses digits.
+    invertible(x: Known) = x.constant().is_some_and(|x| x.dtype().is_float() && invertible(x.dtype(), x.to_f64()));
     /// The integer attribute is this number.
     int(n: Int, want: Number) = n as f64 == want;
     /// The integer attribute is another number.
     not_int(n: Int, other: Number) = n as f64 != other;
     /// There are no axes.
     empty(axes: Dims) = axes.is_empty();
+    /// There are axes.
+    not_empty(axes: Dims) = !axes.is_empty();
+    /// The axes have length 1, and there are some.
+    length_one(x: Value, axes: Dims) = !axes.is_empty() && axes.iter().all(|a| x.shape[*a] == 1);
+    /// `perm` leaves the axes `dims` in increasing order.
+    keeps_order(perm: Dims, dims: Dims) = {
+        let order = |d: &usize| perm.iter().position(|p| p == d);
+        dims.windows(2).all(|d| order(&d[0]) < order(&d[1]))
+    };
+    /// Every value of x's type is one of this type as well, and of no other.
+    holds(dtype: Dtype, x: Value) = match (x.dtype, dtype) {
+        (from, to) if from == to => true,
+        (Dtype::Bool, _) => true,
+        (Dtype::F32 | Dtype::I32, Dtype::F64) => true,
+        (Dtype::F32 | Dtype::F64 | Dtype::I32, Dtype::F32 | Dtype::I32 | Dtype::Bool | Dtype::F64) => false,
+    };
+    /// A broadcast of x to `shape` stretches no axis.
+    unstretched(x: Value, shape: Dims, dims: Dims) = dims.iter().enumerate().all(|(i, d)| x.shape[i] == shape[*d]);
+    /// Among `axes` are some that a broadcast to `shape` adds, and none of them is empty.
+    repeats_some(axes: Dims, shape: Dims, dims: Dims) =
+        axes.iter().any(|a| !dims.contains(a)) && axes.iter().all(|a| shape[*a] > 0);
+    /// `perm` exchanges the free axes of the operands of a dot and keeps the shared ones.
+    swaps(perm: Dims, contract: Dims, batch: Dims, x: Value, y: Value) = {
+        let shared = batch.len();
+        let left = x.shape.rank() - contract.len() - shared;
+        let right = y.shape.rank() - contract.len() - shared;
+        let swapped = (0..shared).chain(shared + left..shared + left + right).chain(shared..shared + left);
+        perm.iter().copied().eq(swapped)
+    };
+    /// `perm` leaves a dot's free axes of the operand in increasing order.
+    keeps_free(perm: Dims, contract: Dims, batch: Dims) = {
+        let free = (0..perm.len()).filter(|a| !contract.contains(a) && !batch.contains(a));
+        let moved: Vec<usize> = free.map(|a| perm[a]).collect();
+        moved.is_sorted()
+    };
     /// x has this shape.
     has_shape(x: Value, shape: Dims) = *x.shape == *shape;
     /// x has this element type.
     has_dtype(x: Value, dtype: Dtype) = x.dtype == dtype;
     /// The axes are 0, 1, … in order, one per axis of x: moving them there moves nothing.
     in_place(axes: Dims, x: Value) = axes.len() == x.shape.rank() && axes.iter().copied().eq(0..axes.len());
+}
+
+/// Whether multiplying by 1/x is dividing by x up to rounding: both are finite and normal.
+fn invertible(dtype: Dtype, x: f64) -> bool {
+    match dtype {
+        Dtype::F32 => (x as f32).is_normal() && (x as f32).recip().is_normal(),
+        Dtype::F64 => x.is_normal() && x.recip().is_normal(),
+        Dtype::I32 | Dtype::Bool => false,
+    }
 }
 
 /// The attribute function of that name.

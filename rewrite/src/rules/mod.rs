@@ -16,6 +16,7 @@
 
 pub mod attrs;
 pub mod batch;
+pub mod fuse;
 pub mod pull;
 pub mod push;
 pub mod simplify;
@@ -392,6 +393,8 @@ pub struct Tables {
     pub batch: Table,
     /// Simplification.
     pub simplify: Table,
+    /// Fusion.
+    pub fuse: Table,
 }
 
 impl Tables {
@@ -399,7 +402,7 @@ impl Tables {
     pub fn standard() -> &'static Tables {
         static STANDARD: OnceLock<Tables> = OnceLock::new();
         STANDARD.get_or_init(|| {
-            let lines = [pull::lines(), push::lines(), batch::lines(), simplify::lines()].concat();
+            let lines = [pull::lines(), push::lines(), batch::lines(), simplify::lines(), fuse::lines()].concat();
             Tables::new(lines).expect("the tables are well-formed: a test compiles every line")
         })
     }
@@ -416,6 +419,7 @@ impl Tables {
                 Some("push") => &mut tables.push,
                 Some("batch") => &mut tables.batch,
                 Some("simplify") => &mut tables.simplify,
+                Some("fuse") => &mut tables.fuse,
                 _ => return Err(wrong(line.name, "names no stage")),
             };
             table.add(line)?;
@@ -434,7 +438,7 @@ impl Tables {
     /// # Errors
     /// If one is malformed, naming it.
     pub fn check(&self) -> Result<()> {
-        let all = [&self.pull, &self.push, &self.batch, &self.simplify];
+        let all = [&self.pull, &self.push, &self.batch, &self.simplify, &self.fuse];
         all.iter().flat_map(|t| &t.rules).try_for_each(|r| r.rewrite().map(|_| ()))
     }
 }

@@ -21,6 +21,9 @@ use smallvec::SmallVec;
 /// A compiled right-hand side: steps, each naming earlier steps, of which the last is the result.
 pub struct Template {
     steps: Vec<Step>,
+    /// Terms are built as written, moves that move nothing included: fusion rules name the very
+    /// term that their pattern matched.
+    verbatim: bool,
 }
 
 enum Step {
@@ -49,7 +52,7 @@ impl Template {
     /// # Errors
     /// If the text is malformed or names what doesn't exist.
     pub fn parse(text: &str) -> Result<Template> {
-        let mut template = Template { steps: Vec::new() };
+        let mut template = Template { steps: Vec::new(), verbatim: text.contains("(body ") };
         let sexp = parse(text)?;
         template.compile(&sexp)?;
         match template.steps.last() {
@@ -124,7 +127,7 @@ impl Template {
                     };
                     Slot::Attr(computed.ok_or_else(|| wrong(function.name, "can't take what the pattern bound"))?)
                 }
-                Step::Term(head, args) => match still(egraph, head, args, &slots) {
+                Step::Term(head, args) => match still(egraph, head, args, &slots).filter(|_| !self.verbatim) {
                     Some(operand) => Slot::Class(operand),
                     None => {
                         let args: SmallVec<[Id; 4]> = args.iter().map(|a| slots[*a].class(egraph)).collect();

@@ -160,22 +160,22 @@ fn copy(g: &Function, args: &[NodeId], into: &mut Function) -> Result<Vec<NodeId
 }
 
 /// An e-graph under a transform, with the user's line per class.
-struct Workspace {
-    egraph: EGraph,
-    spans: Vec<(Id, Span)>,
+pub(crate) struct Workspace {
+    pub(crate) egraph: EGraph,
+    pub(crate) spans: Vec<(Id, Span)>,
 }
 
 /// A plain function's values in a [`Workspace`].
-struct Values {
+pub(crate) struct Values {
     /// The class of every live node and parameter.
-    class: Vec<Option<Id>>,
+    pub(crate) class: Vec<Option<Id>>,
     /// The classes in the order they were made, operands first, each once.
     order: Vec<(Id, Span)>,
 }
 
 impl Workspace {
     /// An empty one, for a function of these parameters.
-    fn new(params: Vec<Aval>) -> Workspace {
+    pub(crate) fn new(params: Vec<Aval>) -> Workspace {
         Workspace { egraph: EGraph::new(Facts::new(params)), spans: Vec::new() }
     }
 
@@ -205,7 +205,7 @@ impl Workspace {
     }
 
     /// Puts a plain function's nodes in; equal nodes share a class.
-    fn load(&mut self, f: &Function) -> Result<Values> {
+    pub(crate) fn load(&mut self, f: &Function) -> Result<Values> {
         let live = f.live();
         let mut values = Values { class: vec![None; f.len()], order: Vec::with_capacity(f.len()) };
         for (id, node) in f.nodes() {
