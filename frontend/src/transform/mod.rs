@@ -1,0 +1,93 @@
+//! Transforms of functions: each traces the function in a frame of its own and records one node
+//! that applies the transform to it. What a derivative or a batch *is* is decided by `rewrite`.
+
+mod grad;
+mod jacobian;
+mod push;
+mod vmap;
+
+pub use grad::{Arg, Argnums, grad, grad_argnums, value_and_grad, value_and_grad_argnums};
+pub use jacobian::{hessian, jacfwd, jacrev};
+pub use push::{jvp, vjp};
+pub use vmap::{vmap, vmap_with};
+
+use crate::function::{Args, Function};
+use crate::tensor::Tensor;
+use crate::trace::{self, Inner};
+use crate::tree::{Flat, Lengths, Traced, build};
+use egrad_ir::{Aval, Span};
+
+/// What is known of a traced function's result.
+struct Output {
+    lengths: Lengths,
+    /// Per leaf where it was made.
+    spans: Vec<Span>,
+}
+
+/// The leaves of a tree with their avals and the places they were made.
+#[track_caller]
+fn leaves<T: Traced>(tree: &T, span: Span) -> (Vec<Tensor>, Vec<(Aval, Span)>) {
+    let tensors: Vec<Tensor> = Flat::of(tree).leaves.iter().map(|t| **t).collect();
+    let mut params = Vec::with_capacity(tensors.len());
+    for t in &tensors {
+        params.push(trace::look(*t, span, |n| (n.avals[0].clone(), n.span)));
+    }
+    (tensors, params)
+}
+
+/// Traces a function whose parameters are like these arguments.
+#[track_caller]
+fn inner<F, A>(f: &F, params: Vec<(Aval, Span)>, lengths: &[usize], span: Span) -> Inner<Output>
+where
+    F: Function<A>,
+    A: Args,
+    F::Output: Traced,
+{
+    inner_with::<F, A, _>(f, params, lengths, span, |out| output(out, span))
+}
+
+/// As [`inner`], with the result read by `read`.
+#[track_caller]
+fn inner_with<F, A, R>(
+    f: &F,
+    params: Vec<(Aval, Span)>,
+    lengths: &[usize],
+    span: Span,
+    read: impl FnOnce(&F::Output) -> (Vec<Tensor>, R),
+) -> Inner<R>
+where
+    F: Function<A>,
+    A: Args,
+{
+    trace::inner(trace::name_of::<F>(), params, span, |params| {
+        let out = f.call(build::<A>(params.iter().copied(), lengths));
+        read(&out)
+    })
+}
+
+/// A result's leaves.
+#[track_caller]
+fn output<O: Traced>(out: &O, span: Span) -> (Vec<Tensor>, Output) {
+    let flat = Flat::of(out);
+    let tensors: Vec<Tensor> = flat.leaves.iter().map(|t| **t).collect();
+    let mut spans = Vec::with_capacity(tensors.len());
+    for t in &tensors {
+        spans.push(trace::look(*t, span, |n| n.span));
+    }
+    (tensors, Output { lengths: flat.lengths, spans })
+}
+
+/// A leaf of the arguments for people: `argument 0`, ``argument 0 at `.w` ``.
+pub(crate) fn argument(path: &str) -> String {
+    let path = path.strip_prefix('.').unwrap_or(path);
+    let end = path.find(['.', '[']).unwrap_or(path.len());
+    match path.split_at(end) {
+        (n, "") => format!("argument {n}"),
+        (n, rest) => format!("argument {n} at `{rest}`"),
+    }
+}
+
+/// A leaf of the result for people.
+fn result(path: &str) -> String {
+    if path.is_empty() { "the result".to_owned() } else { format!("the result at `{path}`") }
+}
