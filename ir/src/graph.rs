@@ -145,8 +145,17 @@ pub struct Node {
     pub span: Span,
 }
 
+impl PartialEq for Node {
+    /// The same computation; where it was written doesn't count.
+    fn eq(&self, other: &Node) -> bool {
+        self.kind == other.kind && self.args == other.args && self.avals == other.avals
+    }
+}
+
+impl Eq for Node {}
+
 /// A function: nodes in topological order, of which the first are the parameters.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Function {
     /// A name for people; not unique.
     pub name: String,
@@ -318,7 +327,7 @@ impl Function {
 }
 
 /// Functions that apply transforms to one another; a function's callees come before it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Program {
     functions: Vec<Function>,
 }

@@ -23,7 +23,7 @@ pub mod op;
 pub mod scalar;
 pub mod schedule;
 pub mod shape;
-mod text;
+pub mod text;
 mod verify;
 
 pub use array::Array;
