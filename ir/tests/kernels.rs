@@ -421,3 +421,82 @@ fn unfit_operands_are_refused() {
         assert_eq!(elementwise().eval(&read, Elementary::Std).unwrap_err().kind(), "internal");
     }
 }
+
+#[test]
+fn text_round_trips() {
+    for kernel in all() {
+        let text = kernel.to_string();
+        assert_eq!(Kernel::parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}")), kernel);
+        let mut odd = kernel;
+        odd.name = "a \"name\"\n with \u{7} é _ and 1.5".into();
+        odd.numerics = Numerics::Fast;
+        assert_eq!(Kernel::parse(&odd.to_string()).unwrap(), odd);
+    }
+}
+
+#[test]
+fn kernels_print_readably() {
+    let text = "\
+kernel row_softmax(b0: read f32[51], b1: write f32[51], b2: write f32[51]) strict {
+  parallel p0 in 0..3 {
+    for r0 in 0..17 {
+      %0 = load b0[17*p0 + r0]
+      %1 = reduce_max %0
+    }
+    for r0 in 0..17 {
+      %2 = load b0[17*p0 + r0]
+      %3 = sub %2 %1
+      %4 = exp %3
+      store b1[17*p0 + r0] = %4
+      %5 = reduce_sum %4
+    }
+    for r0 in 0..17 {
+      %6 = load b1[17*p0 + r0]
+      %7 = div %6 %5
+      store b2[17*p0 + r0] = %7
+    }
+  }
+}
+";
+    assert_eq!(softmax().to_string(), text);
+}
+
+#[test]
+fn malformed_kernels_are_refused() {
+    let good = softmax().to_string();
+    for end in (0..good.len()).filter(|i| good.is_char_boundary(*i)).take(good.len() - 2) {
+        let error = Kernel::parse(&good[..end]).expect_err("a truncated kernel");
+        assert_eq!(error.kind(), "parse");
+    }
+    let table = [
+        ("row_softmax(", "(", "expected the kernel's name, found `(`"),
+        ("b1: write", "b2: write", "line 1, column 38"),
+        ("b1: write", "b1: scribble", "expected `read` or `write`, found `scribble`"),
+        ("f32[51], b1", "f16[51], b1", "expected an element type"),
+        ("[51], b1", "[99999999999999999999], b1", "expected a number of elements"),
+        ("strict", "lenient", "expected `fast` or `strict`"),
+        ("parallel", "serial", "expected `parallel` or `contract`"),
+        ("p0 in 0..3", "p1 in 0..3", "expected axis `p0`, found `p1`"),
+        ("p0 in 0..3", "p0 in 1..3", "expected `0` where the axis starts"),
+        ("for r0 in 0..17 {\n      %0", "for {\n      %0", "expected axis `r0`"),
+        ("for r0 in 0..17 {\n      %0", "while r0 in 0..17 {\n      %0", "a pass starts with"),
+        ("17*p0 + r0]\n      %1", "17*p0 + r1]\n      %1", "expected an axis in scope"),
+        ("17*p0 + r0]\n      %1", "17*p0 + 3*p0]\n      %1", "already part of the index"),
+        ("17*p0 + r0]\n      %1", "-17*p0]\n      %1", "expected a stride or an offset, found `-17`"),
+        ("%1 = reduce_max", "%2 = reduce_max", "expected `%1 = …`"),
+        ("reduce_max %0", "reduce_min %0", "there is no instruction `reduce_min`"),
+        ("exp %3", "exp", "expected a value, such as `%0`, found `store`"),
+        ("store b1", "store 1", "expected an operand, such as `b0`"),
+        (
+            "%4 = exp %3\n      store b1[17*p0 + r0] = %4\n",
+            "store b1[17*p0 + r0] = %3\n      %4 = exp %3\n",
+            "come before",
+        ),
+    ];
+    for (from, to, expect) in table {
+        assert!(good.contains(from), "{from}");
+        let error = Kernel::parse(&good.replacen(from, to, 1)).expect_err(to).to_string();
+        assert!(error.contains(expect), "{error}\nshould say: {expect}");
+    }
+    assert!(Kernel::parse(&(good.clone() + "kernel")).unwrap_err().to_string().contains("the end of the text"));
+}

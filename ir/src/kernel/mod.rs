@@ -17,6 +17,7 @@
 //! Kernels know no calculus, no batching and no e-graphs.
 
 mod eval;
+mod parse;
 mod text;
 mod verify;
 

@@ -1,0 +1,306 @@
+//! The parser of kernels' text.
+
+use super::{Acc, Affine, Body, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Store, ValueId};
+use crate::Numerics;
+use crate::error::Result;
+use crate::op::{Binary, Compare, Reduce, Unary};
+use crate::shape::Shape;
+use crate::text::cursor::{Cursor, Token, literal, wrong};
+use smallvec::SmallVec;
+
+impl Kernel {
+    /// Reads the text a kernel prints as. What it means is not judged: see
+    /// [`verify`](Kernel::verify).
+    ///
+    /// # Errors
+    /// [`Error::Parse`](crate::Error::Parse) with the place, what was found there and what was
+    /// expected.
+    ///
+    /// ```
+    /// use egrad_ir::kernel::Kernel;
+    /// let text = "kernel double(b0: read f32[4], b1: write f32[4]) fast {
+    ///   parallel p0 in 0..4 {
+    ///     once {
+    ///       %0 = load b0[p0]
+    ///       %1 = add %0 %0
+    ///       store b1[p0] = %1
+    ///     }
+    ///   }
+    /// }
+    /// ";
+    /// let kernel = Kernel::parse(text)?;
+    /// kernel.verify()?;
+    /// assert_eq!(kernel.to_string(), text);
+    /// # Ok::<(), egrad_ir::Error>(())
+    /// ```
+    pub fn parse(text: &str) -> Result<Kernel> {
+        let mut parser = Parser { cursor: Cursor::new(text)?, domain: 0 };
+        let kernel = parser.kernel()?;
+        match parser.cursor.peek() {
+            Token::End => Ok(kernel),
+            _ => Err(parser.cursor.expected("the end of the text after the kernel")),
+        }
+    }
+}
+
+struct Parser<'a> {
+    cursor: Cursor<'a>,
+    /// How many axes the domain has.
+    domain: usize,
+}
+
+impl Parser<'_> {
+    fn kernel(&mut self) -> Result<Kernel> {
+        self.cursor.keyword("kernel")?;
+        let name = self.cursor.name("the kernel's name")?;
+        self.cursor.expect(Token::Mark('('), "that starts the operands")?;
+        let mut operands = Vec::new();
+        while !self.cursor.eat(Token::Mark(')'))? {
+            if !operands.is_empty() {
+                self.cursor.expect(Token::Mark(','), "or `)` after an operand")?;
+            }
+            let want = format!("operand `b{}`", operands.len());
+            if self.position('b') != Some(operands.len()) {
+                return Err(self.cursor.expected(&want));
+            }
+            self.cursor.next()?;
+            self.cursor.expect(Token::Mark(':'), "and what the operand is for")?;
+            let written = self.choice("read", "write")?;
+            let dtype = self.cursor.dtype()?;
+            self.cursor.expect(Token::Mark('['), "and how many elements there are")?;
+            let len = self.cursor.number("a number of elements")?;
+            self.cursor.expect(Token::Mark(']'), "after the number of elements")?;
+            operands.push(Operand { dtype, len, written });
+        }
+        let numerics = if self.choice("fast", "strict")? { Numerics::Strict } else { Numerics::Fast };
+        self.cursor.expect(Token::Mark('{'), "that starts the kernel's body")?;
+        let body = match self.cursor.peek() {
+            Token::Word("parallel") => Body::Loops(self.loops()?),
+            Token::Word("contract") => Body::Contract(self.contract()?),
+            _ => return Err(self.cursor.expected("`parallel` or `contract`")),
+        };
+        self.cursor.expect(Token::Mark('}'), "that ends the kernel")?;
+        Ok(Kernel { name, operands, body, numerics })
+    }
+
+    /// Takes one of two words; whether it is the second.
+    fn choice(&mut self, first: &str, second: &str) -> Result<bool> {
+        if self.cursor.eat(Token::Word(first))? {
+            return Ok(false);
+        }
+        if self.cursor.eat(Token::Word(second))? {
+            Ok(true)
+        } else {
+            Err(self.cursor.expected(&format!("`{first}` or `{second}`")))
+        }
+    }
+
+    /// The number in the current word, which is that letter and a number.
+    fn position(&self, letter: char) -> Option<usize> {
+        match self.cursor.peek() {
+            Token::Word(word) => word.strip_prefix(letter)?.parse().ok(),
+            _ => None,
+        }
+    }
+
+    fn loops(&mut self) -> Result<LoopNest> {
+        self.cursor.keyword("parallel")?;
+        let domain = self.axes('p')?;
+        self.domain = domain.len();
+        self.cursor.expect(Token::Mark('{'), "that starts the passes")?;
+        let mut passes = Vec::new();
+        let mut next = 0u32;
+        while !self.cursor.eat(Token::Mark('}'))? {
+            passes.push(self.pass(&mut next)?);
+        }
+        Ok(LoopNest { domain, passes })
+    }
+
+    /// `p0 in 0..4, p1 in 0..8`
+    fn axes(&mut self, letter: char) -> Result<Vec<usize>> {
+        let mut axes = Vec::new();
+        while self.cursor.peek() != Token::Mark('{') {
+            if !axes.is_empty() {
+                self.cursor.expect(Token::Mark(','), "or `{` after an axis")?;
+            }
+            if self.position(letter) != Some(axes.len()) {
+                return Err(self.cursor.expected(&format!("axis `{letter}{}`", axes.len())));
+            }
+            if axes.len() == Shape::MAX_RANK {
+                return Err(wrong(self.cursor.span(), format!("more than {} axes", Shape::MAX_RANK)));
+            }
+            self.cursor.next()?;
+            self.cursor.keyword("in")?;
+            self.cursor.expect(Token::Number("0"), "where the axis starts")?;
+            self.cursor.expect(Token::Dots, "and the axis's length")?;
+            axes.push(self.cursor.number("the axis's length")?);
+        }
+        Ok(axes)
+    }
+
+    fn pass(&mut self, next: &mut u32) -> Result<Pass> {
+        let at = self.cursor.span();
+        let loops = match self.cursor.word("`once`, `for` or `}`")? {
+            "once" => Vec::new(),
+            "for" => {
+                let loops = self.axes('r')?;
+                if loops.is_empty() {
+                    return Err(self.cursor.expected("axis `r0`"));
+                }
+                loops
+            }
+            _ => return Err(wrong(at, "a pass starts with `once` or `for`")),
+        };
+        let mut pass = Pass { loops, ..Pass::default() };
+        let rank = self.domain + pass.loops.len();
+        self.cursor.expect(Token::Mark('{'), "that starts the pass")?;
+        loop {
+            match self.cursor.peek() {
+                Token::Mark('}') => {
+                    self.cursor.next()?;
+                    return Ok(pass);
+                }
+                Token::Word("store") if pass.accs.is_empty() => {
+                    self.cursor.next()?;
+                    let (operand, index) = self.element(rank)?;
+                    self.cursor.expect(Token::Mark('='), "and the value stored")?;
+                    pass.stores.push(Store { operand, index, value: self.value()? });
+                }
+                Token::Value(id) if id == *next => {
+                    self.cursor.next()?;
+                    *next += 1;
+                    self.cursor.expect(Token::Mark('='), "and what the value is")?;
+                    self.definition(&mut pass, rank)?;
+                }
+                _ => {
+                    let what = format!("`%{next} = …`, `store` (before the reductions) or `}}`");
+                    return Err(self.cursor.expected(&what));
+                }
+            }
+        }
+    }
+
+    fn definition(&mut self, pass: &mut Pass, rank: usize) -> Result<()> {
+        let at = self.cursor.span();
+        let name = self.cursor.word("an instruction")?;
+        if let Some(kind) = Reduce::parse(name) {
+            pass.accs.push(Acc { kind, value: self.value()? });
+            return Ok(());
+        }
+        if !pass.accs.is_empty() || !pass.stores.is_empty() {
+            return Err(wrong(at, "a pass's instructions come before its stores, and those before its reductions"));
+        }
+        let inst = if let Some(u) = Unary::parse(name) {
+            Inst::Unary(u, self.value()?)
+        } else if let Some(b) = Binary::parse(name) {
+            Inst::Binary(b, self.value()?, self.value()?)
+        } else if let Some(c) = Compare::parse(name) {
+            Inst::Compare(c, self.value()?, self.value()?)
+        } else {
+            match name {
+                "constant" => {
+                    let dtype = self.cursor.dtype()?;
+                    let at = self.cursor.span();
+                    let item = self.cursor.item(0)?;
+                    Inst::Literal(literal(dtype, &item).map_err(|e| wrong(at, e))?)
+                }
+                "index" => Inst::Index(self.affine(rank)?),
+                "load" => {
+                    let (operand, index) = self.element(rank)?;
+                    Inst::Load { operand, index }
+                }
+                "select" => Inst::Select(self.value()?, self.value()?, self.value()?),
+                "integer_pow" => {
+                    let n = self.cursor.number("the power, an i32")?;
+                    Inst::IntegerPow(n, self.value()?)
+                }
+                "convert" => {
+                    let dtype = self.cursor.dtype()?;
+                    Inst::Convert(dtype, self.value()?)
+                }
+                _ => return Err(wrong(at, format!("there is no instruction {}", Token::Word(name)))),
+            }
+        };
+        pass.insts.push(inst);
+        Ok(())
+    }
+
+    fn value(&mut self) -> Result<ValueId> {
+        self.cursor.value("a value, such as `%0`").map(ValueId)
+    }
+
+    /// `b0`
+    fn operand(&mut self) -> Result<usize> {
+        let operand = self.position('b').ok_or_else(|| self.cursor.expected("an operand, such as `b0`"))?;
+        self.cursor.next()?;
+        Ok(operand)
+    }
+
+    /// `b0[5*p0 + r0]`
+    fn element(&mut self, rank: usize) -> Result<(usize, Affine)> {
+        let operand = self.operand()?;
+        self.cursor.expect(Token::Mark('['), "and an index")?;
+        let index = self.affine(rank)?;
+        self.cursor.expect(Token::Mark(']'), "or `+` after the index")?;
+        Ok((operand, index))
+    }
+
+    /// `5*p0 + r0 + 3`: each axis at most once, the constant part last.
+    fn affine(&mut self, rank: usize) -> Result<Affine> {
+        let mut index = Affine { offset: 0, strides: SmallVec::from_elem(0, rank) };
+        loop {
+            let stride = match self.cursor.peek() {
+                Token::Number(_) => Some(self.cursor.number("a stride or an offset")?),
+                _ => None,
+            };
+            if let Some(offset) = stride
+                && !self.cursor.eat(Token::Mark('*'))?
+            {
+                index.offset = offset;
+                return Ok(index);
+            }
+            let axis = self.position('p').filter(|p| *p < self.domain);
+            let axis = axis.or_else(|| self.position('r')?.checked_add(self.domain).filter(|a| *a < rank));
+            let axis = axis.ok_or_else(|| self.cursor.expected("an axis in scope (`p0`, `r0`) or a number"))?;
+            if index.strides[axis] != 0 {
+                return Err(wrong(self.cursor.span(), "this axis is already part of the index"));
+            }
+            self.cursor.next()?;
+            index.strides[axis] = stride.unwrap_or(1);
+            if !self.cursor.eat(Token::Mark('+'))? {
+                return Ok(index);
+            }
+        }
+    }
+
+    fn contract(&mut self) -> Result<Contract> {
+        self.cursor.keyword("contract")?;
+        let dtype = self.cursor.dtype()?;
+        self.cursor.keyword("batch")?;
+        let batch = self.cursor.numbers()?.to_vec();
+        let m = self.field("m")?;
+        let n = self.field("n")?;
+        let k = self.field("k")?;
+        self.cursor.expect(Token::Mark('{'), "that starts the matrices")?;
+        let a = self.matrix("a")?;
+        let b = self.matrix("b")?;
+        let c = self.matrix("c")?;
+        self.cursor.expect(Token::Mark('}'), "that ends the contraction")?;
+        Ok(Contract { dtype, batch, m, n, k, a, b, c })
+    }
+
+    fn field(&mut self, name: &str) -> Result<usize> {
+        self.cursor.keyword(name)?;
+        self.cursor.number("a number of elements")
+    }
+
+    fn matrix(&mut self, name: &str) -> Result<Matrix> {
+        self.cursor.keyword(name)?;
+        self.cursor.expect(Token::Mark('='), "and the matrix")?;
+        let operand = self.operand()?;
+        let offset = self.field("offset")?;
+        self.cursor.keyword("batch")?;
+        let batch_strides = self.cursor.numbers()?.to_vec();
+        Ok(Matrix { operand, offset, batch_strides, row: self.field("row")?, column: self.field("column")? })
+    }
+}
