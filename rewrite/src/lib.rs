@@ -8,10 +8,12 @@ mod extract;
 mod extract_tests;
 mod lower;
 pub mod rules;
+pub mod saturate;
 mod schedule;
 pub mod term;
 mod transform;
 
+pub use saturate::{Saturated, saturate};
 pub use transform::expand_with;
 
 use egrad_ir::schedule::Schedule;
@@ -110,9 +112,10 @@ pub fn compile_plain(transformed: Function, options: &Options) -> Result<Compila
         let place = spans.entry(egraph.find(*id)).or_default();
         *place = place.or(*span);
     }
-    let results = transformed.results().iter().map(|r| {
-        values.class[r.index()].ok_or_else(|| Error::internal("a result without a class"))
-    });
+    let results = transformed
+        .results()
+        .iter()
+        .map(|r| values.class[r.index()].ok_or_else(|| Error::internal("a result without a class")));
     let results = results.collect::<Result<Vec<_>>>()?;
     let span = |id: egg::Id| spans.get(&egraph.find(id)).copied().unwrap_or_default();
     let choices = choices::Choices::of_egraph(egraph, &results, &span)?;

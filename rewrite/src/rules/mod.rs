@@ -235,7 +235,7 @@ impl Applier<Term, Facts> for Build {
             }
         }
         match self.template.build(egraph, subst) {
-            Ok(id) if egraph.union(class, id) => vec![class],
+            Ok(Some(id)) if egraph.union(class, id) => vec![class],
             Ok(_) => Vec::new(),
             Err(e) => {
                 egraph.analysis.fault(e.report().message.clone());

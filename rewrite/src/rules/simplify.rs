@@ -119,7 +119,7 @@ pub fn lines() -> Vec<Line> {
         // What is repeated n times sums to n times itself.
         "simplify/sum-broadcast" Reassociates: "(reduce_sum ?a (broadcast_in_dim ?s ?d ?x))"
             => "(mul (broadcast_in_dim {without ?s ?a} {renumber {except_from ?d ?a} ?a} (reduce_sum {positions ?a ?d} ?x))
-                     (broadcast_in_dim {without ?s ?a} [] (full {repeats ?a ?s ?d} {scalar ?x})))", if "unstretched ?x ?s ?d", if "repeats_some ?a ?s ?d";
+                     (full {repeats ?a ?s ?d} (broadcast_in_dim {without ?s ?a} {renumber {except_from ?d ?a} ?a} (reduce_sum {positions ?a ?d} ?x))))", if "unstretched ?x ?s ?d", if "repeats_some ?a ?s ?d";
 
         // ── Products ────────────────────────────────────────────────────────────────────────────
         // Contracting nothing: an outer product.

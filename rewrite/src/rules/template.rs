@@ -4,6 +4,7 @@
 //! ?x                          what the pattern bound
 //! (mul ?c ?y)                 a term
 //! (full 2 ?x)                 a number in the element type and shape of ?x
+//! (fold add ?x ?y)            the primitive of constants, computed; nothing if it is not cheap
 //! {except ?axes ?x}           a computed attribute (see `attrs`)
 //! [0,1]  3  f32               an attribute
 //! ```
@@ -15,7 +16,8 @@ use super::attrs::{self, Arg, Function};
 use crate::analysis::{EGraph, Fact};
 use crate::term::{Attr, Head, Prim, Term};
 use egg::{Id, Subst, Var};
-use egrad_ir::{Error, Literal, Result};
+use egrad_ir::scalar::{self, Elementary};
+use egrad_ir::{Binary, Element, Error, Literal, Result, Unary};
 use smallvec::SmallVec;
 
 /// A compiled right-hand side: steps, each naming earlier steps, of which the last is the result.
@@ -33,6 +35,8 @@ enum Step {
     Term(Head, SmallVec<[usize; 6]>),
     /// A number, or a computed integer or literal, in the type and shape of another value.
     Full(Scalar, usize),
+    /// A primitive of constants.
+    Fold(Prim, SmallVec<[usize; 3]>),
 }
 
 enum Scalar {
@@ -56,7 +60,7 @@ impl Template {
         let sexp = parse(text)?;
         template.compile(&sexp)?;
         match template.steps.last() {
-            Some(Step::Var(_) | Step::Term(..) | Step::Full(..)) => Ok(template),
+            Some(Step::Var(_) | Step::Term(..) | Step::Full(..) | Step::Fold(..)) => Ok(template),
             Some(Step::Attr(_) | Step::Call(..)) | None => Err(wrong(text, "is no value")),
         }
     }
@@ -65,7 +69,7 @@ impl Template {
     pub fn vars(&self) -> Vec<Var> {
         let var = |s: &Step| match s {
             Step::Var(v) => Some(*v),
-            Step::Attr(_) | Step::Call(..) | Step::Term(..) | Step::Full(..) => None,
+            Step::Attr(_) | Step::Call(..) | Step::Term(..) | Step::Full(..) | Step::Fold(..) => None,
         };
         self.steps.iter().filter_map(var).collect()
     }
@@ -97,6 +101,13 @@ impl Template {
                     };
                     Step::Full(scalar, self.compile(like)?)
                 }
+                ("fold", [Sexp::Atom(name), args @ ..]) => {
+                    let prim = Prim::parse(name).ok_or_else(|| wrong(name, "is no primitive"))?;
+                    if args.len() != prim.attrs() + prim.arity() {
+                        return Err(wrong(name, "has other arguments"));
+                    }
+                    Step::Fold(prim, args.iter().map(|a| self.compile(a)).collect::<Result<_>>()?)
+                }
                 (name, args) => {
                     let head = Head::parse(name).ok_or_else(|| wrong(name, "is no term"))?;
                     if head.args() != args.len() {
@@ -109,11 +120,11 @@ impl Template {
         Ok(self.push(step))
     }
 
-    /// Builds the right-hand side in the e-graph.
+    /// Builds the right-hand side in the e-graph; `None` if there is nothing to say.
     ///
     /// # Errors
     /// If an attribute function is given things of other types.
-    pub fn build(&self, egraph: &mut EGraph, subst: &Subst) -> Result<Id> {
+    pub fn build(&self, egraph: &mut EGraph, subst: &Subst) -> Result<Option<Id>> {
         let mut slots: SmallVec<[Slot; 12]> = SmallVec::new();
         for step in &self.steps {
             let slot = match step {
@@ -149,11 +160,62 @@ impl Template {
                     let literal = literal.ok_or_else(|| wrong("full", "needs a number"))?;
                     Slot::Class(full(egraph, literal, &aval.shape))
                 }
+                Step::Fold(prim, args) => {
+                    let Some(literal) = fold(egraph, *prim, args, &slots) else { return Ok(None) };
+                    let operand = slots[args[args.len() - 1]].class(egraph);
+                    let aval = egraph[operand].data.aval().ok_or_else(|| wrong("fold", "needs values"))?.clone();
+                    Slot::Class(full(egraph, literal, &aval.shape))
+                }
             };
             slots.push(slot);
         }
         let last = slots.pop().ok_or_else(|| Error::internal("a rule builds nothing"))?;
-        Ok(last.class(egraph))
+        Ok(Some(last.class(egraph)))
+    }
+}
+
+/// An elementwise primitive of constants; `None` for the elementary functions, whose bits depend on
+/// who computes them.
+fn fold(egraph: &EGraph, prim: Prim, args: &[usize], slots: &[Slot]) -> Option<Literal> {
+    let mode = Elementary::Shared;
+    let constant = |i: usize| match slots[args[i]].arg(egraph)? {
+        Arg::Value(fact) => fact.constant(),
+        Arg::Attr(_) | Arg::Number(_) => None,
+    };
+    match prim {
+        Prim::Unary(u) => match u {
+            Unary::Neg | Unary::Abs | Unary::Sign | Unary::Sqrt | Unary::Not | Unary::StopGradient => {
+                scalar::unary(u, constant(0)?, mode)
+            }
+            Unary::Rsqrt
+            | Unary::Exp
+            | Unary::Expm1
+            | Unary::Log
+            | Unary::Log1p
+            | Unary::Sin
+            | Unary::Cos
+            | Unary::Tanh
+            | Unary::Logistic => None,
+        },
+        Prim::Binary(Binary::Pow) => None,
+        Prim::Binary(b) => scalar::binary(b, constant(0)?, constant(1)?, mode),
+        Prim::Compare(c) => scalar::compare(c, constant(0)?, constant(1)?).map(Element::literal),
+        Prim::IntegerPow => {
+            let n = i32::try_from(slots[args[0]].attr(egraph)?.as_int()?).ok()?;
+            scalar::integer_pow(n, constant(1)?, mode)
+        }
+        Prim::Convert => match slots[args[0]].attr(egraph)? {
+            Attr::Dtype(to) => Some(scalar::convert(*to, constant(1)?, mode)),
+            Attr::Literal(_) | Attr::Dims(_) | Attr::Int(_) => None,
+        },
+        Prim::Constant
+        | Prim::Iota
+        | Prim::Select
+        | Prim::BroadcastInDim
+        | Prim::Reshape
+        | Prim::Transpose
+        | Prim::Reduce(_)
+        | Prim::DotGeneral => None,
     }
 }
 

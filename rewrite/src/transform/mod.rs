@@ -243,16 +243,11 @@ impl Workspace {
         self.egraph.rebuild();
         // No right-hand side holds a marker, so one pass rewrites them all.
         table.run(&mut self.egraph, 1, &|_| true)?;
+        let spans = self.spans_by_class();
         let egraph = &self.egraph;
         let index = |id: Id| usize::from(egraph.find(id));
-        let classes = egraph.classes().map(|c| usize::from(c.id) + 1).max().unwrap_or(0);
-        let mut spans = vec![Span::Unknown; classes];
-        for (id, span) in &self.spans {
-            let place = &mut spans[index(*id)];
-            *place = place.or(*span);
-        }
         let mut function = Function::new(name, params);
-        let mut at: Vec<Option<NodeId>> = vec![None; classes];
+        let mut at: Vec<Option<NodeId>> = vec![None; spans.len()];
         for (i, param) in function.params().enumerate() {
             if let Some(id) = egraph.lookup(Term::leaf(Head::Param(NodeId::from(i).0))) {
                 at[index(id)] = Some(param);
@@ -284,6 +279,18 @@ impl Workspace {
         }
         function.set_results(results.iter().filter_map(|r| at[index(*r)]).collect());
         Ok(function)
+    }
+
+    /// The user's line per class, by the number of its representative; where several nodes have
+    /// become equal, that of the first.
+    pub(crate) fn spans_by_class(&self) -> Vec<Span> {
+        let classes = self.egraph.classes().map(|c| usize::from(c.id) + 1).max().unwrap_or(0);
+        let mut spans = vec![Span::Unknown; classes];
+        for (id, span) in &self.spans {
+            let place = &mut spans[usize::from(self.egraph.find(*id))];
+            *place = place.or(*span);
+        }
+        spans
     }
 
     /// The primitive or parameter in a class.
