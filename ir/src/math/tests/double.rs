@@ -1,0 +1,85 @@
+//! f64 against correctly rounded values.
+
+use super::super::{Elementary, Scalar64, double, unary64};
+use super::reference;
+
+/// How many doubles apart two are, -0 and 0 being neighbours.
+fn apart(a: f64, b: f64) -> u64 {
+    let place = |x: f64| {
+        let magnitude = (x.to_bits() & !(1 << 63)) as i64;
+        if x.is_sign_negative() { -1 - magnitude } else { magnitude }
+    };
+    place(a).abs_diff(place(b))
+}
+
+/// The bound counts doubles from the correctly rounded one, so an error of e ulp may show as e + ½.
+#[track_caller]
+fn compare(function: Elementary, table: &[(u64, u64)], bound: u64) {
+    for &(x, y) in table {
+        let (x, y) = (f64::from_bits(x), f64::from_bits(y));
+        let got = unary64(&mut Scalar64, function, x);
+        assert!(apart(got, y) <= bound, "{function:?}({x:e}) = {got:e}, not {y:e}: {} off", apart(got, y));
+    }
+}
+
+#[test]
+fn exp() {
+    compare(Elementary::Exp, reference::EXP, 1);
+}
+
+#[test]
+fn expm1() {
+    compare(Elementary::Expm1, reference::EXPM1, 2);
+}
+
+#[test]
+fn log() {
+    compare(Elementary::Log, reference::LOG, 1);
+}
+
+#[test]
+fn log1p() {
+    compare(Elementary::Log1p, reference::LOG1P, 2);
+}
+
+#[test]
+fn sin() {
+    compare(Elementary::Sin, reference::SIN, 1);
+}
+
+#[test]
+fn cos() {
+    compare(Elementary::Cos, reference::COS, 2);
+}
+
+#[test]
+fn tanh() {
+    compare(Elementary::Tanh, reference::TANH, 2);
+}
+
+#[test]
+fn logistic() {
+    compare(Elementary::Logistic, reference::LOGISTIC, 2);
+}
+
+#[test]
+fn pow() {
+    for &(x, y, z) in reference::POW {
+        let (x, y, z) = (f64::from_bits(x), f64::from_bits(y), f64::from_bits(z));
+        let got = double::pow(&mut Scalar64, x, y);
+        assert!(apart(got, z) <= 1, "pow({x:e}, {y:e}) = {got:e}, not {z:e}: {} off", apart(got, z));
+    }
+}
+
+/// sin² + cos² = 1 and nothing beyond 1, however large the angle.
+#[test]
+fn huge_angles_stay_on_the_circle() {
+    for exponent in 20..1024 {
+        for mantissa in [1.0, 1.1, 1.3, 1.7, 1.9999999999999998] {
+            let x = mantissa * 2f64.powi(exponent);
+            let (s, c) = (double::sin(&mut Scalar64, x), double::cos(&mut Scalar64, x));
+            assert!(s.abs() <= 1.0 && c.abs() <= 1.0, "{x:e}");
+            assert!((s * s + c * c - 1.0).abs() < 1e-15, "{x:e}");
+        }
+    }
+}
