@@ -1,0 +1,388 @@
+//! Kernels as SPIR-V.
+//!
+//! A module has one storage buffer per operand (set 0, binding = position), push constants
+//! (how many points there are, and how many invocations a row of the grid has) and a workgroup
+//! size that is specialised. Each invocation computes one point of the domain, if there is one for
+//! it, and decomposes its number into the axes that indices depend on:
+//!
+//! ```text
+//! point = id.y * row + id.x;  if point < points { axes from point; load …; compute …; store … }
+//! ```
+//!
+//! Integers are 32 bits wide and unsigned in type; operations choose the sign. Bools are bytes in
+//! memory and `OpTypeBool` in computation.
+
+mod check;
+mod index;
+mod math;
+mod ops;
+
+use crate::device::{Caps, FloatCaps};
+use egrad_ir::Result;
+use egrad_ir::kernel::{Inst, Kernel, LoopNest, ValueId};
+use egrad_ir::{Dtype, Literal};
+use hashbrown::HashMap;
+use index::Domain;
+use math::Fma;
+use rspirv::binary::{Assemble, Disassemble};
+use rspirv::dr::{Builder, Operand as Arg};
+use rspirv::spirv::{
+    AddressingModel, BuiltIn, Capability, Decoration, ExecutionMode, ExecutionModel, FunctionControl, MemoryModel,
+    SelectionControl, StorageClass, Word,
+};
+
+/// Bytes of push constants: the number of points, and of invocations in a row.
+pub(crate) const PUSH_BYTES: u32 = 8;
+
+/// The specialisation constant that is the workgroup size.
+pub(crate) const WORKGROUP_SPEC: u32 = 0;
+
+/// A kernel in SPIR-V.
+#[derive(Clone, Debug)]
+pub(crate) struct Module {
+    pub(crate) words: Vec<u32>,
+    /// Storage buffers, from binding 0 on.
+    pub(crate) bindings: u32,
+    /// Invocations that have something to do.
+    pub(crate) points: u64,
+}
+
+impl Module {
+    /// The module as text.
+    pub(crate) fn disassemble(&self) -> String {
+        match rspirv::dr::load_words(&self.words) {
+            Ok(module) => module.disassemble(),
+            Err(e) => format!("; rspirv can't read it: {e}"),
+        }
+    }
+}
+
+/// The module of a kernel.
+///
+/// # Errors
+/// If the backend, or a device of these capabilities, can't run the kernel: what is lacking.
+pub(crate) fn emit(kernel: &Kernel, caps: &Caps, device: &str) -> Result<Module> {
+    let nest = check::check(kernel, caps, device)?;
+    let domain = Domain::new(nest);
+    let points = domain.points();
+    let mut emitter = Emitter::new(kernel, caps);
+    emitter.point(nest, domain);
+    let bindings = kernel.operands.len() as u32;
+    Ok(Module { words: emitter.finish(), bindings, points })
+}
+
+/// A value in computation: its id and its type.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Value {
+    id: Word,
+    dtype: Dtype,
+}
+
+/// Takes the result of a builder call: all of them happen inside a block.
+fn built<T>(result: std::result::Result<T, rspirv::dr::Error>) -> T {
+    result.expect("instructions are put inside a block")
+}
+
+struct Types {
+    void: Word,
+    boolean: Word,
+    u32: Word,
+    f32: Word,
+    /// Declared where the kernel uses it, as are the following.
+    f64: Option<Word>,
+    u64: Option<Word>,
+    u8: Option<Word>,
+}
+
+/// An operand of the kernel.
+struct Buffer {
+    variable: Word,
+    /// A pointer to an element.
+    element: Word,
+    dtype: Dtype,
+}
+
+struct Emitter {
+    b: Builder,
+    types: Types,
+    /// The GLSL.std.450 instruction set.
+    glsl: Word,
+    buffers: Vec<Buffer>,
+    push: Word,
+    invocation: Word,
+    /// Constants by type and bits.
+    constants: HashMap<(Word, u64), Word>,
+    /// The label of the block being filled.
+    block: Word,
+    f32_caps: FloatCaps,
+    f64_caps: FloatCaps,
+    /// Of f32 and f64.
+    fma: [Fma; 2],
+}
+
+impl Emitter {
+    fn new(kernel: &Kernel, caps: &Caps) -> Emitter {
+        let mut b = Builder::new();
+        b.set_version(1, 5);
+        b.capability(Capability::Shader);
+        let glsl = b.ext_inst_import("GLSL.std.450");
+        b.memory_model(AddressingModel::Logical, MemoryModel::GLSL450);
+        let types = Types {
+            void: b.type_void(),
+            boolean: b.type_bool(),
+            u32: b.type_int(32, 0),
+            f32: b.type_float(32, None),
+            f64: None,
+            u64: None,
+            u8: None,
+        };
+        let mut emitter = Emitter {
+            b,
+            types,
+            glsl,
+            buffers: Vec::new(),
+            push: 0,
+            invocation: 0,
+            constants: HashMap::new(),
+            block: 0,
+            f32_caps: caps.f32,
+            f64_caps: caps.f64,
+            fma: [Dtype::F32, Dtype::F64].map(|dtype| Fma::of(dtype, caps)),
+        };
+        emitter.interface(kernel);
+        emitter
+    }
+
+    /// Declares the buffers, the push constants, the invocation's id and the workgroup's size.
+    fn interface(&mut self, kernel: &Kernel) {
+        let (u32, literal) = (self.types.u32, |n: usize| [Arg::LiteralBit32(n as u32)]);
+        let mut blocks: HashMap<Dtype, (Word, Word)> = HashMap::new();
+        for (at, operand) in kernel.operands.iter().enumerate() {
+            let dtype = operand.dtype;
+            let stored = self.stored(dtype);
+            let b = &mut self.b;
+            let (block, element) = *blocks.entry(dtype).or_insert_with(|| {
+                let array = b.type_runtime_array(stored);
+                b.decorate(array, Decoration::ArrayStride, literal(dtype.bytes()));
+                let block = b.type_struct([array]);
+                b.decorate(block, Decoration::Block, []);
+                b.member_decorate(block, 0, Decoration::Offset, literal(0));
+                let block = b.type_pointer(None, StorageClass::StorageBuffer, block);
+                (block, b.type_pointer(None, StorageClass::StorageBuffer, stored))
+            });
+            let variable = b.variable(block, None, StorageClass::StorageBuffer, None);
+            b.name(variable, format!("b{at}"));
+            b.decorate(variable, Decoration::DescriptorSet, literal(0));
+            b.decorate(variable, Decoration::Binding, literal(at));
+            if !operand.written {
+                b.decorate(variable, Decoration::NonWritable, []);
+            }
+            self.buffers.push(Buffer { variable, element, dtype });
+        }
+        let one = self.u32(1);
+        let b = &mut self.b;
+        let push = b.type_struct([u32, u32]);
+        b.decorate(push, Decoration::Block, []);
+        b.member_decorate(push, 0, Decoration::Offset, literal(0));
+        b.member_decorate(push, 1, Decoration::Offset, literal(4));
+        let pointer = b.type_pointer(None, StorageClass::PushConstant, push);
+        self.push = b.variable(pointer, None, StorageClass::PushConstant, None);
+        b.name(self.push, "launch");
+        b.member_name(push, 0, "points");
+        b.member_name(push, 1, "row");
+
+        let vector = b.type_vector(u32, 3);
+        let pointer = b.type_pointer(None, StorageClass::Input, vector);
+        self.invocation = b.variable(pointer, None, StorageClass::Input, None);
+        b.decorate(self.invocation, Decoration::BuiltIn, [Arg::BuiltIn(BuiltIn::GlobalInvocationId)]);
+        let workgroup = b.spec_constant_bit32(u32, 64);
+        b.decorate(workgroup, Decoration::SpecId, [Arg::LiteralBit32(WORKGROUP_SPEC)]);
+        let size = b.spec_constant_composite(vector, [workgroup, one, one]);
+        b.decorate(size, Decoration::BuiltIn, [Arg::BuiltIn(BuiltIn::WorkgroupSize)]);
+    }
+
+    /// The function: what an invocation does for its point.
+    fn point(&mut self, nest: &LoopNest, mut domain: Domain) {
+        let Types { void, boolean, u32, .. } = self.types;
+        let function = self.b.type_function(void, []);
+        let main = built(self.b.begin_function(void, None, FunctionControl::NONE, function));
+        let start = self.b.id();
+        self.begin(start);
+        let vector = self.b.type_vector(u32, 3);
+        let id = built(self.b.load(vector, None, self.invocation, None, []));
+        let x = built(self.b.composite_extract(u32, None, id, [0]));
+        let y = built(self.b.composite_extract(u32, None, id, [1]));
+        let (points, row) = (self.pushed(0), self.pushed(1));
+        let above = built(self.b.i_mul(u32, None, y, row));
+        let point = built(self.b.i_add(u32, None, above, x));
+        let inside = built(self.b.u_less_than(boolean, None, point, points));
+        let (body, end) = (self.b.id(), self.b.id());
+        built(self.b.selection_merge(end, SelectionControl::NONE));
+        built(self.b.branch_conditional(inside, body, end, []));
+
+        self.begin(body);
+        domain.begin(self, point);
+        let mut values: Vec<Value> = Vec::new();
+        let of = |values: &[Value], id: ValueId| values[id.index()];
+        for pass in &nest.passes {
+            for inst in &pass.insts {
+                let value = match inst {
+                    Inst::Literal(l) => self.literal(*l),
+                    Inst::Index(affine) => Value { id: domain.index(self, affine), dtype: Dtype::I32 },
+                    Inst::Load { operand, index } => {
+                        let index = domain.index(self, index);
+                        self.load(*operand, index)
+                    }
+                    Inst::Unary(op, x) => self.unary(*op, of(&values, *x)),
+                    Inst::Binary(op, x, y) => self.binary(*op, of(&values, *x), of(&values, *y)),
+                    Inst::Compare(op, x, y) => self.compare(*op, of(&values, *x), of(&values, *y)),
+                    Inst::Select(p, x, y) => self.select(of(&values, *p), of(&values, *x), of(&values, *y)),
+                    Inst::IntegerPow(n, x) => self.integer_pow(*n, of(&values, *x)),
+                    Inst::Convert(to, x) => self.convert(*to, of(&values, *x)),
+                };
+                values.push(value);
+            }
+            for store in &pass.stores {
+                let index = domain.index(self, &store.index);
+                self.store(store.operand, index, of(&values, store.value));
+            }
+        }
+        built(self.b.branch(end));
+        self.begin(end);
+        built(self.b.ret());
+        built(self.b.end_function());
+
+        let mut interface = vec![self.invocation, self.push];
+        interface.extend(self.buffers.iter().map(|b| b.variable));
+        self.b.entry_point(ExecutionModel::GLCompute, main, "main", interface);
+        self.b.execution_mode(main, ExecutionMode::LocalSize, [64, 1, 1]);
+        self.float_modes(main);
+    }
+
+    /// Requires of the device's floats what it offers.
+    fn float_modes(&mut self, main: Word) {
+        let wide = self.types.f64.map(|_| (64, self.f64_caps));
+        for (width, caps) in [Some((32, self.f32_caps)), wide].into_iter().flatten() {
+            use {Capability as C, ExecutionMode as M};
+            let modes = [
+                (caps.keeps_nan, C::SignedZeroInfNanPreserve, M::SignedZeroInfNanPreserve),
+                (caps.keeps_denormals, C::DenormPreserve, M::DenormPreserve),
+                (caps.rounds_to_even, C::RoundingModeRTE, M::RoundingModeRTE),
+            ];
+            for (_, capability, mode) in modes.into_iter().filter(|(offered, ..)| *offered) {
+                let declared = &self.b.module_ref().capabilities;
+                if !declared.iter().any(|i| i.operands == [Arg::Capability(capability)]) {
+                    self.b.capability(capability);
+                }
+                self.b.execution_mode(main, mode, [width]);
+            }
+        }
+    }
+
+    /// Begins the block of that label.
+    fn begin(&mut self, label: Word) {
+        self.block = built(self.b.begin_block(Some(label)));
+    }
+
+    fn finish(self) -> Vec<u32> {
+        self.b.module().assemble()
+    }
+
+    fn f64_type(&mut self) -> Word {
+        *self.types.f64.get_or_insert_with(|| {
+            self.b.capability(Capability::Float64);
+            self.b.type_float(64, None)
+        })
+    }
+
+    fn u64_type(&mut self) -> Word {
+        *self.types.u64.get_or_insert_with(|| {
+            self.b.capability(Capability::Int64);
+            self.b.type_int(64, 0)
+        })
+    }
+
+    /// The type of elements in computation.
+    fn computed(&mut self, dtype: Dtype) -> Word {
+        match dtype {
+            Dtype::F32 => self.types.f32,
+            Dtype::F64 => self.f64_type(),
+            Dtype::I32 => self.types.u32,
+            Dtype::Bool => self.types.boolean,
+        }
+    }
+
+    /// The type of elements in memory.
+    fn stored(&mut self, dtype: Dtype) -> Word {
+        match dtype {
+            Dtype::F32 | Dtype::F64 | Dtype::I32 => self.computed(dtype),
+            Dtype::Bool => *self.types.u8.get_or_insert_with(|| {
+                self.b.capability(Capability::StorageBuffer8BitAccess);
+                self.b.type_int(8, 0)
+            }),
+        }
+    }
+
+    /// A constant of these bits.
+    fn constant(&mut self, dtype: Dtype, bits: u64) -> Word {
+        let (ty, b) = (self.computed(dtype), &mut self.b);
+        *self.constants.entry((ty, bits)).or_insert_with(|| match dtype {
+            Dtype::F32 | Dtype::I32 => b.constant_bit32(ty, bits as u32),
+            Dtype::F64 => b.constant_bit64(ty, bits),
+            Dtype::Bool if bits == 0 => b.constant_false(ty),
+            Dtype::Bool => b.constant_true(ty),
+        })
+    }
+
+    fn u64(&mut self, n: u64) -> Word {
+        let (ty, b) = (self.u64_type(), &mut self.b);
+        *self.constants.entry((ty, n)).or_insert_with(|| b.constant_bit64(ty, n))
+    }
+
+    fn u32(&mut self, n: u32) -> Word {
+        self.constant(Dtype::I32, u64::from(n))
+    }
+
+    fn literal(&mut self, l: Literal) -> Value {
+        Value { id: self.constant(l.dtype(), l.bits()), dtype: l.dtype() }
+    }
+
+    fn pushed(&mut self, member: u32) -> Word {
+        let u32 = self.types.u32;
+        let member = self.u32(member);
+        let pointer = self.b.type_pointer(None, StorageClass::PushConstant, u32);
+        let pointer = built(self.b.access_chain(pointer, None, self.push, [member]));
+        built(self.b.load(u32, None, pointer, None, []))
+    }
+
+    fn element(&mut self, operand: usize, index: Word) -> Word {
+        let zero = self.u32(0);
+        let Buffer { variable, element, .. } = self.buffers[operand];
+        built(self.b.access_chain(element, None, variable, [zero, index]))
+    }
+
+    fn load(&mut self, operand: usize, index: Word) -> Value {
+        let dtype = self.buffers[operand].dtype;
+        let pointer = self.element(operand, index);
+        let stored = self.stored(dtype);
+        let id = built(self.b.load(stored, None, pointer, None, []));
+        if dtype != Dtype::Bool {
+            return Value { id, dtype };
+        }
+        // Bytes are only loaded, widened and stored, which needs no arithmetic on them.
+        let (boolean, u32, zero) = (self.types.boolean, self.types.u32, self.u32(0));
+        let wide = built(self.b.u_convert(u32, None, id));
+        Value { id: built(self.b.i_not_equal(boolean, None, wide, zero)), dtype }
+    }
+
+    fn store(&mut self, operand: usize, index: Word, value: Value) {
+        let pointer = self.element(operand, index);
+        let mut id = value.id;
+        if value.dtype == Dtype::Bool {
+            let (one, zero, u32, stored) = (self.u32(1), self.u32(0), self.types.u32, self.stored(Dtype::Bool));
+            let wide = built(self.b.select(u32, None, id, one, zero));
+            id = built(self.b.u_convert(stored, None, wide));
+        }
+        built(self.b.store(pointer, id, None, []));
+    }
+}

@@ -1,0 +1,254 @@
+//! The primitives on values of a shader, by what `egrad_ir::scalar` means by them.
+//!
+//! GLSL's `FMax`, `FMin`, `FSign` and `Sqrt` leave NaN, zeros or negative operands to the driver,
+//! and `ConvertFToS` all it can't represent: here they are comparisons and selects.
+
+use super::math::function;
+use super::{Emitter, Value, built};
+use egrad_ir::op::{Binary, Compare, Unary};
+use egrad_ir::{Dtype, Literal};
+use rspirv::dr::{Error, Operand as Arg};
+use rspirv::spirv::{Decoration, GlslStd450Op as Glsl, Word};
+
+/// A builder's method for an instruction with two operands.
+type Two = fn(&mut rspirv::dr::Builder, Word, Option<Word>, Word, Word) -> Result<Word, Error>;
+
+impl Emitter {
+    pub(super) fn unary(&mut self, op: Unary, x: Value) -> Value {
+        let float = x.dtype.is_float();
+        match op {
+            Unary::Neg if float => self.value(x.dtype, |b, ty| b.f_negate(ty, None, x.id)),
+            Unary::Neg => self.value(x.dtype, |b, ty| b.s_negate(ty, None, x.id)),
+            Unary::Abs if float => self.glsl(Glsl::FAbs, x),
+            Unary::Abs => {
+                let (zero, minus) = (self.number(x.dtype, 0.0), self.unary(Unary::Neg, x));
+                let negative = self.compare(Compare::Lt, x, zero);
+                self.select(negative, minus, x)
+            }
+            Unary::Sign => {
+                let [zero, one, minus] = [0.0, 1.0, -1.0].map(|n| self.number(x.dtype, n));
+                let (above, below) = (self.compare(Compare::Gt, x, zero), self.compare(Compare::Lt, x, zero));
+                let rest = self.select(below, minus, x);
+                self.select(above, one, rest)
+            }
+            Unary::Sqrt => self.sqrt(x),
+            Unary::Rsqrt => {
+                let (one, root) = (self.number(x.dtype, 1.0), self.sqrt(x));
+                self.binary(Binary::Div, one, root)
+            }
+            Unary::Exp
+            | Unary::Expm1
+            | Unary::Log
+            | Unary::Log1p
+            | Unary::Sin
+            | Unary::Cos
+            | Unary::Tanh
+            | Unary::Logistic => {
+                let function = function(op).expect("one of the elementary functions");
+                self.elementary(function, x)
+            }
+            Unary::Not if x.dtype == Dtype::Bool => self.value(x.dtype, |b, ty| b.logical_not(ty, None, x.id)),
+            Unary::Not => self.value(x.dtype, |b, ty| b.not(ty, None, x.id)),
+            Unary::StopGradient => x,
+        }
+    }
+
+    pub(super) fn binary(&mut self, op: Binary, x: Value, y: Value) -> Value {
+        type B = rspirv::dr::Builder;
+        let (float, boolean) = (x.dtype.is_float(), x.dtype == Dtype::Bool);
+        let two: Two = match op {
+            Binary::Add if float => B::f_add,
+            Binary::Add => B::i_add,
+            Binary::Sub if float => B::f_sub,
+            Binary::Sub => B::i_sub,
+            Binary::Mul if float => B::f_mul,
+            Binary::Mul => B::i_mul,
+            Binary::Div => B::f_div,
+            Binary::And if boolean => B::logical_and,
+            Binary::And => B::bitwise_and,
+            Binary::Or if boolean => B::logical_or,
+            Binary::Or => B::bitwise_or,
+            Binary::Pow => return self.pow(x, y),
+            Binary::Max => return self.extremum(Compare::Gt, B::bitwise_and, x, y),
+            Binary::Min => return self.extremum(Compare::Lt, B::bitwise_or, x, y),
+        };
+        let value = self.value(x.dtype, |b, ty| two(b, ty, None, x.id, y.id));
+        // A device that may ignore NaN is at least kept from rearranging.
+        let keeps_nan = match x.dtype {
+            Dtype::F32 => self.f32_caps.keeps_nan,
+            Dtype::F64 => self.f64_caps.keeps_nan,
+            Dtype::I32 | Dtype::Bool => true,
+        };
+        if !keeps_nan {
+            self.exactly(value);
+        }
+        value
+    }
+
+    pub(super) fn compare(&mut self, op: Compare, x: Value, y: Value) -> Value {
+        type B = rspirv::dr::Builder;
+        let not = |e: &mut Emitter, v: Value| e.unary(Unary::Not, v);
+        let two: Two = match (x.dtype, op) {
+            (Dtype::F32 | Dtype::F64, Compare::Eq) => B::f_ord_equal,
+            (Dtype::F32 | Dtype::F64, Compare::Ne) => B::f_unord_not_equal,
+            (Dtype::F32 | Dtype::F64, Compare::Lt) => B::f_ord_less_than,
+            (Dtype::F32 | Dtype::F64, Compare::Le) => B::f_ord_less_than_equal,
+            (Dtype::F32 | Dtype::F64, Compare::Gt) => B::f_ord_greater_than,
+            (Dtype::F32 | Dtype::F64, Compare::Ge) => B::f_ord_greater_than_equal,
+            (Dtype::I32, Compare::Eq) => B::i_equal,
+            (Dtype::I32, Compare::Ne) => B::i_not_equal,
+            (Dtype::I32, Compare::Lt) => B::s_less_than,
+            (Dtype::I32, Compare::Le) => B::s_less_than_equal,
+            (Dtype::I32, Compare::Gt) => B::s_greater_than,
+            (Dtype::I32, Compare::Ge) => B::s_greater_than_equal,
+            (Dtype::Bool, Compare::Eq) => B::logical_equal,
+            (Dtype::Bool, Compare::Ne) => B::logical_not_equal,
+            (Dtype::Bool, Compare::Lt) => {
+                let x = not(self, x);
+                return self.binary(Binary::And, x, y);
+            }
+            (Dtype::Bool, Compare::Le) => {
+                let x = not(self, x);
+                return self.binary(Binary::Or, x, y);
+            }
+            (Dtype::Bool, Compare::Gt) => return self.compare(Compare::Lt, y, x),
+            (Dtype::Bool, Compare::Ge) => return self.compare(Compare::Le, y, x),
+        };
+        self.value(Dtype::Bool, |b, ty| two(b, ty, None, x.id, y.id))
+    }
+
+    pub(super) fn select(&mut self, p: Value, x: Value, y: Value) -> Value {
+        self.value(x.dtype, |b, ty| b.select(ty, None, p.id, x.id, y.id))
+    }
+
+    /// xⁿ by repeated squaring; for negative n the reciprocal of the positive power.
+    pub(super) fn integer_pow(&mut self, n: i32, x: Value) -> Value {
+        let one = self.number(x.dtype, 1.0);
+        let (mut exponent, mut square, mut result) = (n.unsigned_abs(), x, None);
+        while exponent > 0 {
+            if exponent & 1 == 1 {
+                result = Some(result.map_or(square, |r| self.binary(Binary::Mul, r, square)));
+            }
+            exponent >>= 1;
+            if exponent > 0 {
+                square = self.binary(Binary::Mul, square, square);
+            }
+        }
+        match result {
+            None => one,
+            Some(r) if n < 0 => self.binary(Binary::Div, one, r),
+            Some(r) => r,
+        }
+    }
+
+    pub(super) fn convert(&mut self, to: Dtype, x: Value) -> Value {
+        if x.dtype == to {
+            return x;
+        }
+        let zero = self.number(x.dtype, 0.0);
+        match (x.dtype, to) {
+            (_, Dtype::Bool) => self.compare(Compare::Ne, x, zero),
+            (Dtype::Bool, _) => {
+                let [one, zero] = [1.0, 0.0].map(|n| self.number(to, n));
+                self.select(x, one, zero)
+            }
+            (Dtype::I32, _) => self.value(to, |b, ty| b.convert_s_to_f(ty, None, x.id)),
+            (_, Dtype::I32) => {
+                // Where truncation gives what an i32 holds, 0 elsewhere (NaN too); then the ends.
+                let beyond = 2f64.powi(31);
+                let (low, high) = match x.dtype {
+                    Dtype::F64 => (-beyond - 1.0, beyond),
+                    // There is no f32 between -2³¹ and the next one below.
+                    Dtype::F32 | Dtype::I32 | Dtype::Bool => (f64::from((-beyond as f32).next_down()), beyond),
+                };
+                let [low, high] = [low, high].map(|n| self.number(x.dtype, n));
+                let (above, below) = (self.compare(Compare::Ge, x, high), self.compare(Compare::Le, x, low));
+                let inside = (self.compare(Compare::Gt, x, low), self.compare(Compare::Lt, x, high));
+                let inside = self.binary(Binary::And, inside.0, inside.1);
+                let safe = self.select(inside, x, zero);
+                let number = self.value(to, |b, ty| b.convert_f_to_s(ty, None, safe.id));
+                let [least, most] = [i32::MIN, i32::MAX].map(|n| self.number(to, f64::from(n)));
+                let number = self.select(below, least, number);
+                self.select(above, most, number)
+            }
+            (Dtype::F32 | Dtype::F64, Dtype::F32 | Dtype::F64) => self.value(to, |b, ty| b.f_convert(ty, None, x.id)),
+        }
+    }
+
+    /// NaN if either is; else the one that wins; of equals, the bits combined: those of zeros of
+    /// both signs give the right sign, all others are the same.
+    fn extremum(&mut self, wins: Compare, combine: Two, x: Value, y: Value) -> Value {
+        let x_wins = self.compare(wins, x, y);
+        if !x.dtype.is_float() {
+            return self.select(x_wins, x, y);
+        }
+        let y_wins = self.compare(wins, y, x);
+        let ty = self.bits(x.dtype);
+        let bits = [x, y].map(|v| built(self.b.bitcast(ty, None, v.id)));
+        let bits = built(combine(&mut self.b, ty, None, bits[0], bits[1]));
+        let equal = self.value(x.dtype, |b, ty| b.bitcast(ty, None, bits));
+        let (nan, x_nan, y_nan) = (self.number(x.dtype, f64::NAN), self.is_nan(x), self.is_nan(y));
+        let rest = self.select(y_wins, y, equal);
+        let rest = self.select(x_wins, x, rest);
+        let either = self.binary(Binary::Or, x_nan, y_nan);
+        self.select(either, nan, rest)
+    }
+
+    /// √x: NaN below 0; zeros, infinity and NaN stay.
+    pub(super) fn sqrt(&mut self, x: Value) -> Value {
+        let root = self.glsl(Glsl::Sqrt, x);
+        let [zero, infinity, nan] = [0.0, f64::INFINITY, f64::NAN].map(|n| self.number(x.dtype, n));
+        let (above, below) = (self.compare(Compare::Gt, x, zero), self.compare(Compare::Lt, x, zero));
+        let finite = self.compare(Compare::Lt, x, infinity);
+        let ordinary = self.binary(Binary::And, above, finite);
+        let rest = self.select(below, nan, x);
+        self.select(ordinary, root, rest)
+    }
+
+    pub(super) fn is_nan(&mut self, x: Value) -> Value {
+        match x.dtype {
+            // By the bits: a device need not honour NaN in comparisons.
+            Dtype::F32 => {
+                let (u32, boolean) = (self.types.u32, self.types.boolean);
+                let (mask, infinity) = (self.u32(0x7fff_ffff), self.u32(0x7f80_0000));
+                let bits = built(self.b.bitcast(u32, None, x.id));
+                let bits = built(self.b.bitwise_and(u32, None, bits, mask));
+                let id = built(self.b.u_greater_than(boolean, None, bits, infinity));
+                Value { id, dtype: Dtype::Bool }
+            }
+            Dtype::F64 | Dtype::I32 | Dtype::Bool => self.compare(Compare::Ne, x, x),
+        }
+    }
+
+    /// The type of a float's bits: an integer, or two.
+    fn bits(&mut self, dtype: Dtype) -> Word {
+        match dtype {
+            Dtype::F64 => self.b.type_vector(self.types.u32, 2),
+            Dtype::F32 | Dtype::I32 | Dtype::Bool => self.types.u32,
+        }
+    }
+
+    /// Keeps the device from contracting or rearranging what makes this value.
+    pub(super) fn exactly(&mut self, value: Value) {
+        self.b.decorate(value.id, Decoration::NoContraction, []);
+    }
+
+    pub(super) fn number(&mut self, dtype: Dtype, n: f64) -> Value {
+        self.literal(Literal::new(dtype, n))
+    }
+
+    /// An instruction's result.
+    pub(super) fn value(
+        &mut self,
+        dtype: Dtype,
+        f: impl FnOnce(&mut rspirv::dr::Builder, Word) -> Result<Word, Error>,
+    ) -> Value {
+        let ty = self.computed(dtype);
+        Value { id: built(f(&mut self.b, ty)), dtype }
+    }
+
+    fn glsl(&mut self, op: Glsl, x: Value) -> Value {
+        let set = self.glsl;
+        self.value(x.dtype, |b, ty| b.ext_inst(ty, None, set, op as Word, [Arg::IdRef(x.id)]))
+    }
+}

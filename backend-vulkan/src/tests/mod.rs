@@ -1,0 +1,168 @@
+//! Kernels run on whatever Vulkan device there is, under validation, beside the interpreter.
+//!
+//! Without a device these tests skip, and say so; with `EGRAD_REQUIRE_VULKAN=1` they fail.
+
+mod ops;
+mod programs;
+mod refusals;
+
+use crate::{Options, Selection, Vulkan, Without, spirv};
+use egrad_ir::kernel::{Affine, Backend, Body, Inst, Kernel, LoopNest, Operand, Pass, Store, ValueId};
+use egrad_ir::scalar::Elementary;
+use egrad_ir::schedule::{Buffer, BufferId, Schedule, Step};
+use egrad_ir::{Array, Aval, Dtype, Literal, Numerics};
+use std::process::Command;
+
+/// Opens a device under validation, runs the test, closes the device, and expects no message of
+/// the validation layers, about the closing neither.
+#[track_caller]
+fn with(without: Without, test: impl FnOnce(&Vulkan)) {
+    let required = std::env::var_os("EGRAD_REQUIRE_VULKAN").is_some_and(|v| v == "1");
+    let mut options = Options { without, validation: true, ..Options::from_env(Selection::Any) };
+    let mut opened = Vulkan::open(&options);
+    if !required && opened.as_ref().is_err_and(|e| e.to_string().contains("lacks the validation layers")) {
+        eprintln!("WITHOUT VALIDATION: {}", opened.unwrap_err());
+        options.validation = false;
+        opened = Vulkan::open(&options);
+    }
+    let vulkan = match opened {
+        Ok(vulkan) => vulkan,
+        Err(e) if required => panic!("EGRAD_REQUIRE_VULKAN is set: {e}"),
+        Err(e) => return eprintln!("SKIPPED: {e}"),
+    };
+    let messages = vulkan.messages();
+    test(&vulkan);
+    drop(vulkan);
+    assert_eq!(messages.texts(), Vec::<String>::new());
+}
+
+/// A kernel of one pass, in the making.
+#[derive(Default)]
+struct Build {
+    domain: Vec<usize>,
+    operands: Vec<Operand>,
+    pass: Pass,
+}
+
+impl Build {
+    fn over(domain: impl Into<Vec<usize>>) -> Build {
+        Build { domain: domain.into(), ..Build::default() }
+    }
+
+    fn operand(&mut self, dtype: Dtype, len: usize, written: bool) -> usize {
+        self.operands.push(Operand { dtype, len, written });
+        self.operands.len() - 1
+    }
+
+    fn inst(&mut self, inst: Inst) -> ValueId {
+        self.pass.insts.push(inst);
+        ValueId::from(self.pass.insts.len() - 1)
+    }
+
+    /// A new operand, read at that index.
+    fn read(&mut self, dtype: Dtype, len: usize, index: Affine) -> ValueId {
+        let operand = self.operand(dtype, len, false);
+        self.inst(Inst::Load { operand, index })
+    }
+
+    /// A new operand, written row by row.
+    fn write(&mut self, dtype: Dtype, value: ValueId) {
+        let operand = self.operand(dtype, self.domain.iter().product(), true);
+        self.pass.stores.push(Store { operand, index: rows(&self.domain), value });
+    }
+
+    fn kernel(self, name: &str) -> Kernel {
+        let nest = LoopNest { domain: self.domain, passes: vec![self.pass] };
+        Kernel { name: name.into(), operands: self.operands, body: Body::Loops(nest), numerics: Numerics::Fast }
+    }
+}
+
+fn affine(offset: usize, strides: &[usize]) -> Affine {
+    Affine { offset, strides: strides.into() }
+}
+
+/// Elements in row-major order.
+fn rows(domain: &[usize]) -> Affine {
+    affine(0, &egrad_ir::Shape::from(domain).strides())
+}
+
+/// One launch of a kernel: what it reads is the inputs, what it writes the results.
+fn alone(kernel: Kernel) -> Schedule {
+    let mut schedule = Schedule::default();
+    let operands = (0..kernel.operands.len()).map(BufferId::from).collect();
+    for (at, o) in kernel.operands.iter().enumerate() {
+        schedule.buffers.push(Buffer { dtype: o.dtype, len: o.len });
+        let list = if o.written { &mut schedule.outputs } else { &mut schedule.inputs };
+        list.push((BufferId::from(at), Aval::new(o.dtype, [o.len])));
+    }
+    schedule.steps.push(Step { kernel, operands });
+    schedule
+}
+
+/// Runs a schedule and compares with the interpreter: integers, bools, NaN, infinities and zeros
+/// exactly, other floats within `ulps`. Denormals may be zero: devices flush them.
+#[track_caller]
+fn check(vulkan: &Vulkan, schedule: Schedule, inputs: &[&Array], ulps: f64) -> Vec<Array> {
+    for step in &schedule.steps {
+        valid(&spirv::emit(&step.kernel, &vulkan.context.caps, "test").expect("a kernel of points").words);
+    }
+    let expect = schedule.eval(inputs, Elementary::Std).unwrap().outputs;
+    let steps = schedule.steps.len();
+    let names: Vec<String> = schedule.steps.iter().map(|s| s.kernel.name.clone()).collect();
+    let program = vulkan.compile(schedule).unwrap_or_else(|e| panic!("{names:?}: {e}"));
+    let run = program.run(inputs).unwrap();
+    assert_eq!(run.dispatches, steps);
+    assert_eq!(run.outputs.len(), expect.len());
+    for (got, want) in run.outputs.iter().zip(&expect) {
+        assert_eq!(got.aval(), want.aval());
+        for i in 0..want.shape().size() {
+            let (g, w) = (got.literal(i), want.literal(i));
+            let at = || {
+                let inputs: Vec<_> = inputs.iter().map(|a| a.literal(i % a.shape().size().max(1))).collect();
+                format!("{names:?} element {i} (inputs there {inputs:?}): got {g}, expected {w}")
+            };
+            assert!(close(g, w, ulps), "{}", at());
+        }
+    }
+    run.outputs.into_vec()
+}
+
+fn close(got: Literal, want: Literal, ulps: f64) -> bool {
+    let (g, w) = (got.to_f64(), want.to_f64());
+    let (tiny, epsilon) = match want.dtype() {
+        Dtype::F32 => (f64::from(f32::MIN_POSITIVE), f64::from(f32::EPSILON)),
+        Dtype::F64 => (f64::MIN_POSITIVE, f64::EPSILON),
+        Dtype::I32 | Dtype::Bool => return got == want,
+    };
+    if w.is_nan() || g.is_nan() {
+        return w.is_nan() && g.is_nan();
+    }
+    if w != 0.0 && w.abs() < tiny {
+        return g.abs() <= tiny;
+    }
+    if got == want {
+        return true;
+    }
+    // A result on the other side of a boundary is an error of one ulp like any other.
+    let error = match (w.is_infinite(), g.is_infinite()) {
+        (false, false) => (g - w).abs(),
+        _ => return false,
+    };
+    w != 0.0 && error <= ulps * epsilon * w.abs()
+}
+
+/// Asks spirv-val, where it is installed.
+#[track_caller]
+fn valid(words: &[u32]) {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("egrad-{}-{}.spv", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let path = std::env::temp_dir().join(name);
+    std::fs::write(&path, words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
+    let run = Command::new("spirv-val").args(["--target-env", "vulkan1.3"]).arg(&path).output();
+    std::fs::remove_file(&path).unwrap();
+    match run {
+        Ok(out) => assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr)),
+        Err(e) => eprintln!("WITHOUT spirv-val: {e}"),
+    }
+}
