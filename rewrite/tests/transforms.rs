@@ -3,44 +3,226 @@
 
 mod support;
 
-use egrad_ir::{Aval, Dtype, Op, Program, Transform};
-use egrad_rewrite::expand;
+use egrad_ir::{Array, Aval, Dtype, Function, Op, Program, Span, Transform, Unary};
+use egrad_rewrite::rules::{Line, Right, Rule, Tables};
+use egrad_rewrite::term::{Head, Mask, Prim, encode};
+use egrad_rewrite::{expand, expand_with};
+use std::collections::{BTreeMap, BTreeSet};
+use support::samples::{Sample, samples};
 use support::*;
 
-fn f64s(shape: &[usize]) -> Aval {
-    Aval::new(Dtype::F64, shape)
+/// One primitive under one transform of one operand (or mask).
+struct Case {
+    /// The marker that the transform makes.
+    marker: Head,
+    /// Its attribute, where a line's guard asks for it.
+    exponent: Option<i32>,
+    sample: Sample,
+    function: Function,
+    transform: Transform,
+    program: Program,
+}
+
+/// Every sample under every transform that says something about it.
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for sample in samples() {
+        let op = sample.op.clone();
+        let (prim, _) = encode(&op);
+        let exponent = if let Op::IntegerPow(n) = op { Some(n) } else { None };
+        let f = function(prim.name(), &sample.operands, |b, p| vec![b.op(op.clone(), p)]);
+        let mut add = |marker, transform| {
+            let (sample, function) = (sample.clone(), f.clone());
+            let program = transformed(&f, &transform);
+            cases.push(Case { marker, exponent, sample, function, transform, program });
+        };
+        for (k, operand) in sample.operands.iter().enumerate() {
+            if operand.dtype.is_float() && f.result_avals()[0].dtype.is_float() {
+                add(Head::Pull(prim, k as u8), Transform::Vjp { wrt: vec![k] });
+                add(Head::Push(prim, k as u8), Transform::Jvp { wrt: vec![k] });
+            }
+        }
+        for mask in 1..1u8 << prim.arity() {
+            let mask = Mask(mask);
+            let in_axes = (0..prim.arity()).map(|k| mask.get(k).then_some(0)).collect();
+            add(Head::Batch(prim, mask), Transform::Vmap { in_axes, out_axes: vec![0], size: 3 });
+        }
+    }
+    cases
+}
+
+impl Case {
+    fn name(&self) -> String {
+        format!("{:?} {:?} of {:?}", self.transform, self.sample.op, self.sample.operands)
+    }
+
+    /// Whether a line says what this case needs.
+    fn needs(&self, line: &Line, rules: &BTreeMap<&str, Vec<Head>>) -> bool {
+        let covers = rules[line.name].contains(&self.marker);
+        match self.exponent {
+            Some(n) if line.name.ends_with("integer_pow-zero") => covers && n == 0,
+            Some(n) if line.name.ends_with("pull/integer_pow") || line.name == "push/integer_pow" => covers && n != 0,
+            _ => covers,
+        }
+    }
+}
+
+/// The markers that each line of the transform tables covers.
+fn covered(tables: &Tables) -> BTreeMap<&'static str, Vec<Head>> {
+    let mut heads: BTreeMap<&'static str, Vec<Head>> = BTreeMap::new();
+    let all = [&tables.pull, &tables.push, &tables.batch];
+    for rule in all.iter().flat_map(|t| t.rules()) {
+        let rule: &Rule = rule;
+        heads.entry(rule.name).or_default().push(rule.head.clone());
+    }
+    for line in transform_lines(tables).iter().filter(|l| l.right == Right::Absent) {
+        let head = line.left.trim_start_matches('(').split(' ').next().unwrap();
+        heads.entry(line.name).or_default().push(Head::parse(head).unwrap());
+    }
+    heads
+}
+
+fn transform_lines(tables: &Tables) -> Vec<Line> {
+    let stages = ["pull/", "push/", "batch/"];
+    tables.lines().iter().filter(|l| stages.iter().any(|s| l.name.starts_with(s))).cloned().collect()
 }
 
 #[test]
-fn tutorial() {
-    let scalar = f64s(&[]);
-    let f = function("squared_error", &[scalar.clone(), scalar.clone(), scalar.clone(), scalar], |b, p| {
-        let wx = b.binary("mul", p[0], p[2]);
-        let y = b.binary("add", wx, p[1]);
-        let e = b.binary("sub", y, p[3]);
-        vec![b.op(Op::IntegerPow(2), &[e])]
-    });
+fn values_are_right() {
     let mut random = Random(1);
-    let vjp = Transform::Vjp { wrt: vec![0, 1] };
-    let program = transformed(&f, &vjp);
-    let got = expand(&program).unwrap();
-    got.verify().unwrap();
-    let inputs: Vec<_> = got.param_avals().iter().map(|a| random.array(a, -1.0, 1.0)).collect();
-    assert_close("vjp", &run(&got, &inputs), &reference(&f, &vjp, &inputs), 1e-8);
-
-    let mut program = Program::new();
-    program.add(f.clone());
-    let g = program.add(got.clone());
-    let vmap = Transform::Vmap { in_axes: vec![None, None, Some(0), Some(0), None], out_axes: vec![0; 3], size: 5 };
-    let avals = [f64s(&[]), f64s(&[]), f64s(&[5]), f64s(&[5]), f64s(&[])];
-    let entry = function("entry", &avals, |b, p| b.apply(&program, vmap.clone(), g, p));
-    program.add(entry);
-    let batched = expand(&program).unwrap();
-    batched.verify().unwrap();
-    let inputs: Vec<_> = batched.param_avals().iter().map(|a| random.array(a, -1.0, 1.0)).collect();
-    assert_close("vmap", &run(&batched, &inputs), &reference(&got, &vmap, &inputs), 1e-12);
-    for (id, n) in batched.nodes() {
-        println!("{id} = {:?} {:?} : {:?} {}", n.kind, n.args, n.avals, n.span);
+    let cases = cases();
+    for case in &cases {
+        let expanded = expand(&case.program).unwrap_or_else(|e| panic!("{}: {e}", case.name()));
+        expanded.verify().unwrap_or_else(|e| panic!("{}: {e}", case.name()));
+        let (low, high) = (case.sample.low, case.sample.high);
+        let inputs: Vec<_> = expanded.param_avals().iter().map(|a| random.array(a, low, high)).collect();
+        let (got, want) = (run(&expanded, &inputs), reference(&case.function, &case.transform, &inputs));
+        match case.transform {
+            // A batch has the bits of the loop.
+            Transform::Vmap { .. } => {
+                assert!(got.iter().zip(&want).all(|(g, w)| same_bits(g, w)), "{}: {got:?}\n{want:?}", case.name());
+            }
+            // Its derivative is said, not computed.
+            _ if case.sample.op == Op::Unary(Unary::StopGradient) => {
+                assert!(got[1].to_f64().iter().all(|g| *g == 0.0), "{}: {got:?}", case.name());
+            }
+            _ => {
+                let f32s = case.sample.op == Op::Convert(Dtype::F32);
+                assert_close(&case.name(), &got, &want, if f32s { 0.2 } else { 1e-7 });
+            }
+        }
     }
-    println!("{:?}", batched.results());
+    assert!(cases.len() > 300, "{} cases", cases.len());
+}
+
+#[test]
+fn every_line_has_a_case_and_every_edge_a_line() {
+    let tables = Tables::standard();
+    let (heads, cases) = (covered(tables), cases());
+    for line in transform_lines(tables) {
+        assert!(cases.iter().any(|c| c.needs(&line, &heads)), "{} is never needed", line.name);
+    }
+    let tried: BTreeSet<String> = cases.iter().map(|c| c.marker.to_string()).collect();
+    let said: BTreeSet<String> = heads.values().flatten().map(|h| h.to_string()).collect();
+    assert_eq!(tried, said, "samples and tables cover the same edges");
+    for prim in Prim::all() {
+        for mask in 1..1u8 << prim.arity() {
+            assert!(said.contains(&Head::Batch(prim, Mask(mask)).to_string()), "{prim} {mask:b}");
+        }
+    }
+}
+
+#[test]
+fn without_a_line_its_primitives_fail_and_no_others() {
+    let standard = Tables::standard();
+    let (heads, cases) = (covered(standard), cases());
+    for removed in transform_lines(standard) {
+        let lines = standard.lines().iter().filter(|l| l.name != removed.name).cloned().collect();
+        let tables = Tables::new(lines).unwrap();
+        for case in &cases {
+            let result = expand_with(&case.program, &tables);
+            if !case.needs(&removed, &heads) {
+                assert!(result.is_ok(), "without {}: {} fails", removed.name, case.name());
+                continue;
+            }
+            let error = result.expect_err(&format!("without {}: {}", removed.name, case.name()));
+            assert_eq!(error.kind(), "missing_rule", "{error}");
+            let report = error.report();
+            let (prim, transform, operand) = match &case.marker {
+                Head::Pull(p, k) => (p.name(), "vjp", format!("operand {k}")),
+                Head::Push(p, k) => (p.name(), "jvp", format!("operand {k}")),
+                Head::Batch(p, m) => (p.name(), "vmap", format!("batched {}", m.text(p.arity()))),
+                other => panic!("{other} is no marker"),
+            };
+            for part in [&format!("`{prim}`"), transform, &operand] {
+                assert!(report.message.contains(part), "{error}");
+            }
+            let Span::Rust(at) = report.at else { panic!("{error}") };
+            assert!(at.file().ends_with("transforms.rs"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_line_reads_well() {
+    let lines = Tables::standard().lines().iter().filter(|l| l.name != "pull/tanh").cloned().collect();
+    let tables = Tables::new(lines).unwrap();
+    let f = function("f", &[Aval::new(Dtype::F32, [3])], |b, p| vec![b.unary("tanh", p[0])]);
+    let error = expand_with(&transformed(&f, &Transform::Vjp { wrt: vec![0] }), &tables).unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with("missing rule error: `tanh` has no reverse-mode rule (vjp) for operand 0\n"), "{text}");
+    assert!(text.contains("the vjp of `f` is taken here"), "{text}");
+}
+
+#[test]
+fn what_has_no_derivative_makes_no_edge() {
+    // 0 · inf would be NaN: stop_gradient, sign, integers and bools must not multiply by zeros.
+    let x = Aval::new(Dtype::F64, [3]);
+    let f = function("f", &[x], |b, p| {
+        let huge = b.unary("exp", p[0]);
+        let huge = b.unary("exp", huge);
+        let stopped = b.unary("stop_gradient", huge);
+        let whole = b.op(Op::Convert(Dtype::I32), &[huge]);
+        let back = b.op(Op::Convert(Dtype::F64), &[whole]);
+        let sign = b.unary("sign", huge);
+        let sum = b.binary("add", stopped, back);
+        let sum = b.binary("add", sum, sign);
+        vec![b.binary("add", sum, p[0])]
+    });
+    for transform in [Transform::Vjp { wrt: vec![0] }, Transform::Jvp { wrt: vec![0] }] {
+        let g = expand(&transformed(&f, &transform)).unwrap();
+        let x = Array::from_vec(vec![0.0, 100.0, 1000.0], [3]).unwrap();
+        let c = Array::from_vec(vec![1.0, 2.0, 3.0], [3]).unwrap();
+        let out = run(&g, &[x, c]);
+        assert_eq!(out[1].to_f64(), [1.0, 2.0, 3.0]);
+    }
+    // Nothing reaches it at all: zeros.
+    let f = function("f", &[Aval::new(Dtype::F64, [2])], |b, p| vec![b.unary("stop_gradient", p[0])]);
+    for transform in [Transform::Vjp { wrt: vec![0] }, Transform::Jvp { wrt: vec![0] }] {
+        let g = expand(&transformed(&f, &transform)).unwrap();
+        let x = Array::from_vec(vec![f64::INFINITY, f64::NAN], [2]).unwrap();
+        assert_eq!(run(&g, &[x.clone(), x])[1].to_f64(), [0.0, 0.0]);
+    }
+}
+
+#[test]
+fn axes_go_where_they_are_asked_to() {
+    let mut random = Random(2);
+    let (x, y) = (Aval::new(Dtype::F64, [2, 3]), Aval::new(Dtype::F64, [3]));
+    let f = function("f", &[x, y], |b, p| {
+        let z = b.op(Op::BroadcastInDim { shape: [2, 3].into(), dims: vec![1].into() }, &[p[1]]);
+        let z = b.binary("mul", p[0], z);
+        let s = b.unary("sin", p[1]);
+        vec![z, s]
+    });
+    for (i, in_axes) in [[Some(0), None], [Some(1), Some(1)], [Some(2), Some(0)], [None, Some(1)]].iter().enumerate() {
+        for out_axes in [[0, 0], [1, 1], [2, 0]] {
+            let transform = Transform::Vmap { in_axes: in_axes.to_vec(), out_axes: out_axes.to_vec(), size: i };
+            let g = expand(&transformed(&f, &transform)).unwrap();
+            g.verify().unwrap();
+            let inputs: Vec<_> = g.param_avals().iter().map(|a| random.array(a, -1.0, 1.0)).collect();
+            let (got, want) = (run(&g, &inputs), reference(&f, &transform, &inputs));
+            assert!(got.iter().zip(&want).all(|(g, w)| same_bits(g, w)), "{transform:?}");
+        }
+    }
 }

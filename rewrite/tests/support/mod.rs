@@ -2,6 +2,8 @@
 //! implementations of the transforms by differences and loops.
 #![allow(dead_code)] // each test file uses a part
 
+pub mod samples;
+
 use egrad_ir::eval::{Elementary, eval};
 use egrad_ir::{Array, Aval, Dtype, Function, NodeId, Op, Program, Span, Transform};
 

@@ -1,0 +1,139 @@
+//! Applications of every primitive, with every kind of attribute.
+
+use egrad_ir::op::Axes;
+use egrad_ir::{Aval, Binary, DotDims, Dtype, Op, Shape, Unary};
+use egrad_rewrite::term::Prim;
+
+/// A primitive, operands it takes, and the numbers it is smooth on.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    pub op: Op,
+    pub operands: Vec<Aval>,
+    pub low: f64,
+    pub high: f64,
+}
+
+fn axes(a: &[usize]) -> Axes {
+    a.into()
+}
+
+/// At least one sample per primitive that has operands.
+pub fn samples() -> Vec<Sample> {
+    let float = |shape: &[usize]| Aval::new(Dtype::F64, shape);
+    let of = |dtype, shape: &[usize]| Aval::new(dtype, shape);
+    let mut all = Vec::new();
+    let mut add = |op: Op, operands: Vec<Aval>, low, high| all.push(Sample { op, operands, low, high });
+    for prim in Prim::all() {
+        match prim {
+            Prim::Constant | Prim::Iota => {}
+            Prim::Unary(u) => {
+                let op = Op::Unary(u);
+                match u {
+                    Unary::Not => {
+                        add(op.clone(), vec![of(Dtype::Bool, &[2, 3])], 0.0, 1.0);
+                        add(op, vec![of(Dtype::I32, &[3])], -5.0, 5.0);
+                    }
+                    Unary::Sqrt | Unary::Rsqrt | Unary::Log => {
+                        add(op.clone(), vec![float(&[2, 3])], 0.3, 2.0);
+                        add(op, vec![float(&[])], 0.3, 2.0);
+                    }
+                    Unary::Neg
+                    | Unary::Abs
+                    | Unary::Sign
+                    | Unary::Exp
+                    | Unary::Expm1
+                    | Unary::Log1p
+                    | Unary::Sin
+                    | Unary::Cos
+                    | Unary::Tanh
+                    | Unary::Logistic
+                    | Unary::StopGradient => {
+                        add(op.clone(), vec![float(&[2, 3])], 0.1, 0.9);
+                        add(op.clone(), vec![float(&[3])], -0.9, -0.1);
+                        add(op, vec![float(&[])], 0.1, 0.9);
+                    }
+                }
+            }
+            Prim::Binary(b) => {
+                let op = Op::Binary(b);
+                match b {
+                    Binary::And | Binary::Or => {
+                        add(op.clone(), vec![of(Dtype::Bool, &[4]); 2], 0.0, 1.0);
+                        add(op, vec![of(Dtype::I32, &[4]); 2], -9.0, 9.0);
+                    }
+                    Binary::Div | Binary::Pow => {
+                        add(op.clone(), vec![float(&[2, 3]); 2], 0.3, 2.0);
+                        add(op, vec![float(&[]); 2], 0.3, 2.0);
+                    }
+                    Binary::Add | Binary::Sub | Binary::Mul | Binary::Max | Binary::Min => {
+                        add(op.clone(), vec![float(&[2, 3]); 2], -2.0, 2.0);
+                        add(op.clone(), vec![float(&[]); 2], -2.0, 2.0);
+                        add(op, vec![of(Dtype::I32, &[3]); 2], -2.0, 2.0);
+                    }
+                }
+            }
+            Prim::Compare(c) => {
+                add(Op::Compare(c), vec![float(&[2, 3]); 2], -2.0, 2.0);
+                add(Op::Compare(c), vec![of(Dtype::I32, &[7]); 2], -0.4, 0.4);
+            }
+            Prim::Select => {
+                add(Op::Select, vec![of(Dtype::Bool, &[2, 3]), float(&[2, 3]), float(&[2, 3])], -2.0, 2.0);
+                add(Op::Select, vec![of(Dtype::Bool, &[]), float(&[]), float(&[])], -2.0, 2.0);
+            }
+            Prim::IntegerPow => {
+                for n in [-2, -1, 0, 1, 2, 3, 5] {
+                    add(Op::IntegerPow(n), vec![float(&[3])], 0.4, 1.5);
+                }
+            }
+            Prim::Convert => {
+                for to in Dtype::ALL {
+                    add(Op::Convert(to), vec![float(&[2, 2])], -3.0, 3.0);
+                    add(Op::Convert(to), vec![of(Dtype::I32, &[2])], -1.0, 1.0);
+                    add(Op::Convert(to), vec![of(Dtype::Bool, &[2])], 0.0, 1.0);
+                }
+            }
+            Prim::BroadcastInDim => {
+                let to = |shape: &[usize], dims: &[usize]| Op::BroadcastInDim {
+                    shape: Shape::from(shape),
+                    dims: axes(dims),
+                };
+                add(to(&[4], &[]), vec![float(&[])], -2.0, 2.0);
+                add(to(&[2, 3, 4], &[1]), vec![float(&[3])], -2.0, 2.0);
+                add(to(&[2, 3, 4], &[0, 2]), vec![float(&[2, 4])], -2.0, 2.0);
+                add(to(&[2, 3, 4], &[0, 1, 2]), vec![float(&[2, 1, 4])], -2.0, 2.0);
+                add(to(&[2, 3], &[0, 1]), vec![float(&[1, 1])], -2.0, 2.0);
+                add(to(&[2, 1, 3], &[0, 2]), vec![float(&[2, 3])], -2.0, 2.0);
+            }
+            Prim::Reshape => {
+                add(Op::Reshape(Shape::from([3, 2])), vec![float(&[2, 3])], -2.0, 2.0);
+                add(Op::Reshape(Shape::from([])), vec![float(&[1, 1])], -2.0, 2.0);
+            }
+            Prim::Transpose => {
+                add(Op::Transpose(axes(&[1, 0])), vec![float(&[2, 3])], -2.0, 2.0);
+                add(Op::Transpose(axes(&[2, 0, 1])), vec![float(&[2, 3, 4])], -2.0, 2.0);
+            }
+            Prim::Reduce(kind) => {
+                for a in [&[0][..], &[1], &[0, 2], &[]] {
+                    add(Op::Reduce { kind, axes: axes(a) }, vec![float(&[2, 3, 2])], -2.0, 2.0);
+                }
+                add(Op::Reduce { kind, axes: axes(&[0]) }, vec![of(Dtype::I32, &[3, 2])], -2.0, 2.0);
+            }
+            Prim::DotGeneral => {
+                let mut dot = |x: &[usize], y: &[usize], contract: [&[usize]; 2], batch: [&[usize]; 2]| {
+                    let dims = DotDims { contract: contract.map(axes), batch: batch.map(axes) };
+                    add(Op::DotGeneral(dims), vec![float(x), float(y)], -2.0, 2.0);
+                };
+                dot(&[2, 3], &[3, 4], [&[1], &[0]], [&[], &[]]);
+                dot(&[3], &[3], [&[0], &[0]], [&[], &[]]);
+                dot(&[2, 3], &[3], [&[1], &[0]], [&[], &[]]);
+                dot(&[3], &[4, 3], [&[0], &[1]], [&[], &[]]);
+                dot(&[2], &[3], [&[], &[]], [&[], &[]]);
+                dot(&[5, 2, 3], &[5, 3, 4], [&[2], &[1]], [&[0], &[0]]);
+                dot(&[2, 5, 3, 6], &[3, 4, 6, 5], [&[2], &[0]], [&[3, 1], &[2, 3]]);
+                dot(&[2, 3, 4], &[4, 5, 3], [&[1, 2], &[2, 0]], [&[], &[]]);
+                dot(&[4, 3, 2, 3], &[3, 4, 3], [&[3, 0], &[0, 1]], [&[1], &[2]]);
+            }
+        }
+    }
+    all
+}
