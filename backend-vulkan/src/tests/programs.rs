@@ -211,15 +211,20 @@ fn beyond_65535_groups() {
 fn programs_without_steps_and_empty_arrays() {
     let mut schedule = steps(6, 1, &[], &[0, 0]);
     schedule.outputs[1].1 = Aval::new(Dtype::F32, [2, 3]);
+    schedule.buffers.push(Buffer { dtype: Dtype::I32, len: 0 });
+    schedule.outputs.push((BufferId(1), Aval::new(Dtype::I32, [0, 4])));
     with(Without::default(), |vulkan| {
         let x = counting(6);
         let run = vulkan.compile(schedule).unwrap().run(&[&x]).unwrap();
         assert_eq!(run.dispatches, 0);
         assert_eq!(run.outputs[0], x);
         assert_eq!(run.outputs[1], x.reshape([2, 3]).unwrap());
+        assert_eq!(run.outputs[2].aval(), &Aval::new(Dtype::I32, [0, 4]));
         let mut more = diamond(4);
         more.buffers.push(Buffer { dtype: Dtype::Bool, len: 0 });
         more.inputs.push((BufferId::from(more.buffers.len() - 1), Aval::new(Dtype::Bool, [0])));
+        more.buffers.push(Buffer { dtype: Dtype::F64, len: 0 });
+        more.outputs.push((BufferId::from(more.buffers.len() - 1), Aval::new(Dtype::F64, [3, 0])));
         let none = Array::from_vec(Vec::<bool>::new(), [0]).unwrap();
         check(vulkan, more, &[&counting(4), &counting(4), &none], 0.0);
     });
