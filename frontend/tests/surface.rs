@@ -48,3 +48,44 @@ fn the_tutorial() {
     let plain = eager(vmap(predict, (None, 0)));
     check(&plain(&p, &xs).unwrap(), &[1.0, 3.0, 5.0]);
 }
+
+#[derive(Tree)]
+struct Layer<T> {
+    w: T,
+    b: T,
+}
+
+#[derive(Tree)]
+struct Model<T> {
+    layers: Vec<Layer<T>>,
+    scale: Option<T>,
+    pair: (T, [T; 2]),
+}
+
+#[derive(Tree)]
+struct Pair<T>(T, T);
+
+#[test]
+fn derived_trees_go_through_every_transform() {
+    let model = || Model {
+        layers: vec![Layer { w: Array::from(2.0f32), b: Array::from(1.0f32) }, Layer { w: Array::from(3.0f32), b: Array::from(0.0f32) }],
+        scale: Some(Array::from(10.0f32)),
+        pair: (Array::from(0.0f32), [Array::from(0.0f32), Array::from(5.0f32)]),
+    };
+    fn run(m: Model<Tensor>, x: Tensor) -> Tensor {
+        let y = m.layers.iter().fold(x, |x, l| l.w * x + l.b);
+        m.scale.unwrap() * y + m.pair.1[1]
+    }
+    let x = Array::from(1.0f32);
+    let gradient = jit(grad(run))(&model(), &x).unwrap();
+    check(&gradient.layers[0].w, &[30.0]);
+    check(&gradient.layers[1].w, &[30.0]);
+    check(&gradient.layers[1].b, &[10.0]);
+    check(gradient.scale.as_ref().unwrap(), &[9.0]);
+    check(&gradient.pair.1[1], &[1.0]);
+
+    // Axes for the leaves of a struct.
+    let pair = Pair(vector(&[1.0, 2.0]), Array::from(10.0f32));
+    let f = jit(vmap(|p: Pair<Tensor>| p.0 + p.1, (Pair(Some(0), None),)));
+    check(&f(&pair).unwrap(), &[11.0, 12.0]);
+}

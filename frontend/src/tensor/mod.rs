@@ -195,7 +195,7 @@ number! {
 
 /// An operand as a tensor of that element type (which only literals are given).
 #[track_caller]
-fn operand(name: &str, x: impl Operand, dtype: Dtype) -> Tensor {
+pub(crate) fn operand(name: &str, x: impl Operand, dtype: Dtype) -> Tensor {
     let span = Span::here();
     match x.as_tensor() {
         Some(t) => t,
@@ -241,7 +241,7 @@ macro_rules! unary {
     };
 }
 unary! {
-    /// |x|; the derivative at 0 is 0.
+    /// |x|; the derivative at 0 is 1.
     abs = Abs;
     /// -1, 0 or 1 by the sign of x; a float zero keeps its sign, NaN stays NaN.
     sign = Sign;

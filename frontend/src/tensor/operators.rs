@@ -1,4 +1,8 @@
 //! Rust's operators on tensors.
+//!
+//! On the left of an operator stand `f64` and `i32` alone: with a second float type there, Rust
+//! could not tell what `2.0 * x` is before it settles on a type for `2.0`, and `(2.0 * x).sin()`
+//! would not compile.
 
 use super::{Operand, Tensor, pair};
 use egrad_ir::{Binary, Op, Unary};
@@ -13,7 +17,7 @@ macro_rules! operators {
                 pair(Op::Binary(Binary::$Op), self, other)
             }
         }
-        operators!(@literal $Trait $method $Op f32 f64 i32);
+        operators!(@literal $Trait $method $Op f64 i32);
         impl<T: Operand> ops::$Assign<T> for Tensor {
             #[track_caller]
             fn $assign(&mut self, other: T) {
