@@ -19,6 +19,7 @@ pub mod eval;
 pub mod graph;
 pub mod infer;
 pub mod kernel;
+pub mod math;
 pub mod op;
 pub mod scalar;
 pub mod schedule;

@@ -10,6 +10,7 @@
 //! * conversion from float to integer truncates and saturates, NaN becomes 0; to bool is `x != 0`.
 
 use crate::dtype::{Dtype, Element, Literal};
+use crate::math::{self, Scalar32, Scalar64};
 use crate::op::{Binary, Compare, Reduce, Unary};
 
 /// Which elementary functions an interpreter computes with.
@@ -88,7 +89,7 @@ fn power<T: Copy>(x: T, n: i32, one: T, mul: fn(T, T) -> T, reciprocal: fn(T) ->
 }
 
 macro_rules! float {
-    ($($T:ident, $bits:ident;)*) => {$(
+    ($($T:ident, $bits:ident, $module:ident, $Lanes:ident;)*) => {$(
         impl Scalar for $T {
             fn unary(op: Unary, mode: Elementary) -> Option<fn($T) -> $T> {
                 let shared = mode == Elementary::Shared;
@@ -99,25 +100,34 @@ macro_rules! float {
                     Unary::Sqrt => $T::sqrt,
                     Unary::Rsqrt if shared => |x| 1.0 / x.sqrt(),
                     Unary::Rsqrt => |x| (1.0 / f64::from(x).sqrt()) as $T,
+                    Unary::Exp if shared => |x| math::$module::exp(&mut $Lanes, x),
                     Unary::Exp => |x| f64::from(x).exp() as $T,
+                    Unary::Expm1 if shared => |x| math::$module::expm1(&mut $Lanes, x),
                     Unary::Expm1 => |x| f64::from(x).exp_m1() as $T,
+                    Unary::Log if shared => |x| math::$module::log(&mut $Lanes, x),
                     Unary::Log => |x| f64::from(x).ln() as $T,
+                    Unary::Log1p if shared => |x| math::$module::log1p(&mut $Lanes, x),
                     Unary::Log1p => |x| f64::from(x).ln_1p() as $T,
+                    Unary::Sin if shared => |x| math::$module::sin(&mut $Lanes, x),
                     Unary::Sin => |x| f64::from(x).sin() as $T,
+                    Unary::Cos if shared => |x| math::$module::cos(&mut $Lanes, x),
                     Unary::Cos => |x| f64::from(x).cos() as $T,
+                    Unary::Tanh if shared => |x| math::$module::tanh(&mut $Lanes, x),
                     Unary::Tanh => |x| f64::from(x).tanh() as $T,
+                    Unary::Logistic if shared => |x| math::$module::logistic(&mut $Lanes, x),
                     Unary::Logistic => |x| logistic(f64::from(x)) as $T,
                     Unary::StopGradient => |x| x,
                     Unary::Not => return None,
                 })
             }
 
-            fn binary(op: Binary, _mode: Elementary) -> Option<fn($T, $T) -> $T> {
+            fn binary(op: Binary, mode: Elementary) -> Option<fn($T, $T) -> $T> {
                 Some(match op {
                     Binary::Add => |x, y| x + y,
                     Binary::Sub => |x, y| x - y,
                     Binary::Mul => |x, y| x * y,
                     Binary::Div => |x, y| x / y,
+                    Binary::Pow if mode == Elementary::Shared => |x, y| math::$module::pow(&mut $Lanes, x, y),
                     Binary::Pow => |x, y| f64::from(x).powf(f64::from(y)) as $T,
                     Binary::Max => |x, y| {
                         if x.is_nan() || y.is_nan() { $T::NAN }
@@ -157,8 +167,8 @@ macro_rules! float {
     )*};
 }
 float! {
-    f32, u32;
-    f64, u64;
+    f32, u32, single, Scalar32;
+    f64, u64, double, Scalar64;
 }
 
 /// 1 / (1 + e⁻ˣ) without overflow on either side.
