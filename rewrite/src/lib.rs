@@ -14,7 +14,7 @@ pub mod term;
 mod transform;
 
 pub use saturate::{Saturated, saturate};
-pub use transform::expand_with;
+pub use transform::{egraph_of, expand_with};
 
 use egrad_ir::schedule::Schedule;
 use egrad_ir::{Error, Function, Numerics, Program, Result, Span};

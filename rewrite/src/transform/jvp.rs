@@ -3,14 +3,14 @@
 //! From the parameters to the results, the tangent of a value is the sum of what its operands'
 //! tangents push forward to it: one `push` marker per edge that carries a tangent.
 
-use super::{Workspace, class, params};
-use crate::rules::Tables;
+use super::{Marked, Workspace, class, params};
+use crate::rules::Table;
 use crate::term::{Head, Term};
 use egg::Id;
 use egrad_ir::{Aval, Binary, Function, Op, Result, Span};
 
 /// `(p…, a tangent per wrt) -> (y…, a tangent per float y…)`.
-pub(super) fn jvp(f: &Function, wrt: &[usize], tables: &Tables) -> Result<Function> {
+pub(super) fn jvp(f: &Function, wrt: &[usize], table: &Table) -> Result<Marked> {
     let mut params: Vec<(Aval, Span)> = params(f).collect();
     let seeds = params.len();
     let tangents: Vec<_> = wrt.iter().map(|i| params[*i].clone()).collect();
@@ -32,7 +32,7 @@ pub(super) fn jvp(f: &Function, wrt: &[usize], tables: &Tables) -> Result<Functi
         }
         for (k, operand) in node.operands().iter().enumerate() {
             let head = Head::Push(prim, k as u8);
-            let Some(t) = tangent[usize::from(*operand)].filter(|_| !tables.push.is_absent(&head)) else { continue };
+            let Some(t) = tangent[usize::from(*operand)].filter(|_| !table.is_absent(&head)) else { continue };
             let push = work.add(Term::new(head, node.args.iter().copied().chain([*y, t])), *span);
             tangent[usize::from(*y)] = Some(match tangent[usize::from(*y)] {
                 Some(sum) => work.op(&Op::Binary(Binary::Add), &[sum, push], *span),
@@ -46,5 +46,5 @@ pub(super) fn jvp(f: &Function, wrt: &[usize], tables: &Tables) -> Result<Functi
         let y = class(&values, *r)?;
         results.push(tangent[usize::from(y)].unwrap_or_else(|| work.zeros(f.aval(*r))));
     }
-    work.finish(&f.name, params, &results, &tables.push)
+    Ok(Marked { work, params, results })
 }

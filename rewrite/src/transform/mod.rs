@@ -14,7 +14,7 @@ mod vjp;
 mod vmap;
 
 use crate::analysis::{EGraph, Facts, aval};
-use crate::rules::{Table, Tables, template};
+use crate::rules::{Tables, template};
 use crate::term::{Attr, Head, Term, encode};
 use egg::Id;
 use egrad_ir::graph::not_plain;
@@ -67,12 +67,16 @@ pub fn expand_with(program: &Program, tables: &Tables) -> Result<Function> {
 
 /// One transform of a plain function.
 fn apply(f: &Function, transform: &Transform, tables: &Tables) -> Result<Function> {
-    match transform {
-        Transform::Call => Ok(f.clone()),
-        Transform::Jvp { wrt } => jvp::jvp(f, wrt, tables),
-        Transform::Vjp { wrt } => vjp::vjp(f, wrt, tables),
-        Transform::Vmap { in_axes, out_axes, size } => vmap::vmap(f, in_axes, out_axes, *size, tables),
-    }
+    if *transform == Transform::Call { Ok(f.clone()) } else { Marked::new(f, transform, tables)?.read_back(&f.name) }
+}
+
+/// The e-graph in which a transform of a plain function was carried out: its values, the markers of
+/// the structural rule, and what the table says they are.
+///
+/// # Errors
+/// If a rule is faulty. A marker without a rule is no error here.
+pub fn egraph_of(f: &Function, transform: &Transform, tables: &Tables) -> Result<EGraph> {
+    Ok(Marked::new(f, transform, tables)?.work.egraph)
 }
 
 fn later(callee: FnId) -> Error {
@@ -238,22 +242,64 @@ impl Workspace {
         aval(&self.egraph, id).dtype.is_float()
     }
 
-    /// Rewrites the markers and reads the results back as a plain function of `params`.
-    fn finish(mut self, name: &str, params: Vec<(Aval, Span)>, results: &[Id], table: &Table) -> Result<Function> {
-        self.egraph.rebuild();
-        // No right-hand side holds a marker, so one pass rewrites them all.
-        table.run(&mut self.egraph, 1, &|_| true)?;
-        let spans = self.spans_by_class();
-        let egraph = &self.egraph;
+    /// The user's line per class, by the number of its representative; where several nodes have
+    /// become equal, that of the first.
+    pub(crate) fn spans_by_class(&self) -> Vec<Span> {
+        let classes = self.egraph.classes().map(|c| usize::from(c.id) + 1).max().unwrap_or(0);
+        let mut spans = vec![Span::Unknown; classes];
+        for (id, span) in &self.spans {
+            let place = &mut spans[usize::from(self.egraph.find(*id))];
+            *place = place.or(*span);
+        }
+        spans
+    }
+}
+
+/// A transformed function in its e-graph.
+struct Marked {
+    work: Workspace,
+    params: Vec<(Aval, Span)>,
+    results: Vec<Id>,
+}
+
+impl Marked {
+    /// Applies the structural rule, then the table.
+    fn new(f: &Function, transform: &Transform, tables: &Tables) -> Result<Marked> {
+        let (mut marked, table) = match transform {
+            Transform::Call => {
+                let params: Vec<_> = params(f).collect();
+                let mut work = Workspace::new(f.param_avals());
+                let values = work.load(f)?;
+                let results = f.results().iter().map(|r| class(&values, *r)).collect::<Result<_>>()?;
+                (Marked { work, params, results }, None)
+            }
+            Transform::Jvp { wrt } => (jvp::jvp(f, wrt, &tables.push)?, Some(&tables.push)),
+            Transform::Vjp { wrt } => (vjp::vjp(f, wrt, &tables.pull)?, Some(&tables.pull)),
+            Transform::Vmap { in_axes, out_axes, size } => {
+                (vmap::vmap(f, in_axes, out_axes, *size)?, Some(&tables.batch))
+            }
+        };
+        marked.work.egraph.rebuild();
+        if let Some(table) = table {
+            // No right-hand side holds a marker, so one pass rewrites them all.
+            table.run(&mut marked.work.egraph, 1, &|_| true)?;
+        }
+        Ok(marked)
+    }
+
+    /// The results as a plain function: the one primitive in every class.
+    fn read_back(&self, name: &str) -> Result<Function> {
+        let spans = self.work.spans_by_class();
+        let egraph = &self.work.egraph;
         let index = |id: Id| usize::from(egraph.find(id));
-        let mut function = Function::new(name, params);
+        let mut function = Function::new(name, self.params.iter().cloned());
         let mut at: Vec<Option<NodeId>> = vec![None; spans.len()];
         for (i, param) in function.params().enumerate() {
             if let Some(id) = egraph.lookup(Term::leaf(Head::Param(NodeId::from(i).0))) {
                 at[index(id)] = Some(param);
             }
         }
-        for root in results {
+        for root in &self.results {
             // (class, the line of what it was made for, whether its operands are done)
             let mut stack = vec![(*root, Span::Unknown, false)];
             while let Some((id, inherited, ready)) = stack.pop() {
@@ -277,25 +323,13 @@ impl Workspace {
                 at[i] = Some(function.push(NodeKind::Op(op), &args, avals, span));
             }
         }
-        function.set_results(results.iter().filter_map(|r| at[index(*r)]).collect());
+        function.set_results(self.results.iter().filter_map(|r| at[index(*r)]).collect());
         Ok(function)
-    }
-
-    /// The user's line per class, by the number of its representative; where several nodes have
-    /// become equal, that of the first.
-    pub(crate) fn spans_by_class(&self) -> Vec<Span> {
-        let classes = self.egraph.classes().map(|c| usize::from(c.id) + 1).max().unwrap_or(0);
-        let mut spans = vec![Span::Unknown; classes];
-        for (id, span) in &self.spans {
-            let place = &mut spans[usize::from(self.egraph.find(*id))];
-            *place = place.or(*span);
-        }
-        spans
     }
 
     /// The primitive or parameter in a class.
     fn plain(&self, id: Id, span: Span) -> Result<&Term> {
-        let nodes = &self.egraph[id].nodes;
+        let nodes = &self.work.egraph[id].nodes;
         nodes.iter().find(|t| t.head.is_plain()).ok_or_else(|| match nodes.first().map(|t| &t.head) {
             Some(Head::Pull(p, k)) => {
                 Error::missing_rule(format!("`{p}` has no reverse-mode rule (vjp) for operand {k}")).at(span)

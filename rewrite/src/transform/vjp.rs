@@ -4,14 +4,14 @@
 //! back to it: one `pull` marker per edge of the dataflow graph, so the gradient has a size linear
 //! in the function's whatever its shape.
 
-use super::{Values, Workspace, class, params};
-use crate::rules::{Table, Tables};
+use super::{Marked, Values, Workspace, class, params};
+use crate::rules::Table;
 use crate::term::{Head, Term};
 use egg::Id;
 use egrad_ir::{Aval, Binary, Function, Op, Result, Span};
 
 /// `(p…, a cotangent per float y) -> (y…, a gradient per wrt)`.
-pub(super) fn vjp(f: &Function, wrt: &[usize], tables: &Tables) -> Result<Function> {
+pub(super) fn vjp(f: &Function, wrt: &[usize], table: &Table) -> Result<Marked> {
     let floats: Vec<_> = f.results().iter().copied().filter(|r| f.aval(*r).dtype.is_float()).collect();
     let mut params: Vec<(Aval, Span)> = params(f).collect();
     let seeds = params.len();
@@ -20,7 +20,7 @@ pub(super) fn vjp(f: &Function, wrt: &[usize], tables: &Tables) -> Result<Functi
     let mut work = Workspace::new(params.iter().map(|(aval, _)| aval.clone()).collect());
     let values = work.load(f)?;
     let inputs: Vec<Id> = wrt.iter().map(|i| class(&values, (*i).into())).collect::<Result<_>>()?;
-    let reached = reached(&work, &values, &inputs, &tables.pull);
+    let reached = reached(&work, &values, &inputs, table);
 
     let mut cotangent: Vec<Option<Id>> = vec![None; reached.len()];
     for (i, result) in floats.iter().enumerate() {
@@ -34,7 +34,7 @@ pub(super) fn vjp(f: &Function, wrt: &[usize], tables: &Tables) -> Result<Functi
         let Head::Prim(prim) = node.head else { continue };
         for (k, operand) in node.operands().iter().enumerate() {
             let head = Head::Pull(prim, k as u8);
-            if reached[usize::from(*operand)] && !tables.pull.is_absent(&head) {
+            if reached[usize::from(*operand)] && !table.is_absent(&head) {
                 let args = node.args.iter().copied().chain([*y, c]);
                 let pull = work.add(Term::new(head, args), *span);
                 accumulate(&mut work, &mut cotangent, *operand, pull, *span);
@@ -46,7 +46,7 @@ pub(super) fn vjp(f: &Function, wrt: &[usize], tables: &Tables) -> Result<Functi
     for (x, i) in inputs.iter().zip(wrt) {
         results.push(cotangent[usize::from(*x)].unwrap_or_else(|| work.zeros(&params[*i].0)));
     }
-    work.finish(&f.name, params, &results, &tables.pull)
+    Ok(Marked { work, params, results })
 }
 
 /// Which classes depend on the inputs through edges that carry a derivative, by id.

@@ -4,8 +4,7 @@
 //! saying which operands are; the others stay as they are and are shared by all elements. Inside,
 //! the batch axis is always at position 0: parameters and results are moved there and back.
 
-use super::{Workspace, params};
-use crate::rules::Tables;
+use super::{Marked, Workspace, params};
 use crate::term::{Head, Mask, Term, encode};
 use egg::Id;
 use egrad_ir::graph::{move_axis, not_plain};
@@ -13,13 +12,7 @@ use egrad_ir::{Aval, Error, Function, NodeKind, Op, Result, Span};
 use smallvec::SmallVec;
 
 /// `(P…) -> (Y…)`, where mapped parameters and all results have one more axis.
-pub(super) fn vmap(
-    f: &Function,
-    in_axes: &[Option<usize>],
-    out_axes: &[usize],
-    size: usize,
-    tables: &Tables,
-) -> Result<Function> {
+pub(super) fn vmap(f: &Function, in_axes: &[Option<usize>], out_axes: &[usize], size: usize) -> Result<Marked> {
     let stack = |(aval, span): (Aval, Span), axis: &Option<usize>| match axis {
         Some(axis) => (Aval::new(aval.dtype, aval.shape.insert(*axis, size)), span),
         None => (aval, span),
@@ -77,5 +70,5 @@ pub(super) fn vmap(
             }
         });
     }
-    work.finish(&f.name, params, &results, &tables.batch)
+    Ok(Marked { work, params, results })
 }

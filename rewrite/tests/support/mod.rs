@@ -1,6 +1,6 @@
 //! What the tests of this package share: building functions, random values, and slow reference
 //! implementations of the transforms by differences and loops.
-#![allow(dead_code)] // each test file uses a part
+#![allow(dead_code, unreachable_pub)] // each test file uses a part
 
 pub mod samples;
 
