@@ -58,6 +58,17 @@ pub(crate) struct Plan<'a> {
     users: Vec<SmallVec<[ValueIx; 4]>>,
     total_ns: f64,
     log: Vec<Undo>,
+    /// Per kernel how often it has changed, and the changes tried since then in vain.
+    version: Vec<u32>,
+    tried: HashSet<Change>,
+}
+
+/// A change that may be tried, with the versions of the kernels it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Change {
+    Merge(u32, u32, [u32; 2]),
+    Flip(ValueIx, u32),
+    Take(ValueIx, u32, u32),
 }
 
 /// Stands for the caller among the readers of a value.
@@ -121,6 +132,8 @@ pub(crate) fn extract<'a>(choices: &'a Choices, machine: &'a Machine, strict: bo
         users: vec![SmallVec::new(); n],
         total_ns: 0.0,
         log: Vec::new(),
+        version: Vec::new(),
+        tried: HashSet::new(),
     };
     plan.start(fusion);
     match fusion {
@@ -539,7 +552,12 @@ impl<'a> Plan<'a> {
             }
         }
         if legal && self.total_ns < before - 1e-6 * before.abs() {
-            self.log.clear();
+            self.version.resize(self.members.len(), 0);
+            for undo in self.log.drain(..) {
+                if let Undo::Group(k, _) = undo {
+                    self.version[k as usize] += 1;
+                }
+            }
             return true;
         }
         while let Some(undo) = self.log.pop() {
@@ -565,7 +583,7 @@ impl<'a> Plan<'a> {
     /// Local search: merge kernels, inline or keep values, change how products are computed, take
     /// other alternatives; as long as something pays and the budget of changes lasts.
     fn search(&mut self) {
-        let mut budget = 256 + 6 * self.members.len().min(4000);
+        let mut budget = 32 + 6 * self.members.len().min(4000);
         for _ in 0..4 {
             let before = self.total_ns;
             self.merge_all(&mut budget);
@@ -576,6 +594,10 @@ impl<'a> Plan<'a> {
         }
     }
 
+    fn version_of(&self, k: u32) -> u32 {
+        self.version.get(k as usize).copied().unwrap_or(0)
+    }
+
     fn merge_all(&mut self, budget: &mut usize) {
         let mut k = 0;
         while k < self.members.len() as u32 && *budget > 0 {
@@ -583,7 +605,9 @@ impl<'a> Plan<'a> {
                 if *budget == 0 || self.groups[k as usize].is_none() {
                     break;
                 }
-                if !self.mergeable(k, other) {
+                let (a, b) = (k.min(other), k.max(other));
+                let versions = [a, b].map(|k| self.version_of(k));
+                if !self.tried.insert(Change::Merge(a, b, versions)) || !self.mergeable(k, other) {
                     continue;
                 }
                 *budget -= 1;
@@ -713,7 +737,13 @@ impl<'a> Plan<'a> {
                 continue;
             }
             let contraction = is_contraction(&self.alternative(v).op);
+            let version = match self.place[v.index()] {
+                Place::Kernel(k) => self.version_of(k),
+                Place::Source | Place::Inline | Place::Alias => 0,
+            };
+            let flips = self.tried.insert(Change::Flip(v, version));
             match self.place[v.index()] {
+                Place::Kernel(_) if !flips => {}
                 Place::Kernel(k) if contraction && self.alternative(v).contract && !self.strict => {
                     if self.members[k as usize].len() == 1 && self.choices.value(v).aval.dtype.is_float() {
                         *budget -= 1;
@@ -736,7 +766,7 @@ impl<'a> Plan<'a> {
                 Place::Source | Place::Inline | Place::Alias => {}
             }
             for a in 0..self.choices.value(v).alternatives.len() as u32 {
-                if *budget > 0 && self.takes(v, a) {
+                if *budget > 0 && self.takes(v, a) && self.tried.insert(Change::Take(v, a, version)) {
                     *budget -= 1;
                     self.attempt(|plan, dirty| plan.take(v, a, dirty));
                 }

@@ -1,10 +1,10 @@
 //! Extraction and lowering against the reference interpreter.
 
-use crate::{Fusion, Options, compile_plain};
 use crate::choices::Choices;
 use crate::cost::Machine;
 use crate::extract::extract;
 use crate::schedule::{extracted, schedule};
+use crate::{Fusion, Options, compile_plain};
 use egrad_ir::eval::{self, Elementary};
 use egrad_ir::schedule::Schedule;
 use egrad_ir::{

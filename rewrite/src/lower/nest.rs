@@ -462,11 +462,20 @@ impl Nest<'_> {
     }
 
     /// Stores `v` in the memory of `host`: its own, or where it is kept until `host` is stored.
-    fn push_store(&mut self, v: ValueIx, host: ValueIx, index: &Index, pass: usize, value: Temp) -> Result<(), Illegal> {
+    fn push_store(
+        &mut self,
+        v: ValueIx,
+        host: ValueIx,
+        index: &Index,
+        pass: usize,
+        value: Temp,
+    ) -> Result<(), Illegal> {
         let operand = self.operands.position(self.chosen, host, true);
         let strides = self.shape(v).strides();
         let Filling { depth, ref loops, .. } = self.passes[pass];
-        if v == host && let Some(guest) = self.kept.values().find(|k| k.operand == operand) {
+        if v == host
+            && let Some(guest) = self.kept.values().find(|k| k.operand == operand)
+        {
             if guest.index != *index {
                 return Err(Illegal::Together);
             }
@@ -516,13 +525,7 @@ impl Nest<'_> {
 
     /// Stores `v` in a pass whose loops are the axes not in `domain_axes` (positions among the
     /// axes longer than 1).
-    fn store_inner(
-        &mut self,
-        v: ValueIx,
-        host: ValueIx,
-        shape: &Shape,
-        domain_axes: &[usize],
-    ) -> Result<(), Illegal> {
+    fn store_inner(&mut self, v: ValueIx, host: ValueIx, shape: &Shape, domain_axes: &[usize]) -> Result<(), Illegal> {
         let mut loops: SmallVec<[usize; 4]> = SmallVec::new();
         let mut index = Index::new();
         let mut long = 0;

@@ -134,6 +134,8 @@ pub struct Rule {
     pub float: FloatClass,
     /// What its pattern's root is.
     pub head: Head,
+    /// The heads its pattern asks for, its root's included.
+    needs: SmallVec<[Key; 4]>,
     left: String,
     right: String,
     guards: Vec<String>,
@@ -285,6 +287,7 @@ impl Table {
                         name: line.name,
                         float: line.float,
                         head,
+                        needs: heads(&left),
                         left,
                         right,
                         guards: line.guards.iter().map(|g| g.to_string()).collect(),
@@ -296,13 +299,14 @@ impl Table {
         Ok(())
     }
 
-    /// The rules whose root occurs in the e-graph and that `allow` lets pass, in table order.
+    /// The rules whose heads all occur in the e-graph and that `allow` lets pass, in table order.
     fn applicable<'t>(&'t self, egraph: &EGraph, allow: &dyn Fn(&Rule) -> bool) -> Vec<&'t Rule> {
         let present = |key: &Key| egraph.classes_for_op(key).is_some_and(|c| c.len() > 0);
         let mut found: Vec<usize> =
             self.by_key.iter().filter(|(k, _)| present(k)).flat_map(|(_, rules)| rules).copied().collect();
         found.sort_unstable();
-        found.into_iter().map(|i| &self.rules[i]).filter(|r| allow(r)).collect()
+        let possible = |r: &&Rule| r.needs.iter().all(present) && allow(r);
+        found.into_iter().map(|i| &self.rules[i]).filter(possible).collect()
     }
 
     /// Runs the rules to saturation, at most `limit` times over the whole e-graph, every match of
@@ -461,6 +465,12 @@ fn cover(line: &Line) -> Vec<(String, Option<String>)> {
             members.iter().map(|m| (line.left.replace(class, m), right.map(|r| r.replace(class, m)))).collect()
         }
     }
+}
+
+/// Every head in a pattern.
+fn heads(left: &str) -> SmallVec<[Key; 4]> {
+    let names = left.split('(').skip(1).filter_map(|part| part.split([' ', ')']).next());
+    names.filter_map(Head::parse).map(|h| h.key()).collect()
 }
 
 /// What a pattern's root is.

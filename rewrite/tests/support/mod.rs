@@ -2,6 +2,7 @@
 //! implementations of the transforms by differences and loops.
 #![allow(dead_code, unreachable_pub)] // each test file uses a part
 
+pub mod denote;
 pub mod samples;
 
 use egrad_ir::eval::{Elementary, eval};

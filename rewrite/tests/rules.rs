@@ -1,0 +1,394 @@
+//! Every rule alone: on random well-shaped terms made from its own left-hand side it fires, and
+//! both sides have the same value. And: wrong rules are caught.
+
+mod support;
+
+use egg::Id;
+use egrad_ir::{Array, Aval, Binary, Dtype, Literal, Shape, Unary, infer};
+use egrad_rewrite::analysis::{EGraph, Facts};
+use egrad_rewrite::rules::{FloatClass, Line, Right, Rule, Table, Tables, template};
+use egrad_rewrite::term::{Attr, Head, Prim, Term, decode};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use support::denote::{Agreement, check, special};
+use support::*;
+
+/// A pattern, read.
+enum Tree {
+    Atom(String),
+    Node(String, Vec<Tree>),
+}
+
+fn read(text: &str) -> Tree {
+    fn tree(tokens: &mut std::iter::Peekable<std::vec::IntoIter<String>>) -> Tree {
+        match tokens.next().unwrap().as_str() {
+            "(" => {
+                let name = tokens.next().unwrap();
+                let mut args = Vec::new();
+                while tokens.peek().unwrap() != ")" {
+                    args.push(tree(tokens));
+                }
+                tokens.next();
+                Tree::Node(name, args)
+            }
+            atom => Tree::Atom(atom.to_owned()),
+        }
+    }
+    let spaced = text.replace('(', " ( ").replace(')', " ) ");
+    let tokens: Vec<String> = spaced.split_whitespace().map(str::to_owned).collect();
+    tree(&mut tokens.into_iter().peekable())
+}
+
+/// A random term that a pattern matches, in an e-graph.
+struct Instance<'r> {
+    random: &'r mut Random,
+    egraph: EGraph,
+    bound: HashMap<String, Id>,
+    guards: &'r [Cow<'static, str>],
+    base: Shape,
+    dtype: Dtype,
+}
+
+impl Instance<'_> {
+    fn leaf(&mut self, attr: Attr) -> Id {
+        self.egraph.add(Term::leaf(Head::Attr(attr)))
+    }
+
+    fn aval(&self, id: Id) -> Aval {
+        self.egraph[id].data.aval().unwrap().clone()
+    }
+
+    fn attr(&self, id: Id) -> Option<Attr> {
+        self.egraph[id].data.attr().cloned()
+    }
+
+    /// A value for a variable: a parameter, or a constant where a guard asks for one.
+    fn value(&mut self, name: &str, aval: Aval) -> Id {
+        if let Some(id) = self.bound.get(name) {
+            return *id;
+        }
+        let asked = self.guards.iter().find_map(|g| {
+            let words: Vec<&str> = g.split(' ').collect();
+            match words[..] {
+                ["constant", v, n] if v == name => Some(vec![n.parse::<f64>().unwrap()]),
+                ["known", v] if v == name => Some(vec![0.0, -0.0, 1.0, 2.5, -3.0, f64::INFINITY, f64::NAN]),
+                ["power_of_two", v] if v == name => Some(vec![2.0, 0.25, -8.0]),
+                ["invertible", v] if v == name => Some(vec![3.0, -0.7, 1e3]),
+                _ => None,
+            }
+        });
+        let id = match asked {
+            Some(numbers) => {
+                let number = numbers[self.random.below(numbers.len())];
+                template::full(&mut self.egraph, Literal::new(aval.dtype, number), &aval.shape)
+            }
+            None => {
+                self.egraph.analysis.params.push(aval);
+                let i = self.egraph.analysis.params.len() as u32 - 1;
+                self.egraph.add(Term::leaf(Head::Param(i)))
+            }
+        };
+        self.bound.insert(name.to_owned(), id);
+        id
+    }
+
+    /// Axes of a few lengths, now and then an empty one.
+    fn shape(&mut self, rank: usize) -> Shape {
+        let length = |random: &mut Random| match random.below(40) {
+            0 => 0,
+            n => [1, 2, 2, 3, 3][n % 5],
+        };
+        (0..rank).map(|_| length(self.random)).collect()
+    }
+
+    /// An operand's aval for a primitive, given those of its siblings.
+    fn operand(&mut self, prim: Prim, k: usize, siblings: &[Option<Id>]) -> Aval {
+        let sibling = siblings.iter().flatten().map(|id| self.aval(*id)).next();
+        let shape = sibling.as_ref().map_or_else(|| self.base.clone(), |a| a.shape.clone());
+        let dtype = sibling.as_ref().map_or(self.dtype, |a| a.dtype);
+        match prim {
+            Prim::Select if k == 0 => Aval::new(Dtype::Bool, shape),
+            Prim::Select => Aval::new(if dtype == Dtype::Bool { self.dtype } else { dtype }, shape),
+            Prim::DotGeneral => {
+                let rank = self.random.below(4);
+                Aval::new(dtype, self.shape(rank))
+            }
+            Prim::Constant
+            | Prim::Iota
+            | Prim::Unary(_)
+            | Prim::Binary(_)
+            | Prim::Compare(_)
+            | Prim::IntegerPow
+            | Prim::Convert
+            | Prim::BroadcastInDim
+            | Prim::Reshape
+            | Prim::Transpose
+            | Prim::Reduce(_) => Aval::new(dtype, shape),
+        }
+    }
+
+    /// Attributes that suit operands of these avals.
+    fn attributes(&mut self, prim: Prim, operands: &[Aval]) -> Option<Vec<Attr>> {
+        let keep = self.random.below(3) == 0;
+        let x = operands.first();
+        Some(match prim {
+            Prim::Unary(_) | Prim::Binary(_) | Prim::Compare(_) | Prim::Select => vec![],
+            Prim::Constant | Prim::Iota => return None,
+            Prim::IntegerPow => {
+                let asked = self.guards.iter().find_map(|g| g.strip_prefix("int ?n ")).map(|n| n.parse().unwrap());
+                vec![Attr::Int(asked.unwrap_or_else(|| [-2, -1, 1, 2, 3, 5][self.random.below(6)]))]
+            }
+            Prim::Convert if keep => vec![Attr::Dtype(x?.dtype)],
+            Prim::Convert => vec![Attr::Dtype(Dtype::ALL[self.random.below(4)])],
+            Prim::Transpose => {
+                let mut perm: Vec<usize> = (0..x?.shape.rank()).collect();
+                for i in (1..perm.len()).rev().filter(|_| !keep) {
+                    perm.swap(i, self.random.below(i + 1));
+                }
+                vec![Attr::dims(perm)]
+            }
+            Prim::Reduce(_) => {
+                let some: Vec<usize> = (0..x?.shape.rank()).filter(|_| self.random.below(2) == 0).collect();
+                vec![Attr::dims(some)]
+            }
+            Prim::Reshape => {
+                let mut dims = x?.shape.to_vec();
+                if !keep {
+                    dims.sort_unstable();
+                    if self.random.below(2) == 0 && dims.len() > 1 {
+                        let last = dims.pop().unwrap();
+                        *dims.last_mut().unwrap() *= last;
+                    }
+                    if self.random.below(2) == 0 {
+                        dims.insert(self.random.below(dims.len() + 1), 1);
+                    }
+                }
+                vec![Attr::dims(dims)]
+            }
+            Prim::BroadcastInDim => {
+                let mut shape = x?.shape.to_vec();
+                let mut dims: Vec<usize> = (0..shape.len()).collect();
+                for _ in 0..if keep { 0 } else { self.random.below(3) } {
+                    let at = self.random.below(shape.len() + 1);
+                    shape.insert(at, 1 + self.random.below(3));
+                    dims.iter_mut().filter(|d| **d >= at).for_each(|d| *d += 1);
+                }
+                for (i, d) in dims.iter().enumerate() {
+                    if x?.shape[i] == 1 && !keep && self.random.below(3) == 0 {
+                        shape[*d] = 2;
+                    }
+                }
+                vec![Attr::dims(shape), Attr::dims(dims)]
+            }
+            Prim::DotGeneral => {
+                let [x, y] = operands else { return None };
+                let (mut contract, mut batch) = ([vec![], vec![]], [vec![], vec![]]);
+                for a in 0..x.shape.rank() {
+                    let free: Vec<usize> = (0..y.shape.rank())
+                        .filter(|b| x.shape[a] == y.shape[*b] && !contract[1].contains(b) && !batch[1].contains(b))
+                        .collect();
+                    if free.is_empty() {
+                        continue;
+                    }
+                    let b = free[self.random.below(free.len())];
+                    let into = match self.random.below(3) {
+                        0 => &mut contract,
+                        1 => &mut batch,
+                        _ => continue,
+                    };
+                    let at = self.random.below(into[0].len() + 1);
+                    into[0].insert(at, a);
+                    into[1].insert(at, b);
+                }
+                let [cx, cy] = contract;
+                let [bx, by] = batch;
+                [cx, cy, bx, by].into_iter().map(Attr::dims).collect()
+            }
+        })
+    }
+
+    /// Builds a term; `None` if what came out so far doesn't fit together.
+    fn build(&mut self, tree: &Tree) -> Option<Id> {
+        let Tree::Node(name, args) = tree else { return None };
+        let head = Head::parse(name).unwrap();
+        let (prim, mask) = match head {
+            Head::Prim(p) | Head::Pull(p, _) | Head::Push(p, _) => (p, None),
+            Head::Batch(p, m) => (p, Some(m)),
+            _ => return None,
+        };
+        let (attrs, rest) = args.split_at(prim.attrs());
+        // Terms first, then variables, which take after them.
+        let mut operands: Vec<Option<Id>> = vec![None; prim.arity()];
+        for k in 0..prim.arity() {
+            if let Tree::Node(..) = &rest[k] {
+                operands[k] = Some(self.build(&rest[k])?);
+            }
+        }
+        let mut elements: Vec<Aval> = Vec::new();
+        for k in 0..prim.arity() {
+            if let Tree::Atom(variable) = &rest[k] {
+                // Batched operands get their axis below; siblings are compared by element.
+                let mut aval = match elements.first().filter(|_| mask.is_some() && prim != Prim::DotGeneral) {
+                    Some(first) if prim != Prim::Select => first.clone(),
+                    Some(first) => Aval::new(self.dtype, first.shape.clone()),
+                    None if mask.is_some() => self.operand(prim, k, &[]),
+                    None => self.operand(prim, k, &operands),
+                };
+                elements.push(aval.clone());
+                if mask.is_some_and(|m| m.get(k)) {
+                    aval.shape = aval.shape.insert(0, 3);
+                }
+                operands[k] = Some(self.value(variable, aval));
+            }
+        }
+        let operands: Vec<Id> = operands.into_iter().collect::<Option<_>>()?;
+        let avals: Vec<Aval> = match mask {
+            Some(_) => elements,
+            None => operands.iter().map(|o| self.aval(*o)).collect(),
+        };
+        let fresh = self.attributes(prim, &avals)?;
+        let mut ids: Vec<Id> = Vec::new();
+        for (attr, tree) in fresh.into_iter().zip(attrs) {
+            let Tree::Atom(text) = tree else { return None };
+            let id = match (self.bound.get(text), Attr::parse(text)) {
+                (Some(id), _) => *id,
+                (None, Some(written)) => self.leaf(written),
+                (None, None) => {
+                    let id = self.leaf(attr);
+                    self.bound.insert(text.clone(), id);
+                    id
+                }
+            };
+            ids.push(id);
+        }
+        let known: Vec<Attr> = ids.iter().map(|id| self.attr(*id)).collect::<Option<_>>()?;
+        let op = decode(prim, &known.iter().collect::<Vec<_>>()).ok()?;
+        infer::infer(&op, &avals.iter().collect::<Vec<_>>()).ok()?;
+        ids.extend(&operands);
+        if let [Tree::Atom(y), Tree::Atom(c)] = &rest[prim.arity()..] {
+            let primal = self.egraph.add(Term::new(Head::Prim(prim), ids.iter().copied()));
+            self.bound.insert(y.clone(), primal);
+            // The structural rules make no markers where there is no derivative.
+            let k = if let Head::Pull(_, k) | Head::Push(_, k) = head { usize::from(k) } else { 0 };
+            if !avals[k].dtype.is_float() || !self.aval(primal).dtype.is_float() {
+                return None;
+            }
+            let aval = match head {
+                Head::Push(_, k) => avals[usize::from(k)].clone(),
+                _ => self.aval(primal),
+            };
+            ids.push(primal);
+            let c = self.value(c, aval);
+            ids.push(c);
+        }
+        let id = self.egraph.add(Term::new(head, ids));
+        self.egraph.analysis.check().ok()?;
+        Some(id)
+    }
+}
+
+/// Numbers for the inputs of a rule: where its derivative is smooth, where its class allows, or
+/// anything at all.
+fn inputs(rule: &Rule, random: &mut Random, params: &[Aval]) -> Vec<Array> {
+    let (low, high) = match &rule.head {
+        Head::Pull(p, _) | Head::Push(p, _) => match p {
+            Prim::Unary(Unary::Sqrt | Unary::Rsqrt | Unary::Log | Unary::Log1p) => (0.3, 2.0),
+            Prim::Binary(Binary::Div | Binary::Pow) => (0.3, 2.0),
+            Prim::IntegerPow => (0.4, 1.5),
+            _ => (-2.0, 2.0),
+        },
+        _ => match rule.float {
+            FloatClass::Exact | FloatClass::SignedZero => {
+                return params.iter().map(|a| special(random, a)).collect();
+            }
+            FloatClass::Reassociates | FloatClass::AssumesFinite => (-2.0, 2.0),
+            FloatClass::AssumesDomain => (0.3, 2.0),
+        },
+    };
+    params.iter().map(|a| random.array(a, low, high)).collect()
+}
+
+/// Fires a rule on random terms from its left-hand side; how often it fired, and what was wrong.
+fn exercise(table: &Table, rule: &Rule, line: &Line, seed: u64, times: usize) -> (usize, Vec<String>) {
+    let mut random = Random(seed);
+    let tree = read(rule.left());
+    let derivative = matches!(rule.head, Head::Pull(..) | Head::Push(..));
+    let (mut fired, mut wrong) = (0, Vec::new());
+    for _ in 0..4000 {
+        if fired == times || wrong.len() > 3 {
+            break;
+        }
+        let dtype = if derivative { Dtype::F64 } else { Dtype::ALL[random.below(4)] };
+        let rank = random.below(4);
+        let mut instance = Instance {
+            egraph: EGraph::new(Facts::default()),
+            bound: HashMap::new(),
+            guards: &line.guards,
+            base: Shape::scalar(),
+            dtype,
+            random: &mut random,
+        };
+        instance.base = instance.shape(rank);
+        if instance.build(&tree).is_none() {
+            continue;
+        }
+        let mut egraph = instance.egraph;
+        if derivative && egraph.analysis.params.iter().any(|p| p.dtype == Dtype::F32) {
+            continue;
+        }
+        egraph.rebuild();
+        match table.run(&mut egraph, 1, &|_| true) {
+            Err(e) => {
+                fired += 1;
+                wrong.push(e.to_string());
+            }
+            Ok(report) if report.iterations[0].rules.iter().all(|r| r.applied == 0) => continue,
+            Ok(_) => {
+                fired += 1;
+                let params = egraph.analysis.params.clone();
+                let inputs = inputs(rule, &mut random, &params);
+                let agreement = match rule.float {
+                    FloatClass::Exact => Agreement::Bits,
+                    FloatClass::SignedZero => Agreement::Within(0.0),
+                    // f32 sums and products of a few terms.
+                    _ => Agreement::Within(if params.iter().any(|p| p.dtype == Dtype::F32) { 2e-6 } else { 1e-12 }),
+                };
+                wrong.extend(check(&egraph, &inputs, agreement).1);
+            }
+        }
+    }
+    (fired, wrong)
+}
+
+fn alone(line: &Line) -> Tables {
+    Tables::new(vec![line.clone()]).unwrap_or_else(|e| panic!("{}: {e}", line.name))
+}
+
+fn tables_of(tables: &Tables) -> [&Table; 4] {
+    [&tables.pull, &tables.push, &tables.batch, &tables.simplify]
+}
+
+#[test]
+fn every_rule_fires_and_its_sides_agree() {
+    for line in Tables::standard().lines() {
+        if line.right == Right::Absent || line.name.starts_with("fuse/") {
+            continue;
+        }
+        let tables = alone(line);
+        let mut fired: BTreeMap<String, usize> = BTreeMap::new();
+        for table in tables_of(&tables) {
+            for rule in table.rules() {
+                let (count, wrong) = exercise(table, rule, line, 1, 25);
+                assert!(wrong.is_empty(), "{line}\n{}: {}", rule.left(), wrong.join("\n"));
+                *fired.entry(rule.left().to_owned()).or_default() += count;
+            }
+        }
+        // A line over a class covers primitives that its guards or folding leave alone.
+        let least = fired.values().copied().max().unwrap_or(0);
+        assert!(least >= 10, "{line} fired {least} times");
+        let silent: Vec<_> = fired.iter().filter(|(_, n)| **n == 0).map(|(left, _)| left.as_str()).collect();
+        if !line.name.starts_with("simplify/fold") {
+            assert!(silent.is_empty(), "{} never fired on {silent:?}", line.name);
+        }
+    }
+}
