@@ -205,16 +205,23 @@ impl Recorder for Function {
 /// use egrad_ir::{Array, Dtype, Program, builder::GraphBuilder, eval::{Elementary, eval}};
 /// let mut program = Program::new();
 ///
-/// // The square of the distance from the origin, per row.
-/// let mut b = GraphBuilder::new(&mut program, "square");
+/// // The squared distance from a centre.
+/// let mut b = GraphBuilder::new(&mut program, "distance");
 /// let x = b.param(Dtype::F32, [3])?;
-/// let squares = b.mul(x, x)?;
+/// let two = b.constant(Dtype::F32, 2.0)?;
+/// let offset = b.sub(x, two)?; // broadcasts
+/// let squares = b.mul(offset, offset)?;
 /// let sum = b.reduce_sum(squares, &[-1])?;
-/// let square = b.finish(&[sum])?;
+/// let distance = b.finish(&[sum])?;
 ///
+/// let x = Array::from_vec(vec![2.0f32, 3.0, 5.0], [3])?;
+/// let out = eval(program.function(distance), &[&x], Elementary::Std)?;
+/// assert_eq!(out[0].item::<f32>()?, 10.0);
+///
+/// // The same of every row.
 /// let mut b = GraphBuilder::new(&mut program, "main");
 /// let rows = b.param(Dtype::F32, [2, 3])?;
-/// let sums = b.vmap(square, &[Some(0)], &[0], 2, &[rows])?;
+/// let sums = b.vmap(distance, &[Some(0)], &[0], 2, &[rows])?;
 /// b.finish(&sums)?;
 /// program.verify()?;
 /// # Ok::<(), egrad_ir::Error>(())

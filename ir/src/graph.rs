@@ -159,7 +159,7 @@ impl Eq for Node {}
 pub struct Function {
     /// A name for people; not unique.
     pub name: String,
-    nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node>,
     params: usize,
     results: Vec<NodeId>,
 }

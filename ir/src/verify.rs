@@ -121,3 +121,81 @@ fn arg_avals<'f>(f: &'f Function, node: &Node) -> Check<Vec<&'f Aval>> {
 fn expect(want: &[Aval], got: &[Aval]) -> Check {
     if want == got { Ok(()) } else { Err(format!("should be {want:?} but is recorded as {got:?}")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::*;
+
+    /// `f(x) = (sin x · x, i)`, and `main`, which differentiates it.
+    fn program() -> Program {
+        let text = "egrad 1
+            fn @0 f(%0: f32[], %1: i32[]) { %2 = sin %0 %3 = mul %2 %0 return %3 %1 }
+            fn @1 main(%0: f32[], %1: i32[]) {
+              %2 = vjp @0 %0 %1 %0 {wrt = [0]} %3 = get %2 {index = 2} %4 = add %3 %0 return %4
+            }";
+        Program::parse(text).unwrap()
+    }
+
+    /// The program with one function changed.
+    fn with(changed: usize, mutate: impl Fn(&mut Function)) -> Program {
+        let mut mutant = Program::new();
+        for (id, f) in program().functions() {
+            let mut f = f.clone();
+            if id.index() == changed {
+                mutate(&mut f);
+            }
+            mutant.add(f);
+        }
+        mutant
+    }
+
+    #[track_caller]
+    fn refused(changed: usize, mutate: impl Fn(&mut Function), expect: &str) {
+        let error = with(changed, mutate).verify().expect_err("the mutant should be refused");
+        assert_eq!(error.kind(), "internal");
+        assert!(error.to_string().contains(expect), "{error}\nshould say: {expect}");
+    }
+
+    #[test]
+    fn good_programs_verify() {
+        program().verify().unwrap();
+        program().entry().verify().unwrap();
+        Program::new().verify().unwrap();
+    }
+
+    #[test]
+    fn mutants_are_refused() {
+        let scalar = || Aval::new(Dtype::F32, []);
+        refused(
+            0,
+            |f| f.nodes[3].args[0] = NodeId(3),
+            "in function `f`, node %3 (`mul`): operand %3 is not an earlier",
+        );
+        refused(0, |f| f.nodes[2].args[0] = NodeId(9), "node %2 (`sin`): operand %9 is not an earlier");
+        refused(0, |f| f.nodes[2].args[0] = NodeId(1), "`sin` doesn't take i32[]");
+        refused(0, |f| f.nodes[3].args.truncate(1), "`mul` takes 2 operands, not 1");
+        refused(
+            0,
+            |f| f.nodes[2].avals[0] = Aval::new(Dtype::F32, [1]),
+            "should be [f32[]] but is recorded as [f32[1]]",
+        );
+        refused(0, |f| f.nodes[2].avals.push(scalar()), "is recorded as [f32[], f32[]]");
+        refused(0, |f| f.nodes[2].avals.clear(), "is recorded as []");
+        refused(0, |f| f.nodes[1].kind = NodeKind::Param(0), "parameter 0 of 2 stands at position %1");
+        refused(0, |f| f.nodes[3].kind = NodeKind::Param(3), "parameter 3 of 2");
+        refused(0, |f| f.nodes[1].avals.clear(), "one result and no operands");
+        refused(0, |f| f.nodes.truncate(1), "has 2 parameters but 1 nodes");
+        refused(0, |f| f.set_results(vec![NodeId(4)]), "result 0: %4 does not exist");
+        refused(1, |f| f.set_results(vec![NodeId(2)]), "result 0: %2 is a tuple");
+        refused(1, |f| f.nodes[3].kind = NodeKind::Get(3), "there is no result 3 of %2, which has 3");
+        refused(1, |f| f.nodes[3].kind = NodeKind::Get(1), "should be [i32[]] but is recorded as [f32[]]");
+        refused(1, |f| f.nodes[3].args[0] = NodeId(0), "operand %0 is not a tuple");
+        refused(1, |f| f.nodes[3].args.push(NodeId(0)), "takes one operand, not 2");
+        refused(1, |f| f.nodes[4].args[0] = NodeId(2), "operand %2 is a tuple");
+        refused(1, |f| f.nodes[2].kind = NodeKind::Apply(Transform::Call, FnId(0)), "takes 2 argument");
+        refused(1, |f| f.nodes[2].kind = NodeKind::Apply(Transform::Call, FnId(1)), "callee @1 does not come before");
+        refused(1, |f| f.nodes[2].avals.truncate(2), "is recorded as [f32[], i32[]]");
+        let twice = || NodeKind::Apply(Transform::Vjp { wrt: vec![0, 0] }, FnId(0));
+        refused(1, |f| f.nodes[2].kind = twice(), "must increase");
+    }
+}

@@ -97,7 +97,8 @@ fn elementary_functions_at_special_values() {
 
 #[test]
 fn elementary_functions_are_close() {
-    let functions: [(Unary, fn(f64) -> f64); 10] = [
+    type Row = (Unary, fn(f64) -> f64);
+    let functions: [Row; 10] = [
         (Unary::Sqrt, f64::sqrt),
         (Unary::Rsqrt, |x| 1.0 / x.sqrt()),
         (Unary::Exp, f64::exp),
