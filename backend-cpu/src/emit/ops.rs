@@ -1,0 +1,187 @@
+//! The primitives on groups, with the semantics of [`egrad_ir::scalar`].
+
+use super::code::Code;
+use super::group::{Form, Group};
+use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
+use cranelift_codegen::ir::types::{I8, I32};
+use cranelift_codegen::ir::{InstBuilder, Value};
+use egrad_ir::math::Elementary;
+use egrad_ir::{Binary, Compare, Numerics, Reduce, Unary};
+
+impl Code<'_> {
+    /// An elementwise function of one operand.
+    pub(crate) fn unary(&mut self, op: Unary, x: &Group) -> Group {
+        let form = x.form;
+        let float = form.is_float();
+        match op {
+            Unary::Neg if float => self.map1(form, x, |c, v| c.f.ins().fneg(v)),
+            Unary::Neg => self.map1(form, x, |c, v| c.f.ins().ineg(v)),
+            Unary::Abs if float => self.map1(form, x, |c, v| c.f.ins().fabs(v)),
+            Unary::Abs => self.map1(form, x, |c, v| c.f.ins().iabs(v)),
+            Unary::Sign if float => {
+                let (one, sign) = (self.splat_float(form, x.lanes, 1.0), self.splat_float(form, x.lanes, -0.0));
+                let signed = self.map2(form, x, &sign, |c, v, sign| c.f.ins().band(v, sign));
+                let signed = self.map2(form, &signed, &one, |c, v, one| c.f.ins().bor(v, one));
+                let size = self.map1(form, x, |c, v| c.f.ins().fabs(v));
+                let zero = self.splat_bits(form, x.lanes, 0);
+                // False for zeros and for NaN, which stay as they are.
+                let nonzero = self.fcmp(FloatCC::LessThan, &zero, &size);
+                self.pick(&nonzero, &signed, x)
+            }
+            Unary::Sign => {
+                let negative = self.map1(form, x, |c, v| {
+                    let k = c.f.ins().iconst(I32, 31);
+                    c.f.ins().sshr(v, k)
+                });
+                self.map2(form, x, &negative, |c, v, negative| {
+                    let minus = c.f.ins().ineg(v);
+                    let k = c.f.ins().iconst(I32, 31);
+                    let positive = c.f.ins().ushr(minus, k);
+                    c.f.ins().bor(negative, positive)
+                })
+            }
+            Unary::Sqrt => self.map1(form, x, |c, v| c.f.ins().sqrt(v)),
+            Unary::Rsqrt => {
+                let root = self.map1(form, x, |c, v| c.f.ins().sqrt(v));
+                let one = self.splat_float(form, x.lanes, 1.0);
+                self.map2(form, &one, &root, |c, one, v| c.f.ins().fdiv(one, v))
+            }
+            Unary::Not if form == Form::Bit => self.map1(form, x, |c, v| {
+                let one = c.f.ins().iconst(I8, 1);
+                c.f.ins().bxor(v, one)
+            }),
+            Unary::Not => self.map1(form, x, |c, v| c.f.ins().bnot(v)),
+            Unary::StopGradient => x.clone(),
+            Unary::Exp => self.elementary(Elementary::Exp, x),
+            Unary::Expm1 => self.elementary(Elementary::Expm1, x),
+            Unary::Log => self.elementary(Elementary::Log, x),
+            Unary::Log1p => self.elementary(Elementary::Log1p, x),
+            Unary::Sin => self.elementary(Elementary::Sin, x),
+            Unary::Cos => self.elementary(Elementary::Cos, x),
+            Unary::Tanh => self.elementary(Elementary::Tanh, x),
+            Unary::Logistic => self.elementary(Elementary::Logistic, x),
+        }
+    }
+
+    /// An elementwise function of two operands.
+    pub(crate) fn binary(&mut self, op: Binary, x: &Group, y: &Group, numerics: Numerics) -> Group {
+        let float = x.form.is_float();
+        let each = |c: &mut Self, f: fn(&mut Self, Value, Value) -> Value| c.map2(x.form, x, y, f);
+        match op {
+            Binary::Add if float => each(self, |c, a, b| c.f.ins().fadd(a, b)),
+            Binary::Add => each(self, |c, a, b| c.f.ins().iadd(a, b)),
+            Binary::Sub if float => each(self, |c, a, b| c.f.ins().fsub(a, b)),
+            Binary::Sub => each(self, |c, a, b| c.f.ins().isub(a, b)),
+            Binary::Mul if float => each(self, |c, a, b| c.f.ins().fmul(a, b)),
+            Binary::Mul => each(self, |c, a, b| c.f.ins().imul(a, b)),
+            Binary::Div => each(self, |c, a, b| c.f.ins().fdiv(a, b)),
+            Binary::Pow => self.power(x, y),
+            // Two instructions and a blend, which leave the sign of a zero open.
+            Binary::Max if float && x.lanes > 1 && numerics == Numerics::Fast => self.larger(x, y, false),
+            Binary::Min if float && x.lanes > 1 && numerics == Numerics::Fast => self.larger(x, y, true),
+            Binary::Max if float => each(self, |c, a, b| c.f.ins().fmax(a, b)),
+            Binary::Min if float => each(self, |c, a, b| c.f.ins().fmin(a, b)),
+            Binary::Max => each(self, |c, a, b| c.f.ins().smax(a, b)),
+            Binary::Min => each(self, |c, a, b| c.f.ins().smin(a, b)),
+            Binary::And | Binary::Or => {
+                let (x, y) = self.agree(x, y);
+                self.map2(
+                    x.form,
+                    &x,
+                    &y,
+                    |c, a, b| {
+                        if op == Binary::And { c.f.ins().band(a, b) } else { c.f.ins().bor(a, b) }
+                    },
+                )
+            }
+        }
+    }
+
+    /// The larger (or smaller) of two vectors; NaN where either is.
+    fn larger(&mut self, x: &Group, y: &Group, smaller: bool) -> Group {
+        // `y` where the two don't compare, which is right if that is the NaN.
+        let first = if smaller { self.fcmp(FloatCC::LessThan, x, y) } else { self.fcmp(FloatCC::LessThan, y, x) };
+        let chosen = self.pick(&first, x, y);
+        let nan = self.fcmp(FloatCC::Unordered, x, x);
+        self.pick(&nan, x, &chosen)
+    }
+
+    /// An elementwise comparison.
+    pub(crate) fn compare(&mut self, op: Compare, x: &Group, y: &Group) -> Group {
+        if x.form.is_float() {
+            let cc = match op {
+                Compare::Eq => FloatCC::Equal,
+                Compare::Ne => FloatCC::NotEqual,
+                Compare::Lt => FloatCC::LessThan,
+                Compare::Le => FloatCC::LessThanOrEqual,
+                Compare::Gt => FloatCC::GreaterThan,
+                Compare::Ge => FloatCC::GreaterThanOrEqual,
+            };
+            return self.fcmp(cc, x, y);
+        }
+        let (x, y) = self.agree(x, y);
+        // A true mask is -1, below 0: masks compare the other way round.
+        let (x, y) = if matches!(x.form, Form::Mask32 | Form::Mask64) { (y, x) } else { (x, y) };
+        let cc = match op {
+            Compare::Eq => IntCC::Equal,
+            Compare::Ne => IntCC::NotEqual,
+            Compare::Lt => IntCC::SignedLessThan,
+            Compare::Le => IntCC::SignedLessThanOrEqual,
+            Compare::Gt => IntCC::SignedGreaterThan,
+            Compare::Ge => IntCC::SignedGreaterThanOrEqual,
+        };
+        self.icmp(cc, &x, &y)
+    }
+
+    /// `on` or `off` by a truth value; those may be truth values too.
+    pub(crate) fn select(&mut self, mask: &Group, on: &Group, off: &Group) -> Group {
+        let (on, off) = self.agree(on, off);
+        self.pick(mask, &on, &off)
+    }
+
+    /// xⁿ by repeated squaring, multiplying in the interpreter's order.
+    pub(crate) fn integer_pow(&mut self, n: i32, x: &Group) -> Group {
+        let mul = |c: &mut Self, a: &Group, b: &Group| c.binary(Binary::Mul, a, b, Numerics::Strict);
+        let one = |c: &mut Self| {
+            if x.form.is_float() { c.splat_float(x.form, x.lanes, 1.0) } else { c.splat_bits(x.form, x.lanes, 1) }
+        };
+        let mut exponent = n.unsigned_abs();
+        let (mut square, mut result) = (x.clone(), None);
+        while exponent > 0 {
+            if exponent & 1 == 1 {
+                result = Some(match result {
+                    None => square.clone(),
+                    Some(r) => mul(self, &r, &square),
+                });
+            }
+            exponent >>= 1;
+            if exponent > 0 {
+                square = mul(self, &square, &square);
+            }
+        }
+        match result {
+            None => one(self),
+            Some(r) if n < 0 => {
+                let one = one(self);
+                self.binary(Binary::Div, &one, &r, Numerics::Strict)
+            }
+            Some(r) => r,
+        }
+    }
+
+    /// One step of a reduction.
+    pub(crate) fn reduce(&mut self, kind: Reduce, acc: &Group, x: &Group, numerics: Numerics) -> Group {
+        let op = match kind {
+            Reduce::Sum => Binary::Add,
+            Reduce::Max => Binary::Max,
+        };
+        self.binary(op, acc, x, numerics)
+    }
+
+    /// The canonical NaN where `x` is any NaN.
+    pub(crate) fn canonical(&mut self, x: &Group) -> Group {
+        let nan = self.splat_float(x.form, x.lanes, f64::NAN);
+        let number = self.fcmp(FloatCC::Ordered, x, x);
+        self.pick(&number, x, &nan)
+    }
+}

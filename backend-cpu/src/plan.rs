@@ -1,0 +1,399 @@
+//! What the emitter has to know of a loop nest before it starts: where each value is computed, and
+//! along which axis vectors run.
+
+use crate::normal;
+use egrad_ir::kernel::{Inst, Kernel, LoopNest, Pass, ValueId};
+use egrad_ir::{Binary, Dtype, Numerics, Reduce, Unary};
+use smallvec::SmallVec;
+
+/// A loop nest ready to be emitted.
+pub(crate) struct Plan {
+    /// The nest in normal form.
+    pub(crate) nest: LoopNest,
+    /// Lanes of a group of neighbouring points of the last domain axis; 1 if points run singly.
+    pub(crate) points: usize,
+    /// Per pass what isn't in the nest.
+    pub(crate) passes: Vec<PassPlan>,
+    /// Per value where and how it is computed.
+    pub(crate) values: Vec<ValuePlan>,
+    /// Distinct ways operands are walked.
+    pub(crate) streams: Vec<Stream>,
+    pub(crate) numerics: Numerics,
+}
+
+/// A pass's part of the plan.
+pub(crate) struct PassPlan {
+    /// The number of its first instruction among all values.
+    pub(crate) first: usize,
+    /// Lanes of a group of neighbouring indices of the innermost loop; 1 if they run singly.
+    pub(crate) lanes: usize,
+    /// The stream of each load (by instruction) and then of each store.
+    pub(crate) load_streams: Vec<usize>,
+    pub(crate) store_streams: Vec<usize>,
+    /// Those streams, each once.
+    pub(crate) streams: SmallVec<[usize; 8]>,
+}
+
+/// Where and how a value is computed.
+#[derive(Clone, Debug)]
+pub(crate) struct ValuePlan {
+    pub(crate) dtype: Dtype,
+    /// How many axes around it have to be entered first, counting the domain's and then the
+    /// loops of its pass.
+    pub(crate) level: usize,
+    /// Whether it has to be computed at its place among the passes.
+    pub(crate) pinned: bool,
+    /// Whether it differs between the lanes of a group.
+    pub(crate) varying: bool,
+    /// Whether some varying value or a store of a group uses it.
+    pub(crate) splat: bool,
+    /// A product that exists only inside a fused multiply-add.
+    pub(crate) absorbed: bool,
+    /// For a sum or difference: the operand (0 or 1) that is an absorbed product.
+    pub(crate) fused: Option<usize>,
+}
+
+/// A way an operand is walked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stream {
+    pub(crate) operand: usize,
+    /// In elements, per axis in scope.
+    pub(crate) strides: SmallVec<[usize; 4]>,
+}
+
+/// Lanes that vectors can hold at all.
+const NARROWEST: usize = 4;
+
+/// Plans a kernel's nest. `fused`: multiply-adds are single instructions.
+pub(crate) fn plan(kernel: &Kernel, nest: &LoopNest, fused: bool) -> Plan {
+    let numerics = kernel.numerics;
+    let mut nest = normal::normalise(nest, numerics);
+    let choice = choose(kernel, &nest, numerics);
+    if let Choice::Points { axis, .. } = choice {
+        normal::make_innermost(&mut nest, axis);
+    }
+    let rank = nest.domain.len();
+    let mut plan = Plan {
+        points: if let Choice::Points { lanes, .. } = choice { lanes } else { 1 },
+        passes: Vec::with_capacity(nest.passes.len()),
+        values: Vec::new(),
+        streams: Vec::new(),
+        numerics,
+        nest: LoopNest::default(),
+    };
+    let mut deps: Vec<u64> = Vec::new();
+    for pass in &nest.passes {
+        let lanes = if plan.points > 1 { 1 } else { row_lanes(kernel, pass, numerics).unwrap_or(1) };
+        plan.pass(kernel, pass, rank, lanes, &mut deps);
+    }
+    if numerics == Numerics::Fast && fused {
+        plan.fuse(&nest);
+    }
+    plan.mark_splats(&nest, rank);
+    plan.nest = nest;
+    plan
+}
+
+impl Plan {
+    fn pass(&mut self, kernel: &Kernel, pass: &Pass, rank: usize, lanes: usize, deps: &mut Vec<u64>) {
+        let first = self.values.len();
+        let axes = rank + pass.loops.len();
+        let lane = if self.points > 1 {
+            Some(rank - 1)
+        } else if lanes > 1 {
+            Some(axes - 1)
+        } else {
+            None
+        };
+        let domain = (1u64 << rank) - 1;
+        let of = |strides: &[usize]| {
+            strides.iter().enumerate().filter(|(_, s)| **s != 0).fold(0u64, |bits, (axis, _)| bits | 1 << axis)
+        };
+        let mut load_streams = Vec::with_capacity(pass.insts.len());
+        for inst in &pass.insts {
+            let mut stream = 0;
+            let mut pinned = false;
+            let mut on = 0;
+            for arg in inst.args() {
+                on |= deps[arg.index()];
+                pinned |= self.values[arg.index()].pinned;
+            }
+            match inst {
+                Inst::Index(index) => on |= of(&index.strides),
+                Inst::Load { operand, index } => {
+                    on |= of(&index.strides);
+                    if kernel.operands[*operand].written {
+                        on |= domain;
+                        pinned = true;
+                    }
+                    stream = self.stream(*operand, &index.strides);
+                }
+                Inst::Literal(_)
+                | Inst::Unary(..)
+                | Inst::Binary(..)
+                | Inst::Compare(..)
+                | Inst::Select(..)
+                | Inst::IntegerPow(..)
+                | Inst::Convert(..) => {}
+            }
+            let dtype = match inst {
+                Inst::Literal(literal) => literal.dtype(),
+                Inst::Index(_) => Dtype::I32,
+                Inst::Load { operand, .. } => kernel.operands[*operand].dtype,
+                Inst::Compare(..) => Dtype::Bool,
+                Inst::Convert(dtype, _) => *dtype,
+                Inst::Unary(_, x) | Inst::IntegerPow(_, x) | Inst::Binary(_, x, _) | Inst::Select(_, x, _) => {
+                    let x = if let Inst::Select(_, on, _) = inst { on } else { x };
+                    self.values[x.index()].dtype
+                }
+            };
+            load_streams.push(stream);
+            deps.push(on);
+            self.values.push(ValuePlan {
+                dtype,
+                level: (64 - on.leading_zeros() as usize).max(if pinned { rank } else { 0 }),
+                pinned,
+                varying: lane.is_some_and(|lane| on >> lane & 1 == 1),
+                splat: false,
+                absorbed: false,
+                fused: None,
+            });
+        }
+        for acc in &pass.accs {
+            deps.push(domain);
+            self.values.push(ValuePlan {
+                dtype: self.values[acc.value.index()].dtype,
+                level: rank,
+                pinned: true,
+                varying: self.points > 1,
+                splat: false,
+                absorbed: false,
+                fused: None,
+            });
+        }
+        let store_streams: Vec<usize> = pass.stores.iter().map(|s| self.stream(s.operand, &s.index.strides)).collect();
+        let loads = pass.insts.iter().zip(&load_streams).filter(|(inst, _)| matches!(inst, Inst::Load { .. }));
+        let mut streams: SmallVec<[usize; 8]> = loads.map(|(_, s)| *s).chain(store_streams.iter().copied()).collect();
+        streams.sort_unstable();
+        streams.dedup();
+        self.passes.push(PassPlan { first, lanes, load_streams, store_streams, streams });
+    }
+
+    fn stream(&mut self, operand: usize, strides: &[usize]) -> usize {
+        let stream = Stream { operand, strides: strides.into() };
+        self.streams.iter().position(|s| *s == stream).unwrap_or_else(|| {
+            self.streams.push(stream);
+            self.streams.len() - 1
+        })
+    }
+
+    /// Marks products that a sum or difference beside them can absorb.
+    fn fuse(&mut self, nest: &LoopNest) {
+        let mut uses = vec![0usize; self.values.len()];
+        for pass in &nest.passes {
+            for arg in pass.insts.iter().flat_map(Inst::args) {
+                uses[arg.index()] += 1;
+            }
+            for value in pass.accs.iter().map(|a| a.value).chain(pass.stores.iter().map(|s| s.value)) {
+                uses[value.index()] += 1;
+            }
+        }
+        for (pass, planned) in nest.passes.iter().zip(&self.passes) {
+            let first = planned.first;
+            let product = |values: &[ValuePlan], v: ValueId| {
+                let i = v.index();
+                let multiplies = i >= first
+                    && matches!(pass.insts.get(i - first), Some(Inst::Binary(Binary::Mul, ..)))
+                    && values[i].dtype.is_float();
+                multiplies && uses[i] == 1 && !values[i].absorbed
+            };
+            for (i, inst) in pass.insts.iter().enumerate() {
+                let Inst::Binary(Binary::Add | Binary::Sub, x, y) = inst else { continue };
+                let ValuePlan { level, varying, .. } = self.values[first + i];
+                let beside = |v: &ValuePlan| v.level == level && v.varying == varying;
+                let at = [x, y].iter().position(|v| product(&self.values, **v) && beside(&self.values[v.index()]));
+                if let Some(at) = at {
+                    self.values[first + i].fused = Some(at);
+                    self.values[[x, y][at].index()].absorbed = true;
+                }
+            }
+            for acc in &pass.accs {
+                let innermost = nest.domain.len() + pass.loops.len();
+                let groups = self.points > 1 || planned.lanes > 1;
+                let ValuePlan { level, varying, .. } = self.values[acc.value.index()];
+                if acc.kind == Reduce::Sum
+                    && product(&self.values, acc.value)
+                    && level == innermost
+                    && varying == groups
+                {
+                    self.values[acc.value.index()].absorbed = true;
+                }
+            }
+        }
+    }
+
+    fn mark_splats(&mut self, nest: &LoopNest, rank: usize) {
+        for (pass, planned) in nest.passes.iter().zip(&self.passes) {
+            for (i, inst) in pass.insts.iter().enumerate() {
+                if self.values[planned.first + i].varying {
+                    for arg in inst.args() {
+                        self.values[arg.index()].splat = true;
+                    }
+                }
+            }
+            // A store or an accumulator in the innermost place of a group takes groups.
+            if self.points > 1 || planned.lanes > 1 {
+                for value in pass.accs.iter().map(|a| a.value).chain(pass.stores.iter().map(|s| s.value)) {
+                    self.values[value.index()].splat = true;
+                }
+            }
+        }
+        debug_assert!(self.points == 1 || rank > 0);
+    }
+}
+
+/// Whether a pass loads an operand that it stores.
+fn in_place(pass: &Pass) -> bool {
+    pass.insts
+        .iter()
+        .any(|inst| matches!(inst, Inst::Load { operand, .. } if pass.stores.iter().any(|s| s.operand == *operand)))
+}
+
+/// How vectors run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Choice {
+    /// Along a domain axis, through all passes.
+    Points { axis: usize, lanes: usize },
+    /// Along the innermost loop of each pass, where that serves; points singly.
+    Rows,
+}
+
+/// Chooses by the estimated cost of one domain point.
+fn choose(kernel: &Kernel, nest: &LoopNest, numerics: Numerics) -> Choice {
+    let rank = nest.domain.len();
+    let rows: f64 = nest
+        .passes
+        .iter()
+        .map(|pass| {
+            let trips: usize = pass.loops.iter().product();
+            match row_lanes(kernel, pass, numerics) {
+                Some(_) => {
+                    let n = pass.loops[pass.loops.len() - 1];
+                    let groups = n.div_ceil(NARROWEST) * (trips / n);
+                    groups as f64 * group_cost(kernel, pass, rank + pass.loops.len() - 1) + pass.accs.len() as f64 * 8.0
+                }
+                None => trips as f64 * scalar_cost(pass),
+            }
+        })
+        .sum();
+    let mut best = (rows, Choice::Rows);
+    for axis in (0..rank).rev().filter(|axis| nest.domain[*axis] >= NARROWEST) {
+        let cost: f64 = nest
+            .passes
+            .iter()
+            .map(|pass| {
+                let trips: usize = pass.loops.iter().product();
+                let lanes = if numerics == Numerics::Strict && !pass.accs.is_empty() { 3.0 } else { 0.0 };
+                trips as f64 * (group_cost(kernel, pass, axis) + lanes) / NARROWEST as f64
+            })
+            .sum();
+        if cost < best.0 {
+            best = (cost, Choice::Points { axis, lanes: point_lanes(kernel, nest, axis, numerics) });
+        }
+    }
+    best.1
+}
+
+/// What an instruction costs, in cheap instructions.
+fn weight(inst: &Inst) -> f64 {
+    match inst {
+        Inst::Literal(_) | Inst::Load { .. } => 0.0,
+        Inst::Unary(unary, _) => match unary {
+            Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Log1p => 18.0,
+            Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Logistic => 22.0,
+            Unary::Sqrt | Unary::Rsqrt => 4.0,
+            Unary::Neg | Unary::Abs | Unary::Sign | Unary::Not | Unary::StopGradient => 1.0,
+        },
+        Inst::Binary(Binary::Pow, ..) => 60.0,
+        Inst::Binary(Binary::Div, ..) => 4.0,
+        Inst::Binary(Binary::Max | Binary::Min, ..) => 3.0,
+        Inst::Binary(Binary::Add | Binary::Sub | Binary::Mul | Binary::And | Binary::Or, ..) => 1.0,
+        Inst::Index(_) | Inst::Compare(..) | Inst::Select(..) | Inst::Convert(..) => 1.0,
+        Inst::IntegerPow(n, _) => f64::from(32 - n.unsigned_abs().leading_zeros()) * 1.5,
+    }
+}
+
+fn accesses(pass: &Pass) -> impl Iterator<Item = &egrad_ir::kernel::Affine> {
+    let loads = pass.insts.iter().filter_map(|i| if let Inst::Load { index, .. } = i { Some(index) } else { None });
+    loads.chain(pass.stores.iter().map(|s| &s.index))
+}
+
+/// The cost of a pass's body for one index, without vectors.
+fn scalar_cost(pass: &Pass) -> f64 {
+    pass.insts.iter().map(weight).sum::<f64>() + accesses(pass).count() as f64 + pass.accs.len() as f64
+}
+
+/// The cost of a pass's body for four indices along `lane`.
+fn group_cost(kernel: &Kernel, pass: &Pass, lane: usize) -> f64 {
+    let wide = if has_f64(kernel) { 2.0 } else { 1.0 };
+    let body = pass.insts.iter().map(weight).sum::<f64>() + pass.accs.len() as f64;
+    let memory = accesses(pass).map(|index| match index.strides.get(lane) {
+        Some(0) | None => 0.3,
+        Some(1) => wide,
+        Some(_) => 8.0,
+    });
+    body * wide + memory.sum::<f64>()
+}
+
+fn has_f64(kernel: &Kernel) -> bool {
+    kernel.operands.iter().any(|o| o.dtype == Dtype::F64)
+}
+
+/// How many vectors of the widest type stand side by side in a body of that weight.
+fn jam(weight: f64) -> usize {
+    if weight > 12.0 { 2 } else { 4 }
+}
+
+/// Lanes of the groups of a pass with loops; `None` if its indices have to run singly.
+fn row_lanes(kernel: &Kernel, pass: &Pass, numerics: Numerics) -> Option<usize> {
+    let n = *pass.loops.last()?;
+    let strict = numerics == Numerics::Strict && !pass.accs.is_empty();
+    if n < NARROWEST || (strict && n < egrad_ir::scalar::LANES) {
+        return None;
+    }
+    let weight: f64 = pass.insts.iter().map(weight).sum();
+    let per_vector = if has_f64(kernel) { 2 } else { 4 };
+    let vectors = if !pass.accs.is_empty() && weight + pass.accs.len() as f64 <= 3.0 { 8 } else { jam(weight) };
+    let mut lanes = if strict { egrad_ir::scalar::LANES } else { (vectors * per_vector).max(NARROWEST) };
+    if in_place(pass) {
+        // No index may run twice: groups have to fit exactly.
+        while !n.is_multiple_of(lanes) {
+            lanes /= 2;
+            if lanes < NARROWEST || strict {
+                return None;
+            }
+        }
+    }
+    while lanes > n {
+        lanes /= 2;
+    }
+    Some(lanes)
+}
+
+/// Lanes of the groups of points.
+fn point_lanes(kernel: &Kernel, nest: &LoopNest, axis: usize, numerics: Numerics) -> usize {
+    let weight: f64 = nest.passes.iter().flat_map(|p| &p.insts).map(weight).sum();
+    let accs: usize = nest.passes.iter().map(|p| p.accs.len()).sum();
+    let per_vector = if has_f64(kernel) { 2 } else { 4 };
+    let vectors = match (numerics, accs) {
+        (_, 0) => jam(weight),
+        (Numerics::Strict, _) => 2,
+        (Numerics::Fast, 1) if weight <= 2.0 => 8,
+        (Numerics::Fast, _) => jam(weight),
+    };
+    let mut lanes = (vectors * per_vector).max(NARROWEST);
+    while lanes > nest.domain[axis] {
+        lanes /= 2;
+    }
+    lanes
+}
