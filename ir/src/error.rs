@@ -50,7 +50,7 @@ pub struct Report {
     pub message: String,
     /// The line that is wrong.
     pub at: Span,
-    /// Other places, each with what it shows ("the left operand, f32[3], was made here").
+    /// Other places, each with what it shows ("`the left operand, f32[3], was made here`").
     pub notes: Vec<(String, Span)>,
 }
 

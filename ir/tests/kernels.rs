@@ -4,6 +4,7 @@ use egrad_ir::eval::{Elementary, eval};
 use egrad_ir::kernel::*;
 use egrad_ir::schedule::{Buffer, BufferId, Schedule, Step};
 use egrad_ir::*;
+use proptest::prelude::*;
 
 fn read(dtype: Dtype, len: usize) -> Operand {
     Operand { dtype, len, written: false }
@@ -499,4 +500,29 @@ fn malformed_kernels_are_refused() {
         assert!(error.contains(expect), "{error}\nshould say: {expect}");
     }
     assert!(Kernel::parse(&(good.clone() + "kernel")).unwrap_err().to_string().contains("the end of the text"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn mutilated_kernels_never_panic(
+        which in 0..5usize,
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..20usize), 1..4),
+    ) {
+        const PARTS: [&str; 20] = [
+            "0", "1", "2", "17", "18446744073709551615", "%0", "%3", "b0", "b1", "p0", "r0", " + ", "*", "f64", "write",
+            "once", "}", "{", "bool", "",
+        ];
+        let mut text = all()[which].to_string();
+        for (from, to, part) in cuts {
+            let from = from.index(text.len() + 1);
+            let to = (from + to.index(6)).min(text.len());
+            text.replace_range(from..to, PARTS[part]);
+        }
+        if let Ok(kernel) = Kernel::parse(&text) {
+            prop_assert_eq!(Kernel::parse(&kernel.to_string()).unwrap(), kernel.clone());
+            let _ = kernel.verify();
+        }
+    }
 }

@@ -250,7 +250,7 @@ fn check_written(nest: &LoopNest, i: usize, operand: &Operand) -> Check {
         .filter(|(s, _)| s.operand == i)
         .collect();
     let points = |loops: &[usize]| nest.domain.iter().chain(loops).product::<usize>();
-    let stored: usize = stores.iter().map(|(_, loops)| points(loops)).sum();
+    let stored = stores.iter().map(|(_, loops)| points(loops)).fold(0, usize::saturating_add);
     if stored < operand.len {
         return Err(format!("b{i} is written, but {} of its elements are never stored", operand.len - stored));
     }
