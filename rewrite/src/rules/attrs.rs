@@ -133,7 +133,7 @@ table! {
     /// As many numbers as `b` has entries, beginning after as many as `a` has.
     after(a: Dims, b: Dims) = Attr::dims(a.len()..a.len() + b.len());
     /// The last axes of x, as many as `axes` has entries.
-    last(axes: Dims, x: Value) = Attr::dims(x.shape.rank() - axes.len()..x.shape.rank());
+    last(axes: Dims, x: Value) = Attr::dims(x.shape.rank().checked_sub(axes.len())?..x.shape.rank());
     /// One list after the other.
     concat(a: Dims, b: Dims) = Attr::dims(a.iter().chain(b).copied());
     /// `a` in the order that sorts `key`.
@@ -145,28 +145,30 @@ table! {
     /// The permutation that undoes `perm`.
     inverse(perm: Dims) = {
         let mut inverse = vec![0; perm.len()];
-        perm.iter().enumerate().for_each(|(i, p)| inverse[*p] = i);
+        for (i, p) in perm.iter().enumerate() {
+            *inverse.get_mut(*p)? = i;
+        }
         Attr::dims(inverse)
     };
     /// The operand's axes that a broadcast repeats: the result axes that no operand axis goes to,
     /// and those that stretch a length of 1.
     repeated(x: Value, shape: Dims, dims: Dims) = Attr::dims((0..shape.len()).filter(|a| {
-        dims.iter().position(|d| d == a).is_none_or(|i| x.shape[i] != shape[*a])
+        dims.iter().position(|d| d == a).is_none_or(|i| x.shape.get(i) != shape.get(*a))
     }));
     /// The entries of `shape` at the positions `dims`.
-    pick(shape: Dims, dims: Dims) = Attr::dims(dims.iter().map(|d| shape[*d]));
+    pick(shape: Dims, dims: Dims) = Attr::dims(entries(shape, dims)?);
     /// The entries of `shape` at the positions that are not among `axes`.
     without(shape: Dims, axes: Dims) = Attr::dims((0..shape.len()).filter(|a| !axes.contains(a)).map(|a| shape[a]));
     /// The entries of `dims` that are not among `axes`.
     except_from(dims: Dims, axes: Dims) = Attr::dims(dims.iter().copied().filter(|d| !axes.contains(d)));
     /// What `dims` are called once `axes` have disappeared.
-    renumber(dims: Dims, axes: Dims) = Attr::dims(dims.iter().map(|d| d - axes.iter().filter(|a| *a < d).count()));
+    renumber(dims: Dims, axes: Dims) = Attr::dims(dims.iter().map(|d| d - axes.iter().filter(|a| *a < d).count().min(*d)));
     /// Where in `dims` the entries of `axes` are, if they are.
     positions(axes: Dims, dims: Dims) = Attr::dims((0..dims.len()).filter(|i| axes.contains(&dims[*i])));
     /// The axes of x that reducing `first` and then `next` of what is left reduces.
     merge(first: Dims, next: Dims, x: Value) = {
         let left: Vec<usize> = (0..x.shape.rank()).filter(|a| !first.contains(a)).collect();
-        let mut all: Vec<usize> = first.iter().copied().chain(next.iter().map(|a| left[*a])).collect();
+        let mut all = [first, &entries(&left, next)?].concat();
         all.sort_unstable();
         Attr::dims(all)
     };
@@ -182,14 +184,12 @@ table! {
     batched(shape: Dims, x: Value) = Attr::dims(std::iter::once(*x.shape.first()?).chain(shape.iter().copied()));
     /// The permutation of a dot's result that brings the batch axis, the first free axis of the
     /// left operand x, to the front.
-    left_front(contract: Dims, batch: Dims, x: Value, y: Value) = {
-        let rank = x.shape.rank() + y.shape.rank() - 2 * contract.len() - batch.len();
-        Attr::dims(egrad_ir::graph::move_axis(rank, batch.len(), 0))
-    };
+    left_front(contract: Dims, batch: Dims, x: Value, y: Value) =
+        Attr::dims(to_front(x.shape.rank(), y.shape.rank(), contract, batch, batch.len())?);
     /// Likewise where the batch axis is the first free axis of the right operand y.
     right_front(contract: Dims, batch: Dims, x: Value, y: Value) = {
-        let rank = x.shape.rank() + y.shape.rank() - 2 * contract.len() - batch.len();
-        Attr::dims(egrad_ir::graph::move_axis(rank, x.shape.rank() - contract.len(), 0))
+        let from = x.shape.rank().checked_sub(contract.len())?;
+        Attr::dims(to_front(x.shape.rank(), y.shape.rank(), contract, batch, from)?)
     };
 
     // Numbers.
@@ -202,7 +202,7 @@ table! {
     };
     /// How often the axes that a broadcast to `shape` adds among `axes` repeat each element.
     repeats(axes: Dims, shape: Dims, dims: Dims) =
-        Attr::Int(axes.iter().filter(|a| !dims.contains(a)).map(|a| shape[*a] as i64).product());
+        Attr::Int(axes.iter().filter(|a| !dims.contains(a)).filter_map(|a| shape.get(*a)).map(|n| *n as i64).product());
     /// n − 1.
     pred(n: Int) = Attr::Int(n - 1);
     /// −n.
@@ -244,7 +244,7 @@ table! {
     /// There are axes.
     not_empty(axes: Dims) = !axes.is_empty();
     /// The axes have length 1, and there are some.
-    length_one(x: Value, axes: Dims) = !axes.is_empty() && axes.iter().all(|a| x.shape[*a] == 1);
+    length_one(x: Value, axes: Dims) = !axes.is_empty() && axes.iter().all(|a| x.shape.get(*a) == Some(&1));
     /// `perm` leaves the axes `dims` in increasing order.
     keeps_order(perm: Dims, dims: Dims) = {
         let order = |d: &usize| perm.iter().position(|p| p == d);
@@ -258,15 +258,15 @@ table! {
         (Dtype::F32 | Dtype::F64 | Dtype::I32, Dtype::F32 | Dtype::I32 | Dtype::Bool | Dtype::F64) => false,
     };
     /// A broadcast of x to `shape` stretches no axis.
-    unstretched(x: Value, shape: Dims, dims: Dims) = dims.iter().enumerate().all(|(i, d)| x.shape[i] == shape[*d]);
+    unstretched(x: Value, shape: Dims, dims: Dims) = dims.iter().enumerate().all(|(i, d)| x.shape.get(i) == shape.get(*d));
     /// Among `axes` are some that a broadcast to `shape` adds, and none of them is empty.
     repeats_some(axes: Dims, shape: Dims, dims: Dims) =
-        axes.iter().any(|a| !dims.contains(a)) && axes.iter().all(|a| shape[*a] > 0);
+        axes.iter().any(|a| !dims.contains(a)) && axes.iter().all(|a| shape.get(*a) > Some(&0));
     /// `perm` exchanges the free axes of the operands of a dot and keeps the shared ones.
     swaps(perm: Dims, contract: Dims, batch: Dims, x: Value, y: Value) = {
         let shared = batch.len();
-        let left = x.shape.rank() - contract.len() - shared;
-        let right = y.shape.rank() - contract.len() - shared;
+        let left = x.shape.rank().checked_sub(contract.len() + shared)?;
+        let right = y.shape.rank().checked_sub(contract.len() + shared)?;
         let swapped = (0..shared).chain(shared + left..shared + left + right).chain(shared..shared + left);
         perm.iter().copied().eq(swapped)
     };
@@ -282,6 +282,18 @@ table! {
     has_dtype(x: Value, dtype: Dtype) = x.dtype == dtype;
     /// The axes are 0, 1, … in order, one per axis of x: moving them there moves nothing.
     in_place(axes: Dims, x: Value) = axes.len() == x.shape.rank() && axes.iter().copied().eq(0..axes.len());
+}
+
+/// The entries of a list at these positions.
+fn entries(list: &[usize], at: &[usize]) -> Option<Vec<usize>> {
+    at.iter().map(|i| list.get(*i).copied()).collect()
+}
+
+/// The permutation that brings axis `from` of a dot's result to the front; `left` and `right` are
+/// the operands' ranks.
+fn to_front(left: usize, right: usize, contract: &[usize], batch: &[usize], from: usize) -> Option<egrad_ir::op::Axes> {
+    let rank = (left + right).checked_sub(2 * contract.len() + batch.len())?;
+    (from < rank).then(|| egrad_ir::graph::move_axis(rank, from, 0))
 }
 
 /// Whether multiplying by 1/x is dividing by x up to rounding: both are finite and normal.

@@ -4,7 +4,7 @@
 use super::{Random, close, same_bits, slice, stack};
 use egg::{Id, Language};
 use egrad_ir::eval::{Elementary, eval_op};
-use egrad_ir::{Array, Aval, Op};
+use egrad_ir::{Array, Aval, Dtype, Op};
 use egrad_rewrite::analysis::{EGraph, operation};
 use egrad_rewrite::term::{Head, Prim, Term};
 use std::collections::HashMap;
@@ -152,6 +152,9 @@ pub fn check(egraph: &EGraph, inputs: &[Array], agreement: Agreement) -> (usize,
 
 /// Numbers that break rules: zeros of both signs, infinities, NaN, tiny and large ones.
 pub fn special(random: &mut Random, aval: &Aval) -> Array {
+    if aval.dtype == Dtype::Bool {
+        return random.array(aval, 0.0, 1.0);
+    }
     let numbers = [0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1.0, -1.0, 0.5, 3.0, 1e-300, -1e200, 1e-45];
     let data: Vec<f64> = (0..aval.shape.size())
         .map(|_| if random.below(3) == 0 { random.between(-2.0, 2.0) } else { numbers[random.below(numbers.len())] })
