@@ -95,11 +95,14 @@ impl Tensor {
     /// arcosh x of floats from 1; NaN below.
     #[track_caller]
     pub fn acosh(self) -> Tensor {
-        let large = self.gt(1e10);
-        let s = large.select(2.0, self) - 1.0;
-        let near = (s + (s * (s + 2.0)).sqrt()).log1p();
-        let far = large.select(self, 1.0).log() + LN_2;
-        large.select(far, near)
+        // On |x|; below -1, JAX's derivative of the NaN is that of -arcosh(-x).
+        let a = self.abs();
+        let large = a.gt(1e10);
+        let s = large.select(2.0, a) - 1.0;
+        let near = (s + s.sqrt() * (s + 2.0).sqrt()).log1p();
+        let far = large.select(a, 1.0).log() + LN_2;
+        let y = large.select(far, near);
+        self.lt(0.0).select(f64::NAN - y, y)
     }
 
     /// artanh x of floats between -1 and 1; NaN beyond.
@@ -208,8 +211,10 @@ impl Tensor {
         let d = a - b;
         let above = d.gt(0.0);
         let log = above.select(a, b) + above.select(-d, d).exp().log1p();
-        // Both -∞, or one NaN: a + b has the value.
-        infinite.select(sum, d.is_nan().select(a + b, log))
+        // Both -∞, or one NaN: then the sum of exponentials can't overflow, and its derivative is NaN.
+        let lost = d.is_nan();
+        let plain = (lost.select(a, 0.0).exp() + lost.select(b, 0.0).exp()).log();
+        infinite.select(sum, lost.select(plain, log))
     }
 
     /// x where it is ∞, else eˣ, which is only used `where_` that holds.
@@ -308,8 +313,8 @@ impl Tensor {
     /// Each element repeated n times along an axis.
     #[track_caller]
     pub fn repeat(self, n: usize, axis: isize) -> Tensor {
-        let shape = self.shape();
-        let axis = raise::get(normalize_axis("repeat", axis, shape.rank()).map_err(|e| e.at(Span::here())));
+        let (span, shape) = (Span::here(), self.shape());
+        let axis = raise::get(normalize_axis("repeat", axis, shape.rank()).map_err(|e| e.at(span)));
         let wide = shape.insert(axis + 1, n);
         let mut merged = shape.to_vec();
         merged[axis] *= n;

@@ -53,7 +53,8 @@ pub(crate) fn normalize(name: &str, axis: isize, rank: usize) -> Result<usize> {
 
 #[track_caller]
 pub(super) fn axis(name: &str, axis: isize, rank: usize) -> usize {
-    raise::get(normalize(name, axis, rank).map_err(|e| e.at(Span::here())))
+    let span = Span::here();
+    raise::get(normalize(name, axis, rank).map_err(|e| e.at(span)))
 }
 
 impl AxisList {
