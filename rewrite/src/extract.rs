@@ -239,7 +239,7 @@ fn is_free(op: &Op) -> bool {
 struct Cluster {
     members: SmallVec<[ValueIx; 4]>,
     insts: usize,
-    loads: usize,
+    loads: SmallVec<[ValueIx; 12]>,
 }
 
 impl<'a> Plan<'a> {
@@ -350,6 +350,7 @@ impl<'a> Plan<'a> {
             size[i] = inline_args.map(|a| size[a.index()]).sum::<usize>();
             let own = extents(&value.aval.shape);
             let mut join = newest.get(&own).copied();
+            let leaves = self.leaves(&args);
             if value.source == Source::Computed {
                 let alternative = self.alternative(v);
                 let free = is_free(&alternative.op);
@@ -368,7 +369,8 @@ impl<'a> Plan<'a> {
                 join = join.filter(|k| {
                     let c = &clusters[*k];
                     let ready = if reduction { after[i] < k + 1 } else { after[i] <= k + 1 };
-                    ready && c.insts + size[i] <= MAX_INSTS * 3 / 4 && c.loads + args.len() <= MAX_OPERANDS - 2
+                    let new = leaves.iter().filter(|l| !c.loads.contains(l) && !c.members.contains(l)).count();
+                    ready && c.insts + size[i] <= MAX_INSTS * 3 / 4 && c.loads.len() + new <= MAX_OPERANDS - 4
                 });
             }
             let k = join.unwrap_or(clusters.len());
@@ -379,8 +381,12 @@ impl<'a> Plan<'a> {
                 }
             }
             self.place[i] = Place::Kernel(k as u32);
-            let inside = |a: &&ValueIx| self.place[a.index()] == Place::Kernel(k as u32);
-            clusters[k].loads += args.len() - args.iter().filter(inside).count();
+            let c = &mut clusters[k];
+            for leaf in leaves {
+                if !c.members.contains(&leaf) && !c.loads.contains(&leaf) {
+                    c.loads.push(leaf);
+                }
+            }
             clusters[k].insts += size[i].max(1);
             clusters[k].members.push(v);
             after[i] = k + 1;
@@ -401,6 +407,21 @@ impl<'a> Plan<'a> {
             }
         }
         self.log.clear();
+    }
+
+    /// The values in memory, or kept by kernels still open, that computing from `args` reads.
+    fn leaves(&self, args: &[ValueIx]) -> SmallVec<[ValueIx; 12]> {
+        let mut leaves: SmallVec<[ValueIx; 12]> = SmallVec::new();
+        let mut stack: SmallVec<[ValueIx; 12]> = args.into();
+        while let Some(a) = stack.pop() {
+            match self.place[a.index()] {
+                Place::Inline => stack.extend(self.alternative(a).args.iter().copied()),
+                Place::Source if !self.in_memory(a) => {}
+                Place::Source | Place::Kernel(_) | Place::Alias if leaves.contains(&a) => {}
+                Place::Source | Place::Kernel(_) | Place::Alias => leaves.push(a),
+            }
+        }
+        leaves
     }
 
     /// Whether `v` may be, and by default is, computed as a matrix product.
@@ -486,15 +507,21 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Makes a greedy kernel that can't be lowered into ones that can: first each member gets a
-    /// kernel of its own; then values inlined into it are kept in theirs.
+    /// Makes a greedy kernel that can't be lowered into ones that can: it is halved, which makes no
+    /// cycle since the first half never depends on the second; a single value has what is inlined
+    /// into it kept by kernels of its own.
     fn repair(&mut self, k: u32, error: Illegal, dirty: &mut BinaryHeap<u32>) {
         let members = self.members[k as usize].clone();
         if members.len() > 1 {
-            for m in &members[1..] {
-                self.new_kernel(*m, dirty);
+            let (first, second) = members.split_at(members.len() / 2);
+            let new = self.members.len() as u32;
+            for m in second {
+                self.place[m.index()] = Place::Kernel(new);
             }
-            self.members[k as usize].truncate(1);
+            self.members[k as usize] = first.into();
+            self.members.push(second.into());
+            self.groups.push(None);
+            dirty.push(new);
         } else {
             let anchor = match error {
                 Illegal::Anchor(v) if self.place[v.index()] == Place::Inline => Some(v),

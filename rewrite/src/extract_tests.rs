@@ -190,6 +190,18 @@ fn empty_and_scalar_shapes() {
 }
 
 #[test]
+fn strict_sums_keep_their_order() {
+    for shape in [[50, 1], [1, 50], [9, 11]] {
+        let (mut b, p) = Build::new(&[&shape]);
+        let all = b.sum(&[0, 1], p[0]);
+        let first = b.sum(&[0], p[0]);
+        let dims = DotDims { contract: [smallvec![1, 0], smallvec![1, 0]], batch: [smallvec![], smallvec![]] };
+        let dot = b.op(Op::DotGeneral(dims), &[p[0], p[0]]);
+        check(&b.done(&[all, first, dot]));
+    }
+}
+
+#[test]
 fn views_reshapes_and_products() {
     let (mut b, p) = Build::new(&[&[6, 4], &[4, 5], &[2, 3, 4]]);
     let mm = DotDims { contract: [smallvec![1], smallvec![0]], batch: [smallvec![], smallvec![]] };

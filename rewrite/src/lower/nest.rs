@@ -13,7 +13,7 @@
 use super::index::{Axis, Digit, Index, operand_index};
 use super::{Chosen, Illegal, Lowered, MAX_INSTS, MAX_OPERANDS, Operands, affine, extents, is_reduction, literal};
 use crate::choices::ValueIx;
-use egrad_ir::kernel::{Acc, Body, Inst, LoopNest, Pass, Store, ValueId};
+use egrad_ir::kernel::{Acc, Affine, Body, Inst, LoopNest, Pass, Store, ValueId};
 use egrad_ir::{Binary, Dtype, Literal, Op, Reduce, Shape, Unary};
 use hashbrown::HashMap;
 use smallvec::{SmallVec, smallvec};
@@ -46,6 +46,7 @@ pub(crate) fn nest(
         depths: HashMap::new(),
         passes: Vec::new(),
         memo: HashMap::new(),
+        indices: vec![Index::new()],
         results: HashMap::new(),
         kept: HashMap::new(),
         overwritten: HashMap::new(),
@@ -81,6 +82,9 @@ enum Temp {
     Acc { pass: usize, position: usize },
 }
 
+/// A position in [`Nest::indices`].
+type IndexIx = u32;
+
 /// A pass being filled.
 struct Filling {
     /// How many rounds of reductions come before; loops of a round run before its outer part.
@@ -107,7 +111,9 @@ struct Nest<'a> {
     /// Per value the rounds of the group's reductions it depends on.
     depths: HashMap<ValueIx, usize>,
     passes: Vec<Filling>,
-    memo: HashMap<(usize, ValueIx, Index), Temp>,
+    memo: HashMap<(u32, ValueIx, IndexIx), Temp>,
+    /// The indices values are wanted at, each once; the first is that of literals.
+    indices: Vec<Index>,
     /// The accumulator of each reduction.
     results: HashMap<ValueIx, Temp>,
     kept: HashMap<ValueIx, Kept>,
@@ -237,11 +243,19 @@ impl Nest<'_> {
         }
     }
 
+    fn intern(&mut self, index: Index) -> IndexIx {
+        let found = self.indices.iter().position(|i| *i == index);
+        found.unwrap_or_else(|| {
+            self.indices.push(index);
+            self.indices.len() - 1
+        }) as IndexIx
+    }
+
     /// Emits the value at that index, in a pass with these loops if it is inner.
-    fn emit(&mut self, v: ValueIx, index: Index, inner: Option<usize>) -> Result<Temp, Illegal> {
+    fn emit(&mut self, v: ValueIx, at: IndexIx, inner: Option<usize>) -> Result<Temp, Illegal> {
         if let Some(l) = literal(self.chosen, v) {
             let outer = self.pass(0, &[]);
-            let key = (outer, v, Index::new());
+            let key = (outer as u32, v, 0);
             if let Some(t) = self.memo.get(&key) {
                 return Ok(*t);
             }
@@ -249,29 +263,29 @@ impl Nest<'_> {
             self.memo.insert(key, t);
             return Ok(t);
         }
-        let is_inner = index.iter().flatten().any(|d| matches!(d.axis, Axis::Loop(_)));
-        let pass = if is_inner {
+        let is_inner = |i: &Index| i.iter().flatten().any(|d| matches!(d.axis, Axis::Loop(_)));
+        let pass = if is_inner(&self.indices[at as usize]) {
             inner.ok_or(Illegal::Together)?
         } else {
             let depth = self.depth(v)?;
             self.pass(depth, &[])
         };
-        let key = (pass, v, index);
+        let key = (pass as u32, v, at);
         if let Some(t) = self.memo.get(&key) {
             return Ok(*t);
         }
-        let (_, _, index) = key;
-        let t = match self.reload(v, &index, pass) {
+        let t = match self.reload(v, at, pass) {
             Some((operand, index)) => self.inst(pass, Inst::Load { operand, index }, SmallVec::new(), v)?,
-            None => self.compute(v, &index, pass, inner)?,
+            None => self.compute(v, at, pass, inner)?,
         };
-        self.memo.insert((pass, v, index), t);
+        self.memo.insert(key, t);
         Ok(t)
     }
 
     /// Where an earlier pass has stored the value, if it is still there.
-    fn reload(&self, v: ValueIx, index: &Index, pass: usize) -> Option<(usize, egrad_ir::kernel::Affine)> {
+    fn reload(&self, v: ValueIx, at: IndexIx, pass: usize) -> Option<(usize, Affine)> {
         let kept = self.kept.get(&v)?;
+        let index = &self.indices[at as usize];
         let depth = self.passes[pass].depth;
         let there = self.overwritten.get(&kept.operand).is_none_or(|over| depth <= *over);
         if depth <= kept.depth || kept.index != *index || !there {
@@ -281,14 +295,14 @@ impl Nest<'_> {
         Some((kept.operand, affine(index, &strides, self.domain.len(), self.passes[pass].loops.len())))
     }
 
-    fn compute(&mut self, v: ValueIx, index: &Index, pass: usize, inner: Option<usize>) -> Result<Temp, Illegal> {
+    fn compute(&mut self, v: ValueIx, at: IndexIx, pass: usize, inner: Option<usize>) -> Result<Temp, Illegal> {
         if self.is_loaded(v) {
             let strides = self.shape(v).strides();
-            return self.load(v, index, &strides, pass);
+            return self.load(v, at, &strides, pass);
         }
         if self.reductions.contains(&v) {
             // A reduction's result is at hand at its own domain point alone.
-            let digits: SmallVec<[Digit; 4]> = index.iter().flatten().copied().collect();
+            let digits: SmallVec<[Digit; 4]> = self.indices[at as usize].iter().flatten().copied().collect();
             let own = self.domain.iter().enumerate().map(|(i, e)| Digit { axis: Axis::Domain(i as u8), extent: *e });
             return if digits.into_iter().eq(own) { Ok(self.results[&v]) } else { Err(Illegal::Together) };
         }
@@ -299,6 +313,7 @@ impl Nest<'_> {
             return Err(Illegal::Anchor(v));
         }
         self.name(op.name());
+        let index = &self.indices[at as usize];
         match op {
             Op::Constant(l) => self.inst(pass, Inst::Literal(*l), SmallVec::new(), v),
             Op::Iota { dtype, axis, .. } => {
@@ -314,16 +329,16 @@ impl Nest<'_> {
             Op::Reshape(_) if self.is_loaded(args[0]) => {
                 // Memory is row-major: the reshaped position is the position.
                 let strides = self.shape(v).strides();
-                self.load(args[0], index, &strides, pass)
+                self.load(args[0], at, &strides, pass)
             }
             Op::Reshape(_) | Op::BroadcastInDim { .. } | Op::Transpose(_) | Op::Reduce { .. } => {
-                let shape = self.shape(args[0]).clone();
-                let below = operand_index(op, 0, &shape, index).ok_or(Illegal::Anchor(args[0]))?;
+                let below = operand_index(op, 0, self.shape(args[0]), index).ok_or(Illegal::Anchor(args[0]))?;
+                let below = self.intern(below);
                 self.emit(args[0], below, inner)
             }
-            Op::Unary(Unary::StopGradient) => self.emit(args[0], index.clone(), inner),
+            Op::Unary(Unary::StopGradient) => self.emit(args[0], at, inner),
             Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::IntegerPow(_) | Op::Convert(_) => {
-                let temps = self.operands_at(args, index, inner)?;
+                let temps = args.iter().map(|a| self.emit(*a, at, inner)).collect::<Result<_, _>>()?;
                 let inst = match op {
                     Op::Unary(u) => Inst::Unary(*u, PLACEHOLDER),
                     Op::Binary(b) => Inst::Binary(*b, PLACEHOLDER, PLACEHOLDER),
@@ -345,7 +360,9 @@ impl Nest<'_> {
             Op::DotGeneral(_) => {
                 let mut temps = SmallVec::new();
                 for (side, a) in args.iter().enumerate() {
+                    let index = &self.indices[at as usize];
                     let below = operand_index(op, side, self.shape(*a), index).ok_or(Illegal::Anchor(*a))?;
+                    let below = self.intern(below);
                     temps.push(self.emit(*a, below, inner)?);
                 }
                 self.inst(pass, Inst::Binary(Binary::Mul, PLACEHOLDER, PLACEHOLDER), temps, v)
@@ -353,21 +370,12 @@ impl Nest<'_> {
         }
     }
 
-    fn operands_at(
-        &mut self,
-        args: &[ValueIx],
-        index: &Index,
-        inner: Option<usize>,
-    ) -> Result<SmallVec<[Temp; 3]>, Illegal> {
-        args.iter().map(|a| self.emit(*a, index.clone(), inner)).collect()
-    }
-
-    fn load(&mut self, v: ValueIx, index: &Index, strides: &[usize], pass: usize) -> Result<Temp, Illegal> {
+    fn load(&mut self, v: ValueIx, at: IndexIx, strides: &[usize], pass: usize) -> Result<Temp, Illegal> {
         let operand = self.operands.position(self.chosen, v, false);
         if self.operands.values.len() > MAX_OPERANDS {
             return Err(Illegal::Anchor(v));
         }
-        let index = affine(index, strides, self.domain.len(), self.passes[pass].loops.len());
+        let index = affine(&self.indices[at as usize], strides, self.domain.len(), self.passes[pass].loops.len());
         self.inst(pass, Inst::Load { operand, index }, SmallVec::new(), v)
     }
 
@@ -378,11 +386,15 @@ impl Nest<'_> {
         let alternative = chosen.alternative(r);
         let outer = self.outer_index(self.shape(r));
         self.name(alternative.op.name());
+        let strict = chosen.strict();
         let loop_index = |extents: &mut SmallVec<[usize; 4]>, extent: usize| -> SmallVec<[Digit; 1]> {
+            // The order of a strict sum counts its axes as written.
+            if extent != 1 || strict {
+                extents.push(extent);
+            }
             if extent == 1 {
                 return SmallVec::new();
             }
-            extents.push(extent);
             smallvec![Digit { axis: Axis::Loop((extents.len() - 1) as u8), extent }]
         };
         let mut loops = SmallVec::new();
@@ -449,7 +461,8 @@ impl Nest<'_> {
 
     /// Emits in a pass with loops; where the index uses none of them the value is outer.
     fn emit_in(&mut self, v: ValueIx, index: Index, pass: usize) -> Result<Temp, Illegal> {
-        self.emit(v, index, Some(pass))
+        let at = self.intern(index);
+        self.emit(v, at, Some(pass))
     }
 
     /// A reduction over nothing is its identity.
@@ -503,7 +516,8 @@ impl Nest<'_> {
         let own = extents(&shape);
         if own == self.domain {
             let index = self.outer_index(&shape);
-            let value = self.emit(v, index, None)?;
+            let at = self.intern(index);
+            let value = self.emit(v, at, None)?;
             return self.store_outer(v, value);
         }
         if self.reductions.is_empty() {
