@@ -7,13 +7,12 @@ use egrad_ir::{Array, Error, Function, NodeKind, Numerics, Program, Result};
 use egrad_rewrite as rewrite;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Where compiled functions run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Device {
-    /// What the environment variable `EGRAD_DEVICE` names; else a GPU where there is one that can
-    /// run the program, else the CPU.
+    /// What the environment variable `EGRAD_DEVICE` names, else the CPU.
     #[default]
     Auto,
     /// The reference interpreter: every primitive by itself, as written. Slow, and the measure of
@@ -151,7 +150,7 @@ impl Ready {
 /// What `Auto` stands for.
 fn from_environment() -> Result<Device> {
     match std::env::var("EGRAD_DEVICE") {
-        Err(std::env::VarError::NotPresent) => Ok(Device::Interpreter),
+        Err(std::env::VarError::NotPresent) => Ok(Device::Auto),
         Err(e) => Err(Error::device(format!("EGRAD_DEVICE: {e}"))),
         Ok(name) if name.is_empty() => Ok(Device::Auto),
         Ok(name) => name.parse().map_err(|e: Error| Error::device(format!("EGRAD_DEVICE: {}", e.report().message))),
@@ -160,10 +159,14 @@ fn from_environment() -> Result<Device> {
 
 /// The process's CPU backend.
 fn cpu() -> Result<Arc<dyn Backend>> {
-    Err(Error::device("the CPU backend is being written"))
+    static CPU: OnceLock<Result<Arc<dyn Backend>>> = OnceLock::new();
+    let open = || Ok(Arc::new(egrad_cpu::Cpu::new()?) as Arc<dyn Backend>);
+    CPU.get_or_init(open).clone()
 }
 
 /// The process's Vulkan backend.
 fn vulkan() -> Result<Arc<dyn Backend>> {
-    Err(Error::device("the Vulkan backend is being written"))
+    static VULKAN: OnceLock<Result<Arc<dyn Backend>>> = OnceLock::new();
+    let open = || Ok(Arc::new(egrad_vulkan::Vulkan::new(egrad_vulkan::Selection::Any)?) as Arc<dyn Backend>);
+    VULKAN.get_or_init(open).clone()
 }
