@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub)] // each test file uses a part
 
 pub mod denote;
+pub mod programs;
 pub mod samples;
 
 use egrad_ir::eval::{Elementary, eval};
