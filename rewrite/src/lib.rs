@@ -17,7 +17,7 @@ pub use saturate::{Saturated, saturate};
 pub use transform::{egraph_of, expand_with};
 
 use egrad_ir::schedule::Schedule;
-use egrad_ir::{Error, Function, Numerics, Program, Result, Span};
+use egrad_ir::{Function, Numerics, Program, Result};
 
 /// What the optimizer may do and for which machine.
 #[derive(Clone, Debug, Default)]
@@ -91,34 +91,21 @@ pub fn compile(program: &Program, options: &Options) -> Result<Compilation> {
 pub fn compile_plain(transformed: Function, options: &Options) -> Result<Compilation> {
     let tables = rules::Tables::standard();
     let allow = |r: &rules::Rule| r.float.allowed(options.numerics) && !options.disabled.iter().any(|d| d == r.name);
-
-    let mut workspace = transform::Workspace::new(transformed.param_avals());
-    let values = workspace.load(&transformed)?;
-    workspace.egraph.rebuild();
-    let mut stages = Vec::new();
-    if options.fusion == Fusion::Search {
-        stages.push(("simplify", tables.simplify.run(&mut workspace.egraph, 6, &allow)?));
-    }
+    // Running op by op runs what was written.
+    let mut saturated = match options.fusion {
+        Fusion::Search => saturate(&transformed, options)?,
+        Fusion::Off => saturate::saturate_with(&transformed, options, &rules::Tables::default())?,
+    };
+    let mut stages = vec![("simplify", std::mem::take(&mut saturated.report))];
     // The encoding is built in three rounds, each by rules whose patterns the one before makes.
-    for round in ["fuse/kernel", "fuse/co", "fuse/"] {
-        let rest = |r: &rules::Rule| r.name.starts_with("fuse/load") || r.name.starts_with("fuse/inline");
-        let of_round = |r: &rules::Rule| allow(r) && r.name.starts_with(round) && (round != "fuse/" || rest(r));
-        stages.push(("fuse", tables.fuse.run(&mut workspace.egraph, 1, &of_round)?));
+    let rounds: [&[&str]; 3] = [&["fuse/kernel"], &["fuse/compute", "fuse/contract"], &["fuse/load", "fuse/inline"]];
+    for round in rounds {
+        let of_round = |r: &rules::Rule| allow(r) && round.iter().any(|prefix| r.name.starts_with(prefix));
+        stages.push(("fuse", tables.fuse.run(&mut saturated.egraph, 1, &of_round)?));
     }
-
-    let egraph = &workspace.egraph;
-    let mut spans: hashbrown::HashMap<egg::Id, Span> = hashbrown::HashMap::new();
-    for (id, span) in &workspace.spans {
-        let place = spans.entry(egraph.find(*id)).or_default();
-        *place = place.or(*span);
-    }
-    let results = transformed
-        .results()
-        .iter()
-        .map(|r| values.class[r.index()].ok_or_else(|| Error::internal("a result without a class")));
-    let results = results.collect::<Result<Vec<_>>>()?;
-    let span = |id: egg::Id| spans.get(&egraph.find(id)).copied().unwrap_or_default();
-    let choices = choices::Choices::of_egraph(egraph, &results, &span)?;
+    saturated.refresh();
+    let egraph = &saturated.egraph;
+    let choices = choices::Choices::of_egraph(egraph, &saturated.results, &|id| saturated.span(id))?;
     let strict = options.numerics == Numerics::Strict;
     let plan = extract::extract(&choices, &options.machine, strict, options.fusion);
     let (schedule, predicted_us) = schedule::schedule(&plan, options.numerics)?;

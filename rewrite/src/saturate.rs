@@ -32,6 +32,20 @@ impl Saturated {
         self.spans.get(usize::from(self.egraph.find(id))).copied().unwrap_or_default()
     }
 
+    /// Follows the classes that later rules have merged.
+    pub(crate) fn refresh(&mut self) {
+        let mut spans = vec![Span::Unknown; self.spans.len()];
+        for (i, span) in self.spans.iter().enumerate() {
+            let class = usize::from(self.egraph.find(Id::from(i)));
+            if class >= spans.len() {
+                spans.resize(class + 1, Span::Unknown);
+            }
+            spans[class] = spans[class].or(*span);
+        }
+        self.spans = spans;
+        self.results.iter_mut().for_each(|r| *r = self.egraph.find(*r));
+    }
+
     /// The class of a live node.
     ///
     /// # Errors
