@@ -1,1 +1,1 @@
-//! .
+//! egrad's benchmarks: what `benches/compare` runs beside JAX.
