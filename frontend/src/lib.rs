@@ -1,4 +1,112 @@
-//! egrad.
+//! JAX's `grad`, `vmap` and `jit` for Rust, compiled by equality saturation.
+//!
+//! A program is a plain function of [`Tensor`]s. Transforms make other functions of it, and nest
+//! freely; [`jit`] is the door through which [`Array`]s, which hold numbers, go in and come out.
+//!
+//! ```
+//! use egrad::{Array, Tensor, grad, jit, vmap};
+//!
+//! // A straight line, and how far it misses a point.
+//! fn predict((w, b): (Tensor, Tensor), x: Tensor) -> Tensor {
+//!     w * x + b
+//! }
+//! fn squared_error(p: (Tensor, Tensor), x: Tensor, y: Tensor) -> Tensor {
+//!     (predict(p, x) - y).powi(2)
+//! }
+//!
+//! # fn main() -> egrad::Result<()> {
+//! let params = (Array::from(2.0f32), Array::from(1.0f32));
+//! let xs = Array::from_vec(vec![0.0f32, 1.0, 2.0], [3])?;
+//! let ys = Array::from_vec(vec![0.5f32, 3.0, 6.0], [3])?;
+//!
+//! // Over a batch: the parameters are shared, `x` has an axis more.
+//! let forward = jit(vmap(predict, (None, 0)));
+//! assert_eq!(forward(&params, &xs)?.as_slice::<f32>().unwrap(), [1.0, 3.0, 5.0]);
+//!
+//! // One gradient per example.
+//! let per_example = jit(vmap(grad(squared_error), (None, 0, 0)));
+//! let (dw, db) = per_example(&params, &xs, &ys)?;
+//! assert_eq!(dw.as_slice::<f32>().unwrap(), [0.0, 0.0, -4.0]);
+//! assert_eq!(db.as_slice::<f32>().unwrap(), [1.0, 0.0, -2.0]);
+//!
+//! // The gradient of the mean over the batch, with `vmap` inside.
+//! fn mean_loss(p: (Tensor, Tensor), xs: Tensor, ys: Tensor) -> Tensor {
+//!     (vmap(predict, (None, 0))(p, xs) - ys).powi(2).mean()
+//! }
+//! let (_, db) = jit(grad(mean_loss))(&params, &xs, &ys)?;
+//! assert!((db.item::<f32>()? + 1.0 / 3.0).abs() < 1e-6);
+//! # Ok(()) }
+//! ```
+//!
+//! # What happens
+//!
+//! Called for the first time on arrays of some types, a jitted function is *traced*: it runs once
+//! on tensors that hold no numbers, and the operators record what is to be computed. Transforms
+//! record what is to be derived or batched. The program recorded ([`trace()`] shows it) is expanded
+//! and optimised as rewrites of one e-graph, from which the cheapest kernels are extracted and
+//! compiled. Later calls with the same types run those kernels alone. So `if` and `for` in the
+//! function see shapes, not numbers; a choice by numbers is [`Tensor::select`].
+//!
+//! # Finding one's way
+//!
+//! | | |
+//! |---|---|
+//! | values inside | [`Tensor`]: operators, methods for every primitive and common function; [`zeros`], [`ones`], [`full`], [`arange`], [`iota`], [`eye`], [`stack`](stack()), [`einsum`] |
+//! | values outside | [`Array`], from and to `Vec`, numbers and ndarray |
+//! | several at once | [`Tree`]: tuples, `Vec`, arrays, `Option`, structs with `#[derive(Tree)]` |
+//! | derivatives | [`grad`], [`value_and_grad`], [`grad_argnums`], [`vjp`], [`jvp`], [`jacfwd`], [`jacrev`], [`hessian`], [`Tensor::stop_gradient`] |
+//! | batches | [`vmap`], [`vmap_with`], [`Axes`] |
+//! | doors | [`jit`], [`eager`], [`Jit::compile`] for use from many threads, [`trace()`] |
+//! | where and how it runs | [`Options`], [`Device`], [`Numerics`], [`Report`] |
+//! | what can go wrong | [`Error`] |
+//!
+//! # Transforms nest
+//!
+//! A transform takes a function and returns a boxed function of the same arguments, which is called
+//! like any other. A function given to a transform owns what it captures; tensors of an enclosing
+//! function may be among that, and an outer derivative goes through them.
+//!
+//! ```
+//! use egrad::{Array, Tensor, grad, jit};
+//! // d/dx (x · d/dy (x² y³)) at y = x: the inner derivative holds x fixed, the outer one does not.
+//! let f = jit(grad(|x: Tensor| {
+//!     let inner = grad(move |y: Tensor| x.powi(2) * y.powi(3));
+//!     x * inner(x)
+//! }));
+//! // d/dx 3x⁵ = 15x⁴.
+//! assert_eq!(f(&Array::from(1.0f32)).unwrap().item::<f32>().unwrap(), 15.0);
+//! ```
+//!
+//! Inside traced code a jitted function is called by [`f.call((x,))`](Function::call): it becomes
+//! part of the program being traced.
+//!
+//! # Errors
+//!
+//! Operators return tensors, so that formulas read like formulas. What doesn't fit ends the trace,
+//! and comes out of the door as `Err`, with the user's line and the lines the operands come from:
+//!
+//! ```
+//! # use egrad::{Array, Tensor, jit};
+//! let f = jit(|x: Tensor, y: Tensor| x * y);
+//! let (x, y) = (Array::from_vec(vec![0.0f32; 2], [2]).unwrap(), Array::from_vec(vec![0.0f32; 3], [3]).unwrap());
+//! let error = f(&x, &y).unwrap_err();
+//! assert!(error.to_string().starts_with(
+//!     "shape error: the operands of `mul`, f32[2] and f32[3], don't broadcast: from the last axis, lengths must be equal or 1"
+//! ));
+//! ```
+//!
+//! The error travels by unwinding, without the panic hook's message. Outside of a trace, and under
+//! `panic = "abort"`, it is an ordinary panic with the same text.
+//!
+//! # As in JAX, and not
+//!
+//! Broadcasting, derivatives at kinks, and what happens to NaN and infinity are JAX's. Different
+//! are these: operands of an operation have one element type (convert one of them), except that a
+//! number literal takes the tensor's; `2.0 * x` and `x * 2.0` take literals of any type, but a
+//! *variable* on the left of an operator must be `f64` or `i32`; `jvp` and `vjp` return functions,
+//! of the arguments as a tuple; a choice of arguments to differentiate by is written
+//! `(Arg::<0>, Arg::<2>)`.
+
 mod axes;
 mod device;
 mod function;
@@ -10,13 +118,18 @@ mod trace;
 mod transform;
 mod tree;
 
-pub use egrad_derive::Tree;
+pub use axes::Axes;
 pub use device::{Device, Options};
+pub use egrad_derive::Tree;
 pub use egrad_ir::{Array, Aval, Dtype, Element, Error, Literal, Numerics, Program, Result, Shape, Span};
 pub use function::{ArgAt, Args, Function};
 pub use functions::stack;
-pub use axes::Axes;
 pub use jit::{Compiled, Jit, Report, eager, jit, trace, trace_avals};
-pub use tensor::*;
-pub use transform::*;
+pub use tensor::{
+    AxisList, Operand, Tensor, arange, einsum, eye, full, iota, ones, ones_like, select, zeros, zeros_like,
+};
+pub use transform::{
+    Arg, Argnums, grad, grad_argnums, hessian, jacfwd, jacrev, jvp, value_and_grad, value_and_grad_argnums, vjp, vmap,
+    vmap_with,
+};
 pub use tree::{Flat, Leaf, Parts, Traced, Tree};

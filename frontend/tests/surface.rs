@@ -89,3 +89,203 @@ fn derived_trees_go_through_every_transform() {
     let f = jit(vmap(|p: Pair<Tensor>| p.0 + p.1, (Pair(Some(0), None),)));
     check(&f(&pair).unwrap(), &[11.0, 12.0]);
 }
+
+#[test]
+fn outer_derivatives_go_through_what_inner_functions_capture() {
+    // d/dx of grad_y (x²y³) at y = x is d/dx 3x²y² = 6xy² with y held, and with y = x: 12x³.
+    let held = jit(|x: Tensor, y: Tensor| grad(move |x: Tensor| grad(move |y: Tensor| x.powi(2) * y.powi(3))(y))(x));
+    check(&held(&Array::from(2.0f32), &Array::from(3.0f32)).unwrap(), &[108.0]);
+    let through = jit(grad(|x: Tensor| grad(move |y: Tensor| x.powi(2) * y.powi(3))(x)));
+    check(&through(&Array::from(2.0f32)).unwrap(), &[96.0]);
+    // The same through a batch inside, and mapped outside.
+    let sum = grad(|w: Tensor| vmap(move |x: Tensor| (w * x).sin(), 0)(arange(3, Dtype::F32)).sum());
+    let (a, b) = (0.5f32, -1.0f32);
+    let slope = |w: f32| (0..3).map(|i| i as f32 * (w * i as f32).cos()).sum::<f32>();
+    check(&jit(vmap(sum, 0))(&vector(&[a, b])).unwrap(), &[slope(a), slope(b)]);
+}
+
+#[test]
+fn mixed_axes_nest() {
+    let f = vmap_with(|x: Tensor, y: Tensor| vmap(|a: Tensor, b: Tensor| a * b, (0, None))(x, y), (1, 0), -1);
+    // x is [2, 3], mapped along 1; y has one number for each of the three.
+    let x = Array::from_vec(vec![1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3]).unwrap();
+    let out = jit(f)(&x, &vector(&[1.0, 10.0, 100.0])).unwrap();
+    assert_eq!(out.shape()[..], [2, 3]);
+    check(&out, &[1.0, 20.0, 300.0, 4.0, 50.0, 600.0]);
+}
+
+#[test]
+fn jacobians_and_hessians_agree() {
+    let f = |x: Tensor, w: Tensor| (w.matmul(x)).sin() * x.sum();
+    let x = vector(&[0.1, -0.4, 0.7]);
+    let w = Array::from_vec((0..6).map(|i| 0.3 * i as f32 - 0.5).collect(), [2, 3]).unwrap();
+    let (forward, reverse) = (jit(jacfwd(f))(&x, &w).unwrap(), jit(jacrev(f))(&x, &w).unwrap());
+    assert_eq!(forward.shape()[..], [2, 3]);
+    check(&forward, reverse.as_slice::<f32>().unwrap());
+    let scalar = move |x: Tensor, w: Tensor| f(x, w).sum();
+    let h = jit(hessian(scalar))(&x, &w).unwrap();
+    assert_eq!(h.shape()[..], [3, 3]);
+    check(&h, jit(jacrev(grad(scalar)))(&x, &w).unwrap().as_slice::<f32>().unwrap());
+    check(&h, jit(jacrev(jacfwd(scalar)))(&x, &w).unwrap().as_slice::<f32>().unwrap());
+}
+
+#[test]
+fn empty_batches_and_empty_tensors() {
+    let empty = Array::from_vec(Vec::<f32>::new(), [0]).unwrap();
+    let out = jit(vmap(|x: Tensor| x.sin() + arange(2, Dtype::F32), 0))(&empty).unwrap();
+    assert_eq!(out.shape()[..], [0, 2]);
+    let dx = jit(grad(|x: Tensor| x.sin().sum()))(&empty).unwrap();
+    assert_eq!(dx.shape()[..], [0]);
+    let sum = jit(|x: Tensor| (x.sum(), x.max(), x.mean(), x.gt(0).any(), x.gt(0).all(), x.logsumexp()));
+    let (sum, max, mean, any, all, lse) = sum(&empty).unwrap();
+    check(&sum, &[0.0]);
+    assert_eq!(max.item::<f32>().unwrap(), f32::NEG_INFINITY);
+    assert!(mean.item::<f32>().unwrap().is_nan());
+    assert!(!any.item::<bool>().unwrap() && all.item::<bool>().unwrap());
+    assert_eq!(lse.item::<f32>().unwrap(), f32::NEG_INFINITY);
+    let (m, n) = (Array::from_vec(Vec::<f32>::new(), [2, 0]).unwrap(), Array::from_vec(Vec::<f32>::new(), [0, 3]).unwrap());
+    check(&jit(|a: Tensor, b: Tensor| a.matmul(b))(&m, &n).unwrap(), &[0.0; 6]);
+    // No leaf at all in an argument.
+    let none = jit(|xs: Vec<Tensor>, x: Tensor| xs.iter().fold(x, |a, b| a + *b));
+    check(&none(&vec![], &Array::from(1.0f32)).unwrap(), &[1.0]);
+    check(&none(&vec![Array::from(2.0f32); 3], &Array::from(1.0f32)).unwrap(), &[7.0]);
+}
+
+#[test]
+fn matmul_follows_numpy() {
+    let of = |shape: &[usize]| Array::from_vec((0..shape.iter().product()).map(|i| i as f32).collect(), shape).unwrap();
+    let shape = |a: &[usize], b: &[usize]| {
+        let out = jit(|a: Tensor, b: Tensor| (a.matmul(b), a.matmul(b).shape().len()).0)(&of(a), &of(b)).unwrap();
+        out.shape().to_vec()
+    };
+    assert_eq!(shape(&[3], &[3]), [0usize; 0]);
+    assert_eq!(shape(&[2, 3], &[3]), [2]);
+    assert_eq!(shape(&[3], &[3, 4]), [4]);
+    assert_eq!(shape(&[5, 2, 3], &[3, 4]), [5, 2, 4]);
+    assert_eq!(shape(&[2, 3], &[5, 3, 4]), [5, 2, 4]);
+    assert_eq!(shape(&[5, 2, 3], &[5, 3, 4]), [5, 2, 4]);
+    assert_eq!(shape(&[1, 2, 3], &[5, 3, 4]), [5, 2, 4]);
+    assert_eq!(shape(&[6, 1, 2, 3], &[5, 3, 4]), [6, 5, 2, 4]);
+    assert_eq!(shape(&[3], &[5, 3, 4]), [5, 4]);
+    assert_eq!(shape(&[5, 2, 3], &[3]), [5, 2]);
+    // Values: every element against a loop, with an axis broadcast on either side.
+    let (a, b) = (of(&[2, 1, 2, 3]), of(&[4, 3, 2]));
+    let out = jit(|a: Tensor, b: Tensor| a.matmul(b))(&a, &b).unwrap();
+    let (a, b) = (a.view::<f32>().unwrap().into_owned(), b.view::<f32>().unwrap().into_owned());
+    let mut expected = vec![];
+    for index in Shape::from([2, 4, 2, 2]).indices() {
+        expected.push((0..3).map(|k| a[[index[0], 0, index[2], k]] * b[[index[1], k, index[3]]]).sum::<f32>());
+    }
+    check(&out, &expected);
+}
+
+#[test]
+fn einsum_names_axes() {
+    let a = Array::from_vec((0..6).map(|i| i as f32).collect(), [2, 3]).unwrap();
+    let m = Array::from_vec((0..9).map(|i| i as f32).collect(), [3, 3]).unwrap();
+    let f = jit(|a: Tensor, m: Tensor| {
+        (
+            einsum("ij->ji", [a]),
+            einsum("ij->", [a]),
+            einsum("ii", [m]),
+            einsum("ii->i", [m]),
+            einsum("ij,jk,ik->i", [a, m, a]),
+            einsum("ij,kl->ljki", [a, m]),
+            einsum("ij,jk", [a, m]),
+        )
+    });
+    let (t, sum, trace, diagonal, three, outer, product) = f(&a, &m).unwrap();
+    check(&t, &[0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+    check(&sum, &[15.0]);
+    check(&trace, &[12.0]);
+    check(&diagonal, &[0.0, 4.0, 8.0]);
+    // Σⱼₖ a[i,j] m[j,k] a[i,k]
+    check(&three, &[60.0, 672.0]);
+    assert_eq!(outer.shape()[..], [3, 3, 3, 2]);
+    assert_eq!(outer.view::<f32>().unwrap()[[2, 1, 0, 1]], 4.0 * 2.0);
+    check(&product, &[15.0, 18.0, 21.0, 42.0, 54.0, 66.0]);
+}
+
+#[test]
+fn integers_and_bools_pass_through_derivatives() {
+    let f = |x: Tensor, n: Tensor| (x * n.convert(Dtype::F32), n + 1, n.gt(0));
+    let (x, n) = (Array::from(3.0f32), Array::from(2i32));
+    let ((y, m, b), (dy, dm, db)) = jit(jvp(f))(&(x.clone(), n.clone()), &(x.clone(), n.clone())).unwrap();
+    check(&y, &[6.0]);
+    check(&dy, &[6.0]);
+    assert_eq!((m.item::<i32>().unwrap(), dm.item::<i32>().unwrap()), (3, 0));
+    assert_eq!((b.item::<bool>().unwrap(), db.item::<bool>().unwrap()), (true, false));
+    let ct = (Array::from(10.0f32), n.clone(), Array::from(true));
+    let (_, (dx, dn)) = jit(vjp(f))(&(x, n), &ct).unwrap();
+    check(&dx, &[20.0]);
+    assert_eq!(dn.item::<i32>().unwrap(), 0);
+}
+
+#[test]
+fn programs_are_compiled_once_per_type() {
+    let traced = std::rc::Rc::new(std::cell::Cell::new(0));
+    let count = std::rc::Rc::clone(&traced);
+    let f = jit(move |xs: Vec<Tensor>| {
+        count.set(count.get() + 1);
+        xs[0] + xs[xs.len() - 1]
+    });
+    let (a, b) = (vector(&[1.0]), vector(&[1.0, 2.0]));
+    for _ in 0..3 {
+        f(&vec![a.clone()]).unwrap();
+        f(&vec![b.clone()]).unwrap();
+        f(&vec![a.clone(), a.clone()]).unwrap();
+    }
+    assert_eq!((traced.get(), f.compiled()), (3, 3));
+    let f = f.device(Device::Interpreter);
+    f(&vec![a.clone()]).unwrap();
+    assert_eq!((traced.get(), f.compiled()), (4, 1));
+    // Failures are not kept.
+    assert!(f(&vec![a, vector(&[1.0, 2.0, 3.0])]).is_ok());
+    assert!(f(&vec![b, vector(&[1.0, 2.0, 3.0])]).is_err());
+}
+
+#[test]
+fn eager_runs_every_primitive_by_itself() {
+    let f = |x: Tensor| ((x.sin() * x).exp() + 1).sum();
+    let x = (vector(&[1.0, 2.0, 3.0]),);
+    let (y, fused) = jit(f).run(&x).unwrap();
+    let (z, single) = eager(f).run(&x).unwrap();
+    check(&y, z.as_slice::<f32>().unwrap());
+    assert_eq!(fused.device, Device::Cpu);
+    assert_eq!(fused.dispatches, 1);
+    assert!(single.dispatches >= 5, "{single:?}");
+    let (_, interpreted) = jit(f).device(Device::Interpreter).run(&x).unwrap();
+    assert_eq!((interpreted.device, interpreted.dispatches > 0), (Device::Interpreter, true));
+}
+
+#[test]
+fn compiled_functions_are_shared_by_threads() {
+    let table = Array::from_vec((0..1000).map(|i| i as f32).collect(), [1000]).unwrap();
+    let f = jit(move |x: Tensor| (x * Tensor::from(&table)).sum());
+    let compiled = f.compile(&(Array::from(1.0f32),)).unwrap();
+    drop(f);
+    std::thread::scope(|s| {
+        for i in 0..4 {
+            let compiled = compiled.clone();
+            s.spawn(move || {
+                for j in 0..50 {
+                    let x = (i * 50 + j) as f32;
+                    let y = compiled.call(&(Array::from(x),)).unwrap();
+                    assert_eq!(y.item::<f32>().unwrap(), x * 499_500.0);
+                }
+            });
+        }
+    });
+    assert!(compiled.schedule().is_some());
+    assert_eq!(compiled.device(), Device::Cpu);
+    assert!(format!("{compiled:?}").contains("on cpu"));
+}
+
+#[test]
+fn strict_results_have_the_interpreters_bits() {
+    let options = |device| Options { device, numerics: Numerics::Strict, ..Options::default() };
+    let f = |x: Tensor| (x.exp() * x.sin() + 0.1).sum() / x.tanh();
+    let x = Array::from_vec((0..1003).map(|i| i as f32 * 0.01 - 5.0).collect(), [1003]).unwrap();
+    let on = |device| jit(grad(move |x: Tensor| f(x).mean())).options(options(device))(&x).unwrap();
+    assert_eq!(on(Device::Cpu), on(Device::Interpreter));
+}
