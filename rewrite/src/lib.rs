@@ -55,7 +55,9 @@ pub struct Compilation {
     pub predicted_us: Vec<f64>,
     /// What each rule did, stage by stage.
     pub stages: Vec<(&'static str, rules::Report)>,
-    /// How large the saturated e-graph is.
+    /// The e-graph extraction chose from.
+    pub egraph: Saturated,
+    /// How large it is.
     pub size: EgraphSize,
 }
 
@@ -111,5 +113,5 @@ pub fn compile_plain(transformed: Function, options: &Options) -> Result<Compila
     let (schedule, predicted_us) = schedule::schedule(&plan, options.numerics)?;
     let extracted = schedule::extracted(&plan, &transformed.name)?;
     let size = EgraphSize { nodes: egraph.total_number_of_nodes(), classes: egraph.number_of_classes() };
-    Ok(Compilation { transformed, extracted, schedule, predicted_us, stages, size })
+    Ok(Compilation { transformed, extracted, schedule, predicted_us, stages, egraph: saturated, size })
 }

@@ -12,6 +12,7 @@ use egrad_ir::{Aval, Error, Function, NodeId, Result, Span};
 const PASSES: usize = 4;
 
 /// A function's values in an e-graph, with everything the rules know to be equal to them.
+#[derive(Clone, Debug)]
 pub struct Saturated {
     /// The e-graph, rebuilt.
     pub egraph: EGraph,
