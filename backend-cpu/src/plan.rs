@@ -19,6 +19,11 @@ pub(crate) struct Plan {
     /// Distinct ways operands are walked.
     pub(crate) streams: Vec<Stream>,
     pub(crate) numerics: Numerics,
+    /// Whether some body is so long that its constants don't fit into registers.
+    pub(crate) heavy: bool,
+    /// Extent of the strips of the domain's last axis but one that run inside the groups of its
+    /// last, see [`strip`]; 0 if there are none.
+    pub(crate) strip: usize,
 }
 
 /// A pass's part of the plan.
@@ -69,8 +74,15 @@ pub(crate) fn plan(kernel: &Kernel, nest: &LoopNest, fused: bool) -> Plan {
     let numerics = kernel.numerics;
     let mut nest = normal::normalise(nest, numerics);
     let choice = choose(kernel, &nest, numerics);
+    let mut strip = 0;
     if let Choice::Points { axis, .. } = choice {
         normal::make_innermost(&mut nest, axis);
+        if let Some(beside) = crossed(&nest) {
+            normal::make_innermost(&mut nest, beside);
+            let lane = nest.domain.len() - 2;
+            normal::make_innermost(&mut nest, lane);
+            strip = STRIP;
+        }
     }
     let rank = nest.domain.len();
     let mut plan = Plan {
@@ -79,6 +91,8 @@ pub(crate) fn plan(kernel: &Kernel, nest: &LoopNest, fused: bool) -> Plan {
         values: Vec::new(),
         streams: Vec::new(),
         numerics,
+        heavy: nest.passes.iter().any(|p| p.insts.iter().map(weight).sum::<f64>() >= HEAVY),
+        strip,
         nest: LoopNest::default(),
     };
     let mut deps: Vec<u64> = Vec::new();
@@ -252,6 +266,20 @@ impl Plan {
     }
 }
 
+/// Indices of a strip: few enough that as many pages stay in the translation cache.
+const STRIP: usize = 32;
+
+/// The domain axis whose neighbours lie side by side in memory where the lanes of a group don't (a
+/// transposition): the lines a group touches are touched again by the next index of that axis, so
+/// strips of it run inside the groups, before the cache has lost them.
+fn crossed(nest: &LoopNest) -> Option<usize> {
+    let lane = nest.domain.len() - 1;
+    (0..lane).rev().find(|axis| {
+        nest.domain[*axis] > 4
+            && nest.passes.iter().flat_map(accesses).any(|i| i.strides[lane] > 1 && i.strides[*axis] == 1)
+    })
+}
+
 /// Whether a pass loads an operand that it stores.
 fn in_place(pass: &Pass) -> bool {
     pass.insts
@@ -309,8 +337,9 @@ fn weight(inst: &Inst) -> f64 {
     match inst {
         Inst::Literal(_) | Inst::Load { .. } => 0.0,
         Inst::Unary(unary, _) => match unary {
-            Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Log1p => 18.0,
-            Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Logistic => 22.0,
+            Unary::Exp | Unary::Expm1 => 18.0,
+            Unary::Tanh | Unary::Logistic => 22.0,
+            Unary::Log | Unary::Log1p | Unary::Sin | Unary::Cos => 28.0,
             Unary::Sqrt | Unary::Rsqrt => 4.0,
             Unary::Neg | Unary::Abs | Unary::Sign | Unary::Not | Unary::StopGradient => 1.0,
         },
@@ -349,9 +378,16 @@ fn has_f64(kernel: &Kernel) -> bool {
     kernel.operands.iter().any(|o| o.dtype == Dtype::F64)
 }
 
+/// Up to this weight (one exponential and a little more), four vectors side by side are quicker
+/// than two; the code of more is long, and slow to compile.
+const HEAVIEST_JAMMED: f64 = 26.0;
+
+/// From this weight on, a body has more constants than registers.
+const HEAVY: f64 = 12.0;
+
 /// How many vectors of the widest type stand side by side in a body of that weight.
 fn jam(weight: f64) -> usize {
-    if weight > 12.0 { 2 } else { 4 }
+    if weight > HEAVIEST_JAMMED { 2 } else { 4 }
 }
 
 /// Lanes of the groups of a pass with loops; `None` if its indices have to run singly.

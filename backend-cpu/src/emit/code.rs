@@ -17,6 +17,9 @@ pub(crate) struct Code<'f> {
     pub(crate) f: FunctionBuilder<'f>,
     /// The first block: constants are put at its head, so that they are made once.
     entry: Block,
+    /// Whether vector constants are loaded where they are used instead: of more than a few, the
+    /// registers would hold none anyway, and spilling and reloading them costs more.
+    beside: bool,
     constants: HashMap<(Type, SmallVec<[u8; 16]>), Value>,
 }
 
@@ -39,14 +42,15 @@ pub(crate) struct Loop {
 }
 
 impl<'f> Code<'f> {
-    /// Starts a function of one pointer argument; returns it with that argument.
-    pub(crate) fn new(mut f: FunctionBuilder<'f>) -> (Code<'f>, Value) {
+    /// Starts a function of one pointer argument; returns it with that argument. `many`: there will
+    /// be many constants.
+    pub(crate) fn new(mut f: FunctionBuilder<'f>, many: bool) -> (Code<'f>, Value) {
         let entry = f.create_block();
         f.append_block_params_for_function_params(entry);
         f.switch_to_block(entry);
         f.seal_block(entry);
         let argument = f.block_params(entry)[0];
-        (Code { f, entry, constants: HashMap::new() }, argument)
+        (Code { f, entry, beside: many, constants: HashMap::new() }, argument)
     }
 
     /// Flags of accesses to buffers: they never trap, and users' memory need not be aligned.
@@ -74,6 +78,10 @@ impl<'f> Code<'f> {
     }
 
     fn pattern(&mut self, ty: Type, bytes: SmallVec<[u8; 16]>) -> Value {
+        if self.beside && ty.is_vector() {
+            let data = self.f.func.dfg.constants.insert(ConstantData::from(&bytes[..]));
+            return self.f.ins().vconst(ty, data);
+        }
         if let Some(v) = self.constants.get(&(ty, bytes.clone())) {
             return *v;
         }

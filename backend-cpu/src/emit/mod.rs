@@ -35,7 +35,7 @@ pub(crate) fn function(
     context.func.signature = Signature::new(isa.default_call_conv());
     context.func.signature.params.push(AbiParam::new(I64));
     let f = FunctionBuilder::new(&mut context.func, builder);
-    let (code, block) = Code::new(f);
+    let (code, block) = Code::new(f, plan.heavy);
     let code = nest::Nest::emit(code, block, kernel, plan);
     code.f.finalize(isa.frontend_config());
 }

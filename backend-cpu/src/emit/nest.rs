@@ -1,7 +1,7 @@
 //! Emitting a loop nest: axes are entered one by one, and each instruction is emitted as soon as
 //! the axes it depends on have been.
 
-use super::code::{Carried, Code};
+use super::code::{Carried, Code, Loop};
 use super::group::{Form, Group};
 use crate::plan::{Plan, ValuePlan};
 use cranelift_codegen::ir::types::{I32, I64};
@@ -34,6 +34,13 @@ pub(super) struct Nest<'f, 'p> {
 pub(super) struct Axis {
     pub(super) value: Option<Value>,
     pub(super) plus: usize,
+}
+
+/// The loop over a domain axis.
+struct DomainLoop {
+    index: Axis,
+    /// The loop, its end and its step; `None` where there is only one index.
+    this: Option<(Loop, Value, usize)>,
 }
 
 /// What was changed by entering an axis.
@@ -80,22 +87,56 @@ impl<'f, 'p> Nest<'f, 'p> {
         if axis == rank {
             return self.passes();
         }
+        if self.plan.strip > 0 && axis == rank - 2 {
+            return self.strips(range);
+        }
+        let this = self.begin_axis(axis, range);
+        let entered = self.enter(this.index, None);
+        self.hoisted(axis + 1);
+        self.domain(None);
+        self.leave(entered);
+        self.end_axis(&this);
+    }
+
+    /// The last two axes: strips of the first, groups of the second, the indices of a strip.
+    fn strips(&mut self, range: Option<(Value, Value)>) {
+        let axis = self.axes.len();
+        let (start, end) = self.range(axis, range);
+        let strips = self.code.begin_loop(start, &[]);
+        let strip_end = self.code.offset(strips.index, self.plan.strip);
+        let strip_end = self.code.smaller(strip_end, end);
+        let groups = self.begin_axis(axis + 1, None);
+        let indices = self.code.begin_loop(strips.index, &[]);
+        let outer = self.enter(Axis { value: Some(indices.index), plus: 0 }, None);
+        self.hoisted(axis + 1);
+        let inner = self.enter(groups.index, None);
+        self.passes();
+        self.leave(inner);
+        self.leave(outer);
+        self.code.end_loop(&indices, strip_end, 1, &[]);
+        self.end_axis(&groups);
+        self.code.end_loop(&strips, end, self.plan.strip, &[]);
+    }
+
+    /// Where a domain axis starts and ends.
+    fn range(&mut self, axis: usize, range: Option<(Value, Value)>) -> (Value, Value) {
+        match range {
+            Some(range) => range,
+            None => (self.code.index(0), self.code.index(self.plan.nest.domain[axis])),
+        }
+    }
+
+    /// Starts the loop over a domain axis, by groups if it is the one that lanes run along.
+    fn begin_axis(&mut self, axis: usize, range: Option<(Value, Value)>) -> DomainLoop {
         let n = self.plan.nest.domain[axis];
-        let grouped = self.plan.points > 1 && axis == rank - 1;
+        let grouped = self.plan.points > 1 && axis == self.plan.nest.domain.len() - 1;
         let step = if grouped { self.plan.points } else { 1 };
-        self.lanes = if grouped { step } else { 1 };
+        self.lanes = step;
         if n == step {
             // A chunk has at least `step` points, so this one is the whole axis.
-            let entered = self.enter(Axis { value: None, plus: 0 }, None);
-            self.hoisted(axis + 1);
-            self.domain(None);
-            self.leave(entered);
-            return;
+            return DomainLoop { index: Axis { value: None, plus: 0 }, this: None };
         }
-        let (start, end) = match range {
-            Some(range) => range,
-            None => (self.code.index(0), self.code.index(n)),
-        };
+        let (start, end) = self.range(axis, range);
         // The last group is moved back to end with the axis: the points it shares with the group
         // before are computed twice, from the same operands to the same results.
         let last = (grouped && !n.is_multiple_of(step)).then(|| match range {
@@ -110,11 +151,13 @@ impl<'f, 'p> Nest<'f, 'p> {
             Some(last) => self.code.smaller(this.index, last),
             None => this.index,
         };
-        let entered = self.enter(Axis { value: Some(index), plus: 0 }, None);
-        self.hoisted(axis + 1);
-        self.domain(None);
-        self.leave(entered);
-        self.code.end_loop(&this, end, step, &[]);
+        DomainLoop { index: Axis { value: Some(index), plus: 0 }, this: Some((this, end, step)) }
+    }
+
+    fn end_axis(&mut self, axis: &DomainLoop) {
+        if let Some((this, end, step)) = &axis.this {
+            self.code.end_loop(this, *end, *step, &[]);
+        }
     }
 
     /// Emits what needs exactly the domain axes entered so far, of every pass.
