@@ -6,8 +6,9 @@
 
 use crate::term::{Attr, Head, Prim, Term, decode};
 use egg::{DidMerge, Id};
-use egrad_ir::{Aval, Error, Literal, Result, infer};
+use egrad_ir::{Aval, Error, Literal, Op, Result, infer};
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// The e-graph of egrad.
 pub type EGraph = egg::EGraph<Term, Facts>;
@@ -32,8 +33,8 @@ pub enum Fact {
     Value {
         /// Which of them.
         sort: Sort,
-        /// The value's element type and shape.
-        aval: Aval,
+        /// The value's element type and shape; equal ones mostly share it.
+        aval: Arc<Aval>,
         /// The one constant all elements are, if known.
         constant: Option<Literal>,
     },
@@ -115,7 +116,7 @@ pub fn aval(egraph: &EGraph, id: Id) -> &Aval {
 ///
 /// # Errors
 /// If they are not attributes, or not the ones the primitive takes.
-pub fn operation(egraph: &EGraph, prim: Prim, attrs: &[Id]) -> Result<egrad_ir::Op> {
+pub fn operation(egraph: &EGraph, prim: Prim, attrs: &[Id]) -> Result<Op> {
     let attrs: Option<SmallVec<[&Attr; 4]>> = attrs.iter().map(|a| egraph[*a].data.attr()).collect();
     let attrs = attrs.ok_or_else(|| Error::internal(format!("an attribute of `{prim}` is no attribute")))?;
     decode(prim, &attrs)
@@ -123,24 +124,30 @@ pub fn operation(egraph: &EGraph, prim: Prim, attrs: &[Id]) -> Result<egrad_ir::
 
 /// The fact about a term whose arguments' facts are known.
 fn derive(egraph: &EGraph, term: &Term) -> Result<Fact> {
-    let value = |sort, aval| Fact::Value { sort, aval, constant: None };
+    let value = |sort, aval: Arc<Aval>| Fact::Value { sort, aval, constant: None };
     let of = |id: Id, want: Sort| match &egraph[id].data {
         Fact::Value { sort, aval, .. } if *sort == want => Ok(aval),
         other => Err(Error::internal(format!("has a term `{term}` of {other:?} where a {want:?} belongs"))),
     };
-    let operands = |prim: Prim, want: Sort| -> Result<SmallVec<[&Aval; 3]>> {
+    let operands = |prim: Prim, want: Sort| -> Result<SmallVec<[&Arc<Aval>; 3]>> {
         term.operands()[..prim.arity()].iter().map(|o| of(*o, want)).collect()
+    };
+    let result = |op: &Op, operands: &[&Arc<Aval>]| -> Result<Arc<Aval>> {
+        let avals: SmallVec<[&Aval; 3]> = operands.iter().map(|a| &***a).collect();
+        let aval = infer::infer(op, &avals)?;
+        let shared = operands.iter().find(|o| ****o == aval);
+        Ok(shared.map_or_else(|| Arc::new(aval), |o| Arc::clone(o)))
     };
     Ok(match &term.head {
         Head::Attr(a) => Fact::Attr(a.clone()),
         Head::Param(i) => match egraph.analysis.params.get(*i as usize) {
-            Some(aval) => value(Sort::Value, aval.clone()),
+            Some(aval) => value(Sort::Value, Arc::new(aval.clone())),
             None => return Err(Error::internal(format!("names parameter {i}, which doesn't exist"))),
         },
         Head::Prim(prim) => {
             let op = operation(egraph, *prim, term.attrs())?;
-            let aval = infer::infer(&op, &operands(*prim, Sort::Value)?)?;
-            let constant = if let egrad_ir::Op::Constant(literal) = op {
+            let aval = result(&op, &operands(*prim, Sort::Value)?)?;
+            let constant = if let Op::Constant(literal) = op {
                 Some(literal)
             } else if matches!(prim, Prim::BroadcastInDim | Prim::Reshape | Prim::Transpose) {
                 egraph[term.operands()[0]].data.constant()
@@ -151,11 +158,11 @@ fn derive(egraph: &EGraph, term: &Term) -> Result<Fact> {
         }
         Head::Compute(prim) => {
             let op = operation(egraph, *prim, term.attrs())?;
-            value(Sort::Body, infer::infer(&op, &operands(*prim, Sort::Source)?)?)
+            value(Sort::Body, result(&op, &operands(*prim, Sort::Source)?)?)
         }
         Head::Contract => {
             let op = operation(egraph, Prim::DotGeneral, term.attrs())?;
-            value(Sort::Body, infer::infer(&op, &operands(Prim::DotGeneral, Sort::Source)?)?)
+            value(Sort::Body, result(&op, &operands(Prim::DotGeneral, Sort::Source)?)?)
         }
         Head::Pull(prim, k) => {
             let operands = operands(*prim, Sort::Value)?;
@@ -164,7 +171,7 @@ fn derive(egraph: &EGraph, term: &Term) -> Result<Fact> {
             if y != c {
                 return Err(Error::internal(format!("has a term `{term}` with a cotangent {c} of a result {y}")));
             }
-            value(Sort::Value, operands[usize::from(*k)].clone())
+            value(Sort::Value, Arc::clone(operands[usize::from(*k)]))
         }
         Head::Push(prim, k) => {
             let operands = operands(*prim, Sort::Value)?;
@@ -173,7 +180,7 @@ fn derive(egraph: &EGraph, term: &Term) -> Result<Fact> {
             if operands[usize::from(*k)] != t {
                 return Err(Error::internal(format!("has a term `{term}` with a tangent {t} of another type")));
             }
-            value(Sort::Value, y.clone())
+            value(Sort::Value, Arc::clone(y))
         }
         Head::Batch(prim, mask) => {
             let op = operation(egraph, *prim, term.attrs())?;
@@ -181,7 +188,7 @@ fn derive(egraph: &EGraph, term: &Term) -> Result<Fact> {
             let mut elements: SmallVec<[Aval; 3]> = SmallVec::new();
             for (k, aval) in operands(*prim, Sort::Value)?.into_iter().enumerate() {
                 if !mask.get(k) {
-                    elements.push(aval.clone());
+                    elements.push(Aval::clone(aval));
                     continue;
                 }
                 let n = aval.shape.first().copied();
@@ -193,7 +200,9 @@ fn derive(egraph: &EGraph, term: &Term) -> Result<Fact> {
             }
             let size = size.ok_or_else(|| Error::internal(format!("has a term `{term}` with nothing batched")))?;
             let one = infer::infer(&op, &elements.iter().collect::<SmallVec<[&Aval; 3]>>())?;
-            value(Sort::Value, Aval::new(one.dtype, one.shape.insert(0, size)))
+            let aval = Aval::new(one.dtype, one.shape.insert(0, size));
+            let shared = operands(*prim, Sort::Value)?.into_iter().find(|o| ***o == aval).map(Arc::clone);
+            value(Sort::Value, shared.unwrap_or_else(|| Arc::new(aval)))
         }
         Head::Kernel => value(Sort::Value, of(term.args[0], Sort::Body)?.clone()),
         Head::Body => value(Sort::Body, of(term.args[0], Sort::Value)?.clone()),

@@ -25,7 +25,7 @@ pub mod template;
 use crate::analysis::{EGraph, Facts};
 use crate::term::{Head, Key, Term};
 use attrs::{Arg, Function};
-use egg::{Applier, Id, Pattern, PatternAst, Rewrite, Subst, Symbol, Var};
+use egg::{Applier, Id, Pattern, PatternAst, Rewrite, SearchMatches, Subst, Symbol, Var};
 use egrad_ir::{Binary, Compare, Error, Numerics, Reduce, Result, Unary};
 use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
@@ -322,7 +322,12 @@ impl Table {
             let mut found = Vec::with_capacity(rules.len());
             for rule in rules {
                 let rewrite = rule.rewrite()?;
-                let matches = rewrite.search(egraph);
+                // In order of age: nodes made together lie together, and results don't depend on hashes.
+                let mut classes: Vec<Id> =
+                    egraph.classes_for_op(&rule.head.key()).map(Iterator::collect).unwrap_or_default();
+                classes.sort_unstable();
+                let search = |id: Id| rewrite.searcher.search_eclass(egraph, id);
+                let matches: Vec<SearchMatches<'_, Term>> = classes.into_iter().filter_map(search).collect();
                 if !matches.is_empty() {
                     found.push((rule, rewrite, matches));
                 }
