@@ -31,6 +31,9 @@ fn detect() -> std::result::Result<Machine, String> {
         // optimiser would undo some of it and double the compile time.
         ("opt_level", "none"),
         ("regalloc_algorithm", "backtracking"),
+        // Frames of more than a page touch their pages in order, so that an overflow is caught.
+        ("enable_probestack", "true"),
+        ("probestack_strategy", "inline"),
         ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
     ];
     for (flag, value) in chosen {

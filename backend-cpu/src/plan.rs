@@ -24,6 +24,8 @@ pub(crate) struct Plan {
     /// Extent of the strips of the domain's last axis but one that run inside the groups of its
     /// last, see [`strip`]; 0 if there are none.
     pub(crate) strip: usize,
+    /// Whether the first pass, a reduction of long columns, runs in blocks; see [`blocked`].
+    pub(crate) blocked: bool,
 }
 
 /// A pass's part of the plan.
@@ -93,6 +95,7 @@ pub(crate) fn plan(kernel: &Kernel, nest: &LoopNest, fused: bool) -> Plan {
         numerics,
         heavy: nest.passes.iter().any(|p| p.insts.iter().map(weight).sum::<f64>() >= HEAVY),
         strip,
+        blocked: false,
         nest: LoopNest::default(),
     };
     let mut deps: Vec<u64> = Vec::new();
@@ -103,6 +106,7 @@ pub(crate) fn plan(kernel: &Kernel, nest: &LoopNest, fused: bool) -> Plan {
     if numerics == Numerics::Fast && fused {
         plan.fuse(&nest);
     }
+    plan.blocked = plan.points > 1 && strip == 0 && numerics == Numerics::Fast && blocked(kernel, &nest);
     plan.mark_splats(&nest, rank);
     plan.nest = nest;
     plan
@@ -280,6 +284,26 @@ fn crossed(nest: &LoopNest) -> Option<usize> {
     })
 }
 
+/// Memory a walk down one group of columns may touch before running in blocks pays.
+const LONG: usize = 1 << 19;
+
+/// Whether the first pass reduces columns so long that walking down each group of them by itself
+/// would touch more pages than the processor can keep track of. Then blocks of rows are walked
+/// across instead, and what the columns have come to waits in memory.
+fn blocked(kernel: &Kernel, nest: &LoopNest) -> bool {
+    let lane = nest.domain.len() - 1;
+    let Some(pass) = nest.passes.first() else { return false };
+    let [rows] = pass.loops[..] else { return false };
+    let long = pass.insts.iter().any(|inst| match inst {
+        Inst::Load { operand, index } => {
+            let bytes = kernel.operands[*operand].dtype.bytes();
+            index.strides[lane] == 1 && index.strides[lane + 1] * rows * bytes > LONG
+        }
+        _ => false,
+    });
+    long && rows >= 128 && pass.stores.is_empty() && pass.accs.len() <= 4 && nest.domain[lane] >= 64
+}
+
 /// Whether a pass loads an operand that it stores.
 fn in_place(pass: &Pass) -> bool {
     pass.insts
@@ -369,7 +393,7 @@ fn group_cost(kernel: &Kernel, pass: &Pass, lane: usize) -> f64 {
     let memory = accesses(pass).map(|index| match index.strides.get(lane) {
         Some(0) | None => 0.3,
         Some(1) => wide,
-        Some(_) => 8.0,
+        Some(_) => 6.0,
     });
     body * wide + memory.sum::<f64>()
 }

@@ -119,6 +119,52 @@ fn sums_of_columns() {
 }
 
 #[test]
+fn sums_of_long_columns() {
+    // Long enough for blocks; the last column group overlaps, and several panels are needed.
+    for (n, m, dtype) in
+        [(130, 1100, Dtype::F32), (200, 6001, Dtype::F32), (131, 2500, Dtype::F64), (140, 5000, Dtype::I32)]
+    {
+        let text = format!(
+            "kernel k(b0: read {dtype}[{}], b1: read {dtype}[{m}], b2: write {dtype}[{m}]) fast {{
+               parallel p0 in 0..{m} {{
+                 for r0 in 0..{n} {{
+                   %0 = load b0[{m}*r0 + p0]
+                   %1 = load b1[p0]
+                   %2 = add %0 %1
+                   %3 = reduce_sum %2
+                   %4 = reduce_max %0
+                 }}
+                 once {{
+                   %5 = sub %3 %4
+                   store b2[p0] = %5
+                 }}
+               }}
+             }}",
+            n * m
+        );
+        check(&kernel(&text), Fill::Tame, Some(1e-5));
+    }
+}
+
+#[test]
+fn transposed_copies() {
+    for (n, m) in [(5, 4), (33, 70), (100, 9), (64, 64)] {
+        let text = format!(
+            "kernel k(b0: read f32[{0}], b1: write f32[{0}]) fast {{
+               parallel p0 in 0..{m}, p1 in 0..{n} {{
+                 once {{
+                   %0 = load b0[p0 + {m}*p1]
+                   store b1[{n}*p0 + p1] = %0
+                 }}
+               }}
+             }}",
+            n * m
+        );
+        check(&kernel(&text), Fill::Wild, Some(0.0));
+    }
+}
+
+#[test]
 fn several_loops() {
     for [a, b, c] in [[2, 3, 4], [1, 1, 8], [3, 8, 2], [4, 5, 16], [2, 9, 1], [1, 2, 11]] {
         for order in [[b * c, c, 1], [1, a, a * b], [c, a * c, 1]] {

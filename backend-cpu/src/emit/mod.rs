@@ -5,8 +5,10 @@
 //! * [`ops`]: the primitives on groups;
 //! * [`nest`]: axes, addresses and instructions;
 //! * [`pass`]: loops, accumulators and tails;
+//! * [`block`]: reductions of long columns;
 //! * [`math`]: the elementary functions, emitted through `egrad_ir::math`.
 
+mod block;
 mod code;
 mod group;
 mod math;

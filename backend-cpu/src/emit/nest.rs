@@ -90,6 +90,10 @@ impl<'f, 'p> Nest<'f, 'p> {
         if self.plan.strip > 0 && axis == rank - 2 {
             return self.strips(range);
         }
+        if self.plan.blocked && axis == rank - 1 {
+            let range = self.range(axis, range);
+            return self.blocks(range);
+        }
         let this = self.begin_axis(axis, range);
         let entered = self.enter(this.index, None);
         self.hoisted(axis + 1);
@@ -171,8 +175,13 @@ impl<'f, 'p> Nest<'f, 'p> {
 
     /// The passes, for one point or group of points.
     fn passes(&mut self) {
+        self.passes_from(0);
+    }
+
+    /// The passes from number `first` on.
+    pub(super) fn passes_from(&mut self, first: usize) {
         let rank = self.plan.nest.domain.len();
-        for p in 0..self.plan.passes.len() {
+        for p in first..self.plan.passes.len() {
             self.level(p, rank);
             if self.plan.nest.passes[p].loops.is_empty() {
                 self.stores(p);

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 /// The accumulators of a pass while its loops run.
 #[derive(Clone)]
-enum Accs {
+pub(super) enum Accs {
     /// In registers, carried by the loops.
     Carried(Vec<Group>),
     /// In memory, the eight lanes of a strict reduction one after the other, each for all points
@@ -21,7 +21,7 @@ enum Accs {
 
 /// Eight groups in memory.
 #[derive(Clone)]
-struct Lanes {
+pub(super) struct Lanes {
     address: Value,
     form: Form,
     lanes: usize,
@@ -29,7 +29,7 @@ struct Lanes {
 
 /// Which elements of a group of indices count: those of the last `rest` lanes.
 #[derive(Clone, Copy)]
-struct Tail {
+pub(super) struct Tail {
     rest: usize,
 }
 
@@ -100,7 +100,7 @@ impl Nest<'_, '_> {
         accs
     }
 
-    fn at(&mut self, p: usize, depth: usize, index: Axis, accs: Accs, tail: Option<Tail>) -> Accs {
+    pub(super) fn at(&mut self, p: usize, depth: usize, index: Axis, accs: Accs, tail: Option<Tail>) -> Accs {
         let entered = self.enter(index, Some(p));
         let accs = if depth + 1 == self.plan.nest.passes[p].loops.len() {
             self.body(p, accs, tail)
@@ -163,7 +163,7 @@ impl Nest<'_, '_> {
     }
 
     /// The identity of a reduction in every lane.
-    fn identity(&mut self, acc: &Acc, lanes: usize) -> Group {
+    pub(super) fn identity(&mut self, acc: &Acc, lanes: usize) -> Group {
         let dtype = self.dtype(acc.value);
         let bits = scalar::identity(acc.kind, dtype).expect("verified: bools have no reduction").bits();
         self.code.splat_bits(Form::of(dtype, lanes), lanes, bits)
@@ -264,7 +264,7 @@ impl Nest<'_, '_> {
 }
 
 impl Accs {
-    fn carried(&self) -> SmallVec<[Value; 8]> {
+    pub(super) fn carried(&self) -> SmallVec<[Value; 8]> {
         match self {
             Accs::Carried(groups) => flatten(groups),
             Accs::Memory(_) => SmallVec::new(),
@@ -272,7 +272,7 @@ impl Accs {
     }
 
     /// The same accumulators with the values a loop carried.
-    fn with(&self, carried: &[Value]) -> Accs {
+    pub(super) fn with(&self, carried: &[Value]) -> Accs {
         match self {
             Accs::Carried(groups) => Accs::Carried(unflatten(groups, carried)),
             Accs::Memory(lanes) => Accs::Memory(lanes.clone()),
