@@ -91,7 +91,11 @@ impl Ready {
         };
         let compile = |device: Device, backend: &dyn Backend| {
             let Options { device: _, numerics, disabled } = options.clone();
-            let schedule = rewrite::compile(program, &rewrite::Options { numerics, fusion, disabled, ..rewrite::Options::default() })?.schedule;
+            let schedule = rewrite::compile(
+                program,
+                &rewrite::Options { numerics, fusion, disabled, ..rewrite::Options::default() },
+            )?
+            .schedule;
             Ok(Ready::Kernels { device, executable: backend.compile(schedule)? })
         };
         match device {

@@ -39,6 +39,11 @@ pub trait Args: Traced {
 }
 
 /// The argument of position `N`.
+#[diagnostic::on_unimplemented(
+    message = "there is no argument {N} among `{Self}`",
+    label = "no such argument",
+    note = "arguments are counted from 0"
+)]
 pub trait ArgAt<const N: usize>: Args {
     /// That argument.
     type Arg: Traced;

@@ -25,8 +25,7 @@ impl Tensor {
     /// ∛x of floats, negative ones too; the derivative at 0 is ∞.
     #[track_caller]
     pub fn cbrt(self) -> Tensor {
-        let root = self.abs().pow(1.0 / 3.0);
-        self.lt(0.0).select(-root, root)
+        self.abs().pow(1.0 / 3.0).copysign(self)
     }
 
     /// 2ˣ of floats.
@@ -88,8 +87,7 @@ impl Tensor {
         let s = large.select(1.0, a);
         let near = (s + s * s / ((s * s + 1.0).sqrt() + 1.0)).log1p();
         let far = large.select(a, 1.0).log() + LN_2;
-        let y = large.select(far, near);
-        self.lt(0.0).select(-y, y)
+        large.select(far, near).copysign(self)
     }
 
     /// arcosh x of floats from 1; NaN below.
@@ -382,7 +380,9 @@ pub fn stack(tensors: impl AsRef<[Tensor]>, axis: isize) -> Tensor {
     for (i, t) in tensors.iter().enumerate() {
         let other = t.aval();
         if other != aval {
-            let m = format!("`stack` takes tensors of one shape and element type: tensor 0 is {aval}, tensor {i} is {other}");
+            let m = format!(
+                "`stack` takes tensors of one shape and element type: tensor 0 is {aval}, tensor {i} is {other}"
+            );
             raise::throw(Error::shape(m).at(span));
         }
     }

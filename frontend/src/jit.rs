@@ -191,7 +191,8 @@ where
         let mut parts = Parts::new(params.iter().copied().collect(), lengths);
         let args = A::build(&mut parts);
         if parts.left() > 0 {
-            let m = format!("the function's arguments have {} leaves, not {}", params.len() - parts.left(), params.len());
+            let m =
+                format!("the function's arguments have {} leaves, not {}", params.len() - parts.left(), params.len());
             raise::throw(Error::tree(m).at(span));
         }
         let out = f.call(args);

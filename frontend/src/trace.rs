@@ -9,7 +9,7 @@
 //! Functions are closed when they are finished: a tensor of an outer frame becomes a parameter of
 //! each frame between, and an operand of the node that applies the transform. Outer transforms so
 //! see what inner functions capture. Concrete arrays become parameters of the outermost function,
-//! the *hidden inputs* of [`Traced`](Program).
+//! its *hidden inputs*.
 //!
 //! The user's code never runs while the stack is borrowed.
 
@@ -17,7 +17,9 @@ use crate::raise;
 use crate::tensor::Tensor;
 use egrad_ir::builder::Recorder;
 use egrad_ir::graph::NodeKind;
-use egrad_ir::{Array, Aval, Error, FnId, Function, Literal, Node, NodeId, Op, Program, Result, Span, Transform, infer};
+use egrad_ir::{
+    Array, Aval, Error, FnId, Function, Literal, Node, NodeId, Op, Program, Result, Span, Transform, infer,
+};
 use hashbrown::HashMap;
 use smallvec::{SmallVec, smallvec};
 use std::cell::RefCell;
@@ -163,7 +165,9 @@ impl Session {
         let same = |f: &Function, g: &Function| {
             f.len() == g.len()
                 && f.results() == g.results()
-                && f.nodes().zip(g.nodes()).all(|((_, a), (_, b))| (&a.kind, &a.args, &a.avals) == (&b.kind, &b.args, &b.avals))
+                && f.nodes()
+                    .zip(g.nodes())
+                    .all(|((_, a), (_, b))| (&a.kind, &a.args, &a.avals) == (&b.kind, &b.args, &b.avals))
         };
         let known = self.known.entry(key(&function)).or_default();
         if let Some(id) = known.iter().find(|id| same(self.program.function(**id), &function)) {
@@ -216,7 +220,8 @@ fn stray(sessions: &[Session], t: Tensor, span: Span) -> Error {
 }
 
 fn inactive(span: Span) -> Error {
-    let m = "tensors exist only while a function is traced: call this inside a function given to `jit`, `eager` or `trace`";
+    let m =
+        "tensors exist only while a function is traced: call this inside a function given to `jit`, `eager` or `trace`";
     Error::trace(m).at(span)
 }
 

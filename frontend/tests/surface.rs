@@ -68,7 +68,10 @@ struct Pair<T>(T, T);
 #[test]
 fn derived_trees_go_through_every_transform() {
     let model = || Model {
-        layers: vec![Layer { w: Array::from(2.0f32), b: Array::from(1.0f32) }, Layer { w: Array::from(3.0f32), b: Array::from(0.0f32) }],
+        layers: vec![
+            Layer { w: Array::from(2.0f32), b: Array::from(1.0f32) },
+            Layer { w: Array::from(3.0f32), b: Array::from(0.0f32) },
+        ],
         scale: Some(Array::from(10.0f32)),
         pair: (Array::from(0.0f32), [Array::from(0.0f32), Array::from(5.0f32)]),
     };
@@ -143,7 +146,8 @@ fn empty_batches_and_empty_tensors() {
     assert!(mean.item::<f32>().unwrap().is_nan());
     assert!(!any.item::<bool>().unwrap() && all.item::<bool>().unwrap());
     assert_eq!(lse.item::<f32>().unwrap(), f32::NEG_INFINITY);
-    let (m, n) = (Array::from_vec(Vec::<f32>::new(), [2, 0]).unwrap(), Array::from_vec(Vec::<f32>::new(), [0, 3]).unwrap());
+    let (m, n) =
+        (Array::from_vec(Vec::<f32>::new(), [2, 0]).unwrap(), Array::from_vec(Vec::<f32>::new(), [0, 3]).unwrap());
     check(&jit(|a: Tensor, b: Tensor| a.matmul(b))(&m, &n).unwrap(), &[0.0; 6]);
     // No leaf at all in an argument.
     let none = jit(|xs: Vec<Tensor>, x: Tensor| xs.iter().fold(x, |a, b| a + *b));

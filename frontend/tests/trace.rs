@@ -20,7 +20,9 @@ fn square(x: Tensor) -> Tensor {
 
 #[test]
 fn operators_broadcast_and_literals_take_the_type() {
-    check(trace_avals(|x: Tensor, y: Tensor| 2.0 * x + y, &[f32s([3]), f32s([2, 3])]), expect![[r#"
+    check(
+        trace_avals(|x: Tensor, y: Tensor| 2.0 * x + y, &[f32s([3]), f32s([2, 3])]),
+        expect![[r#"
         egrad 1
 
         fn @0 operators_broadcast_and_literals_take_the_type(%0: f32[3], %1: f32[2,3]) -> (f32[2,3]) {
@@ -31,12 +33,15 @@ fn operators_broadcast_and_literals_take_the_type() {
           %6: f32[2,3] = add %5 %1
           return %6
         }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn transforms_record_one_node_each() {
-    check(trace_avals(grad(square), &[f32s([])]), expect![[r#"
+    check(
+        trace_avals(grad(square), &[f32s([])]),
+        expect![[r#"
         egrad 1
 
         fn @0 square(%0: f32[]) -> (f32[]) {
@@ -50,8 +55,11 @@ fn transforms_record_one_node_each() {
           %3: f32[] = get %2 {index = 1}
           return %3
         }
-    "#]]);
-    check(trace_avals(vmap(grad(square), 0), &[f32s([3])]), expect![[r#"
+    "#]],
+    );
+    check(
+        trace_avals(vmap(grad(square), 0), &[f32s([3])]),
+        expect![[r#"
         egrad 1
 
         fn @0 square(%0: f32[]) -> (f32[]) {
@@ -71,7 +79,8 @@ fn transforms_record_one_node_each() {
           %2: f32[3] = get %1 {index = 0}
           return %2
         }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -80,7 +89,9 @@ fn captured_values_become_parameters_and_operands() {
         let y = w.exp();
         vmap(move |x: Tensor| grad(move |x: Tensor| x * y * w)(x), 0)(x)
     };
-    check(trace_avals(f, &[f32s([]), f32s([3])]), expect![[r#"
+    check(
+        trace_avals(f, &[f32s([]), f32s([3])]),
+        expect![[r#"
         egrad 1
 
         fn @0 captured_values_become_parameters_and_operands(%0: f32[], %1: f32[], %2: f32[]) -> (f32[]) {
@@ -102,7 +113,8 @@ fn captured_values_become_parameters_and_operands() {
           %4: f32[3] = get %3 {index = 0}
           return %4
         }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -117,13 +129,16 @@ fn what_no_result_needs_is_left_out() {
         let _ = grad(square)(unused) + x.exp();
         x
     };
-    check(trace_avals(f, &[f32s([]), f32s([])]), expect![[r#"
+    check(
+        trace_avals(f, &[f32s([]), f32s([])]),
+        expect![[r#"
         egrad 1
 
         fn @0 what_no_result_needs_is_left_out(%0: f32[], %1: f32[]) -> (f32[]) {
           return %0
         }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -140,7 +155,9 @@ fn captured_arrays_become_hidden_inputs_once() {
         )(x);
         y + Tensor::from(&table).sum() + Tensor::from(&scalar)
     };
-    check(trace_avals(f, &[f32s([3])]), expect![[r#"
+    check(
+        trace_avals(f, &[f32s([3])]),
+        expect![[r#"
         egrad 1
 
         fn @0 captured_arrays_become_hidden_inputs_once(%0: f32[], %1: f32[2]) -> (f32[]) {
@@ -161,12 +178,15 @@ fn captured_arrays_become_hidden_inputs_once() {
           %9: f32[3] = add %6 %8
           return %9
         }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_jitted_function_is_inlined() {
-    check(trace_avals(vmap(jit(square), 0), &[f32s([3])]), expect![[r#"
+    check(
+        trace_avals(vmap(jit(square), 0), &[f32s([3])]),
+        expect![[r#"
         egrad 1
 
         fn @0 square(%0: f32[]) -> (f32[]) {
@@ -179,5 +199,6 @@ fn a_jitted_function_is_inlined() {
           %2: f32[3] = get %1 {index = 0}
           return %2
         }
-    "#]]);
+    "#]],
+    );
 }

@@ -28,6 +28,16 @@ fn expand(input: &DeriveInput) -> Result<TokenStream> {
         return Err(Error::new(name.span(), "a tree needs a field with a leaf"));
     }
 
+    for field in fields {
+        if !mentions(&field.ty, &leaf) {
+            let what = format!(
+                "every field of a tree is made of its leaf `{leaf}`: make a number a tensor too (`{leaf}`), \
+                 or let the traced function capture it"
+            );
+            return Err(Error::new(field.ty.span(), what));
+        }
+    }
+
     let members: Vec<Member> = fields.members().collect();
     let types: Vec<_> = fields.iter().map(|f| &f.ty).collect();
     let locals: Vec<Ident> = (0..members.len()).map(|i| format_ident!("field_{i}")).collect();
@@ -68,15 +78,18 @@ fn expand(input: &DeriveInput) -> Result<TokenStream> {
     };
     let (tensors, arrays) = (with(quote!(::egrad::Tensor)), with(quote!(::egrad::Array)));
 
-    let flatten = members.iter().zip(&types).map(|(m, ty)| {
-        quote::quote_spanned!(ty.span()=> ::egrad::Tree::flatten(&self.#m, into);)
-    });
-    let build = types.iter().zip(&locals).map(|(ty, local)| {
-        quote::quote_spanned!(ty.span()=> let #local = <#ty as ::egrad::Tree>::build(from);)
-    });
-    let walk = members.iter().zip(&paths).map(|(m, path)| {
-        quote!(::egrad::Tree::paths(&self.#m, &::std::format!("{}{}", path, #path), into);)
-    });
+    let flatten = members
+        .iter()
+        .zip(&types)
+        .map(|(m, ty)| quote::quote_spanned!(ty.span()=> ::egrad::Tree::flatten(&self.#m, into);));
+    let build = types
+        .iter()
+        .zip(&locals)
+        .map(|(ty, local)| quote::quote_spanned!(ty.span()=> let #local = <#ty as ::egrad::Tree>::build(from);));
+    let walk = members
+        .iter()
+        .zip(&paths)
+        .map(|(m, path)| quote!(::egrad::Tree::paths(&self.#m, &::std::format!("{}{}", path, #path), into);));
 
     // Axes: the struct with axes for leaves, for the struct with tensors.
     let mut axes = input.generics.clone();
@@ -133,6 +146,18 @@ fn leaf_param(input: &DeriveInput) -> Result<Ident> {
             Err(Error::new(second.span(), format!("a tree has one type parameter, its leaf: {example}")))
         }
     }
+}
+
+/// Whether the type is written with the leaf.
+fn mentions(ty: &syn::Type, leaf: &Ident) -> bool {
+    fn any(tokens: TokenStream, leaf: &Ident) -> bool {
+        tokens.into_iter().any(|token| match token {
+            proc_macro2::TokenTree::Ident(ident) => ident == *leaf,
+            proc_macro2::TokenTree::Group(group) => any(group.stream(), leaf),
+            proc_macro2::TokenTree::Punct(_) | proc_macro2::TokenTree::Literal(_) => false,
+        })
+    }
+    any(quote!(#ty), leaf)
 }
 
 /// The type with `Tensor` for the leaf.

@@ -26,6 +26,7 @@ use egrad_ir::{Aval, Error, Literal, Span, Transform};
 /// float argument's tangent has another shape or element type, [`Error::Tree`] if it has another
 /// structure.
 #[track_caller]
+#[expect(clippy::type_complexity, reason = "the type is the documentation")]
 pub fn jvp<F, A>(f: F) -> Box<dyn Fn(A, A) -> (F::Output, F::Output)>
 where
     F: Function<A>,
@@ -93,6 +94,7 @@ where
 /// float result's cotangent has another shape or element type, [`Error::Tree`] if it has another
 /// structure.
 #[track_caller]
+#[expect(clippy::type_complexity, reason = "the type is the documentation")]
 pub fn vjp<F, A>(f: F) -> Box<dyn Fn(A, F::Output) -> (F::Output, A)>
 where
     F: Function<A>,

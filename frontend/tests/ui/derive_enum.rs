@@ -1,0 +1,9 @@
+use egrad::Tree;
+
+#[derive(Tree)]
+enum Params<T> {
+    One(T),
+    Two(T, T),
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use egrad::{Tensor, Tree};
+
+#[derive(Tree)]
+struct Params {
+    w: Tensor,
+}
+
+fn main() {}
