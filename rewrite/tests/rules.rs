@@ -461,17 +461,21 @@ fn mutants(line: &Line) -> Vec<String> {
     out
 }
 
-/// Values at ties, kinks and poles, as JAX has them (`tests/vectors/edge_kinks.json`): a function,
-/// its operands, the cotangent or tangent, and the derivative by each operand.
-fn kinks() -> Vec<(Op, Vec<Vec<f64>>, Vec<f64>, Vec<Vec<f64>>)> {
+/// A function at a tie, kink or pole: its operands, the cotangent or tangent, and the derivative by
+/// each operand.
+struct Kink(Op, Vec<Vec<f64>>, Vec<f64>, Vec<Vec<f64>>);
+
+/// What JAX has there (`tests/vectors/edge_kinks.json`).
+fn kinks() -> Vec<Kink> {
     let (nan, inf) = (f64::NAN, f64::INFINITY);
     let unary =
-        |u, x: &[f64], c: &[f64], want: &[f64]| (Op::Unary(u), vec![x.to_vec()], c.to_vec(), vec![want.to_vec()]);
-    let power =
-        |n, x: &[f64], c: &[f64], want: &[f64]| (Op::IntegerPow(n), vec![x.to_vec()], c.to_vec(), vec![want.to_vec()]);
+        |u, x: &[f64], c: &[f64], want: &[f64]| Kink(Op::Unary(u), vec![x.to_vec()], c.to_vec(), vec![want.to_vec()]);
+    let power = |n, x: &[f64], c: &[f64], want: &[f64]| {
+        Kink(Op::IntegerPow(n), vec![x.to_vec()], c.to_vec(), vec![want.to_vec()])
+    };
     let ties = (vec![1.0, 2.0, -2.0, 0.0, nan], vec![0.0, 2.0, -2.0, 1.0, 1.0], vec![0.5, 4.0, -6.0, 2.0, 3.0]);
     let binary = |b, dx: &[f64], dy: &[f64]| {
-        (Op::Binary(b), vec![ties.0.clone(), ties.1.clone()], ties.2.clone(), vec![dx.to_vec(), dy.to_vec()])
+        Kink(Op::Binary(b), vec![ties.0.clone(), ties.1.clone()], ties.2.clone(), vec![dx.to_vec(), dy.to_vec()])
     };
     vec![
         unary(Unary::Abs, &[-1.0, 0.0, -0.0, 2.0, nan], &[3.0, 4.0, 5.0, 6.0, 7.0], &[-3.0, 4.0, 5.0, 6.0, -7.0]),
@@ -482,7 +486,7 @@ fn kinks() -> Vec<(Op, Vec<Vec<f64>>, Vec<f64>, Vec<Vec<f64>>)> {
         power(2, &[0.0, -1.0], &[2.0, 3.0], &[0.0, -6.0]),
         binary(Binary::Max, &[0.5, 2.0, -3.0, 0.0, 0.0], &[0.0, 2.0, -3.0, 2.0, 0.0]),
         binary(Binary::Min, &[0.0, 2.0, -3.0, 2.0, 0.0], &[0.5, 2.0, -3.0, 0.0, 0.0]),
-        (
+        Kink(
             Op::Binary(Binary::Pow),
             vec![vec![0.0, 0.0, 0.0, -2.0, -2.0], vec![0.0, 1.0, 2.0, 2.0, 3.0]],
             vec![-0.5, 1.0, -0.25, -1.0, -0.5],
@@ -502,7 +506,7 @@ fn wrong_at_kinks(tables: &Tables) -> Vec<String> {
             wrong.push(format!("{what}: {got:?}, not {want:?}"));
         }
     };
-    for (op, operands, c, want) in kinks() {
+    for Kink(op, operands, c, want) in kinks() {
         let avals: Vec<Aval> = operands.iter().map(|x| Aval::new(Dtype::F64, [x.len()])).collect();
         let f = function("f", &avals, |b, p| vec![b.op(op.clone(), p)]);
         let mut inputs: Vec<Array> = operands.iter().map(|x| array(x)).collect();
