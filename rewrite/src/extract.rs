@@ -325,10 +325,11 @@ impl<'a> Plan<'a> {
         }
         let mut clusters: Vec<Cluster> = Vec::new();
         let mut newest: HashMap<SmallVec<[usize; 4]>, usize> = HashMap::new();
-        // Per value the newest kernel it depends on (counted from 1), and how many instructions
-        // it has inline.
+        // Per value the newest kernel it depends on (counted from 1), how many instructions it has
+        // inline, and how many values (views, too) inline one in another.
         let mut after = vec![0usize; choices.values.len()];
         let mut size = vec![0usize; choices.values.len()];
+        let mut deep = vec![0usize; choices.values.len()];
         for v in live {
             let value = choices.value(v);
             let i = v.index();
@@ -347,7 +348,8 @@ impl<'a> Plan<'a> {
                 continue;
             }
             let inline_args = args.iter().filter(|a| self.place[a.index()] == Place::Inline);
-            size[i] = inline_args.map(|a| size[a.index()]).sum::<usize>();
+            size[i] = inline_args.clone().map(|a| size[a.index()]).sum::<usize>();
+            deep[i] = inline_args.map(|a| deep[a.index()]).max().unwrap_or(0) + 1;
             let own = extents(&value.aval.shape);
             let mut join = newest.get(&own).copied();
             let leaves = self.leaves(&args);
@@ -358,7 +360,7 @@ impl<'a> Plan<'a> {
                 size[i] += usize::from(!free);
                 let once = self.users[i].len() <= 1 && !repeated[i] || free;
                 let inline = fusion == Fusion::Search && alternative.inline && !reduction;
-                if inline && once && !wanted && size[i] <= MAX_INSTS / 2 {
+                if inline && once && !wanted && size[i] <= MAX_INSTS / 2 && deep[i] <= MAX_INSTS {
                     self.place[i] = Place::Inline;
                     continue;
                 }

@@ -190,6 +190,19 @@ fn empty_and_scalar_shapes() {
 }
 
 #[test]
+fn long_chains_of_views() {
+    let (mut b, p) = Build::new(&[&[2, 3]]);
+    let mut y = p[0];
+    for i in 0..2000 {
+        let shape = if i % 2 == 0 { [3, 2] } else { [2, 3] };
+        y = b.op(Op::Reshape(Shape::from(shape)), &[y]);
+        y = b.op(Op::Transpose(smallvec![1, 0]), &[y]);
+        y = b.op(Op::Transpose(smallvec![1, 0]), &[y]);
+    }
+    check(&b.done(&[y]));
+}
+
+#[test]
 fn strict_sums_keep_their_order() {
     for shape in [[50, 1], [1, 50], [9, 11]] {
         let (mut b, p) = Build::new(&[&shape]);

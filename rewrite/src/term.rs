@@ -157,7 +157,13 @@ impl Prim {
 
     /// The primitive of that name.
     pub fn parse(name: &str) -> Option<Prim> {
-        Prim::all().find(|p| p.name() == name)
+        let single = [Prim::Constant, Prim::Iota, Prim::Select, Prim::IntegerPow, Prim::Convert];
+        let moves = [Prim::BroadcastInDim, Prim::Reshape, Prim::Transpose, Prim::DotGeneral];
+        (Unary::parse(name).map(Prim::Unary))
+            .or_else(|| Binary::parse(name).map(Prim::Binary))
+            .or_else(|| Compare::parse(name).map(Prim::Compare))
+            .or_else(|| Reduce::parse(name).map(Prim::Reduce))
+            .or_else(|| single.into_iter().chain(moves).find(|p| p.name() == name))
     }
 
     /// How many attribute leaves come before the operands.
