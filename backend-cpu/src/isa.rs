@@ -23,6 +23,18 @@ pub(crate) fn machine() -> Result<&'static Machine> {
 }
 
 fn detect() -> std::result::Result<Machine, String> {
+    let builder = cranelift_native::builder().map_err(|e| format!("no code can be generated for this CPU: {e}"))?;
+    Ok(Machine { isa: finish(builder)?, fused: has_fma() })
+}
+
+/// This architecture with nothing that came later.
+#[cfg(test)]
+pub(crate) fn oldest() -> std::result::Result<Machine, String> {
+    let builder = cranelift_native::builder_with_options(false)?;
+    Ok(Machine { isa: finish(builder)?, fused: false })
+}
+
+fn finish(builder: cranelift_codegen::isa::Builder) -> std::result::Result<OwnedTargetIsa, String> {
     let mut flags = settings::builder();
     let chosen = [
         ("is_pic", "false"),
@@ -39,9 +51,7 @@ fn detect() -> std::result::Result<Machine, String> {
     for (flag, value) in chosen {
         flags.set(flag, value).map_err(|e| format!("Cranelift refuses {flag}={value}: {e}"))?;
     }
-    let builder = cranelift_native::builder().map_err(|e| format!("no code can be generated for this CPU: {e}"))?;
-    let isa = builder.finish(settings::Flags::new(flags)).map_err(|e| e.to_string())?;
-    Ok(Machine { isa, fused: has_fma() })
+    builder.finish(settings::Flags::new(flags)).map_err(|e| e.to_string())
 }
 
 fn has_fma() -> bool {

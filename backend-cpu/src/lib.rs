@@ -23,10 +23,12 @@ mod run;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_frontend::FunctionBuilderContext;
-use egrad_ir::kernel::{Backend, Body, Executable, Kernel, Run};
-use egrad_ir::schedule::Schedule;
+use egrad_ir::kernel::{Backend, Body, Executable, Kernel, LoopNest, Run};
+use egrad_ir::schedule::{Schedule, Step};
 use egrad_ir::{Array, Error, Result};
+use hashbrown::HashMap;
 use run::{Launch, Runner, Work};
+use std::borrow::Cow;
 
 /// The CPU this process runs on, one thread of it.
 ///
@@ -59,34 +61,65 @@ impl Backend for Cpu {
     fn compile(&self, schedule: Schedule) -> Result<Box<dyn Executable>> {
         // What makes running the code sound, so it is not left to the caller.
         schedule.verify()?;
-        let mut compiler = Compiler::new(false)?;
-        let mut assembly = memory::Assembly::default();
-        let mut functions = 0;
-        let mut launches = Vec::with_capacity(schedule.steps.len());
-        for step in &schedule.steps {
-            let work = match nest(&step.kernel) {
-                Some(nest) => {
-                    let plan = compiler.build(&step.kernel, &nest)?;
-                    assembly.add(compiler.compile(&step.kernel)?)?;
-                    functions += 1;
-                    let extent = plan.nest.domain.first().copied().unwrap_or(1);
-                    Work::Call { function: functions - 1, extent }
-                }
-                None => match &step.kernel.body {
-                    Body::Contract(contract) => Work::Contract(Box::new(contract.clone())),
-                    Body::Loops(_) => unreachable!("loop nests are compiled"),
-                },
-            };
-            launches.push(Launch { work, operands: step.operands.iter().map(|b| b.index()).collect() });
-        }
-        let runner = Runner::new(&schedule, launches, assembly.finish()?);
+        let runner = compile(&schedule)?;
         Ok(Box::new(Compiled { schedule, runner }))
     }
 }
 
+/// Compiles a verified schedule.
+fn compile(schedule: &Schedule) -> Result<Runner> {
+    let mut compiler = Compiler::new(isa::machine()?, false);
+    let mut assembly = memory::Assembly::default();
+    let mut functions = Functions::default();
+    let mut launches = Vec::with_capacity(schedule.steps.len());
+    for step in &schedule.steps {
+        let kernel = &step.kernel;
+        let work = match (nest(kernel), &kernel.body) {
+            (Some(nest), _) => match functions.find(kernel) {
+                Some(Function { number, extent, .. }) => Work::Call { function: *number, extent: *extent },
+                None => {
+                    let plan = compiler.build(kernel, &nest);
+                    assembly.add(compiler.compile(kernel)?)?;
+                    let extent = plan.nest.domain.first().copied().unwrap_or(1);
+                    Work::Call { function: functions.add(kernel, extent), extent }
+                }
+            },
+            (None, Body::Contract(contract)) => Work::Contract(Box::new(contract.clone())),
+            (None, Body::Loops(_)) => unreachable!("loop nests are compiled"),
+        };
+        launches.push(Launch { work, operands: step.operands.iter().map(|b| b.index()).collect() });
+    }
+    Ok(Runner::new(schedule, launches, assembly.finish()?))
+}
+
+/// The functions compiled so far: equal kernels (the layers of a network) share one.
+#[derive(Default)]
+struct Functions<'a> {
+    by_name: HashMap<&'a str, Vec<Function<'a>>>,
+    count: usize,
+}
+
+struct Function<'a> {
+    kernel: &'a Kernel,
+    number: usize,
+    extent: usize,
+}
+
+impl<'a> Functions<'a> {
+    fn find(&self, kernel: &Kernel) -> Option<&Function<'a>> {
+        self.by_name.get(&*kernel.name)?.iter().find(|f| f.kernel == kernel)
+    }
+
+    fn add(&mut self, kernel: &'a Kernel, extent: usize) -> usize {
+        let number = self.count;
+        self.count += 1;
+        self.by_name.entry(&kernel.name).or_default().push(Function { kernel, number, extent });
+        number
+    }
+}
+
 /// The loop nest a kernel is compiled from; `None` for what `gemm` does.
-fn nest(kernel: &Kernel) -> Option<std::borrow::Cow<'_, egrad_ir::kernel::LoopNest>> {
-    use std::borrow::Cow;
+fn nest(kernel: &Kernel) -> Option<Cow<'_, LoopNest>> {
     match &kernel.body {
         Body::Loops(nest) => Some(Cow::Borrowed(nest)),
         Body::Contract(c) if contract::as_loops(c, kernel.numerics) => Some(Cow::Owned(contract::loop_nest(c))),
@@ -105,23 +138,23 @@ struct Compiler {
 }
 
 impl Compiler {
-    fn new(listing: bool) -> Result<Compiler> {
-        Ok(Compiler {
-            listing,
-            machine: isa::machine()?,
+    fn new(machine: &'static isa::Machine, listing: bool) -> Compiler {
+        Compiler {
+            machine,
             context: Context::new(),
             builder: FunctionBuilderContext::new(),
             control: ControlPlane::default(),
-        })
+            listing,
+        }
     }
 
     /// Builds the kernel's function.
-    fn build(&mut self, kernel: &Kernel, nest: &egrad_ir::kernel::LoopNest) -> Result<plan::Plan> {
+    fn build(&mut self, kernel: &Kernel, nest: &LoopNest) -> plan::Plan {
         self.context.clear();
         self.context.set_disasm(self.listing);
         let plan = plan::plan(kernel, nest, self.machine.fused);
         emit::function(&*self.machine.isa, &mut self.context, &mut self.builder, kernel, &plan);
-        Ok(plan)
+        plan
     }
 
     /// Compiles the function built last.
@@ -152,11 +185,11 @@ impl Executable for Compiled {
             "assembly" => true,
             _ => return None,
         };
-        let mut compiler = Compiler::new(assembly).ok()?;
-        let text = |step: &egrad_ir::schedule::Step| {
+        let mut compiler = Compiler::new(isa::machine().ok()?, assembly);
+        let text = |step: &Step| {
             let kernel = &step.kernel;
             let Some(nest) = nest(kernel) else { return Some(format!("; {}: a call of gemm\n", kernel.name)) };
-            compiler.build(kernel, &nest).ok()?;
+            compiler.build(kernel, &nest);
             if !assembly {
                 return Some(format!("; {}\n{}", kernel.name, compiler.context.func.display()));
             }
@@ -164,5 +197,49 @@ impl Executable for Compiled {
             Some(format!("; {}\n{}", kernel.name, compiled.vcode.as_deref().unwrap_or_default()))
         };
         self.schedule.steps.iter().map(text).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Compiler, isa, memory, nest};
+    use egrad_ir::Array;
+    use egrad_ir::kernel::Kernel;
+    use egrad_ir::scalar::Elementary;
+
+    /// Code for a CPU of the architecture's first years computes the same: what that lacks is
+    /// called.
+    #[test]
+    #[allow(unsafe_code)]
+    fn machines_without_newer_instructions_get_the_same_bits() {
+        let machine: &'static isa::Machine = Box::leak(Box::new(isa::oldest().unwrap()));
+        for (op, dtype) in [("exp", "f32"), ("log", "f64"), ("sin", "f32")] {
+            let text = format!(
+                "kernel k(b0: read {dtype}[21], b1: write {dtype}[21]) strict {{
+                   parallel p0 in 0..21 {{
+                     once {{
+                       %0 = load b0[p0]
+                       %1 = {op} %0
+                       store b1[p0] = %1
+                     }}
+                   }}
+                 }}"
+            );
+            let kernel = Kernel::parse(&text).unwrap();
+            let data: Vec<f64> = (0..21).map(|i| 0.37 * f64::from(i)).collect();
+            let x = Array::from_f64(kernel.operands[0].dtype, &data, [21]).unwrap();
+            let want = kernel.eval(&[&x], Elementary::Shared).unwrap().remove(0);
+            let mut got = Array::scratch(want.aval().clone()).unwrap();
+            let mut compiler = Compiler::new(machine, false);
+            compiler.build(&kernel, &nest(&kernel).unwrap());
+            let mut assembly = memory::Assembly::default();
+            assembly.add(compiler.compile(&kernel).unwrap()).unwrap();
+            let code = assembly.finish().unwrap();
+            let arguments = [0, 21, x.as_ptr() as u64, got.as_mut_ptr().unwrap() as u64];
+            // SAFETY: the block holds the axis' range and the addresses of two live arrays of the
+            // operands' type and length, the second of which nothing else refers to.
+            unsafe { code.entry(0)(arguments.as_ptr()) };
+            assert_eq!(got.to_f64(), want.to_f64());
+        }
     }
 }

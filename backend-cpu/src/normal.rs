@@ -115,3 +115,74 @@ fn retain(strides: &mut SmallVec<[usize; 4]>, keep: &[bool]) {
     let mut kept = keep.iter();
     strides.retain(|_| *kept.next().expect("one per axis"));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::normalise;
+    use egrad_ir::kernel::{Body, Kernel, LoopNest};
+    use egrad_ir::{Numerics, scalar::Elementary};
+
+    /// The extents of the normal form's domain and of its first pass's loops; the normal form must
+    /// compute what the kernel does.
+    #[track_caller]
+    fn check(text: &str, numerics: Numerics, domain: &[usize], loops: &[usize]) {
+        let kernel = Kernel::parse(text).unwrap_or_else(|e| panic!("{e}"));
+        let Body::Loops(nest) = &kernel.body else { panic!("a loop nest") };
+        let normal: LoopNest = normalise(nest, numerics);
+        assert_eq!((&normal.domain[..], &normal.passes[0].loops[..]), (domain, loops));
+        let len = kernel.operands[0].len;
+        let x = egrad_ir::Array::from_vec((0..len).map(|i| (i * i % 37) as f32).collect(), [len]).unwrap();
+        let want = kernel.eval(&[&x], Elementary::Shared).unwrap();
+        let got = Kernel { body: Body::Loops(normal), ..kernel }.eval(&[&x], Elementary::Shared).unwrap();
+        assert_eq!(got[0].to_f64(), want[0].to_f64());
+    }
+
+    fn elementwise(loaded: &str, stored: &str) -> String {
+        format!(
+            "kernel k(b0: read f32[60], b1: write f32[60]) fast {{
+               parallel p0 in 0..3, p1 in 0..1, p2 in 0..4, p3 in 0..5 {{
+                 once {{
+                   %0 = load b0[{loaded}]
+                   store b1[{stored}] = %0
+                 }}
+               }}
+             }}"
+        )
+    }
+
+    #[test]
+    fn elementwise_kernels_have_one_axis() {
+        let dense = "20*p0 + 7*p1 + 5*p2 + p3";
+        check(&elementwise(dense, "20*p0 + 5*p2 + p3"), Numerics::Strict, &[60], &[]);
+        check(&elementwise("p0 + 15*p2 + 3*p3", "20*p0 + 5*p2 + p3"), Numerics::Fast, &[3, 20], &[]);
+        check(&elementwise("20*p0 + p2 + 4*p3", "20*p0 + 5*p2 + p3"), Numerics::Fast, &[3, 4, 5], &[]);
+    }
+
+    fn reduction(a: usize, b: usize) -> String {
+        format!(
+            "kernel k(b0: read f32[{}], b1: write f32[2]) fast {{
+               parallel p0 in 0..2 {{
+                 for r0 in 0..{a}, r1 in 0..{b} {{
+                   %0 = load b0[{}*p0 + {b}*r0 + r1]
+                   %1 = reduce_sum %0
+                 }}
+                 once {{
+                   store b1[p0] = %1
+                 }}
+               }}
+             }}",
+            2 * a * b,
+            a * b
+        )
+    }
+
+    #[test]
+    fn strict_reductions_keep_their_lanes() {
+        check(&reduction(3, 5), Numerics::Fast, &[2], &[15]);
+        check(&reduction(3, 5), Numerics::Strict, &[2], &[3, 5]);
+        check(&reduction(3, 16), Numerics::Strict, &[2], &[48]);
+        check(&reduction(9, 1), Numerics::Strict, &[2], &[9, 1]);
+        check(&reduction(9, 1), Numerics::Fast, &[2], &[9]);
+        check(&reduction(1, 1), Numerics::Fast, &[2], &[1]);
+    }
+}

@@ -42,7 +42,7 @@ fn chain(ops: &[&str], n: usize) -> Schedule {
 #[test]
 fn temporaries_live_as_long_as_they_are_needed() {
     for n in [1, 7, 100, 5000] {
-        let ops = ["exp", "neg", "tanh", "abs", "sqrt", "log1p", "sin", "cos", "logistic"];
+        let ops = ["exp", "neg", "tanh", "neg", "abs", "sqrt", "log1p", "sin", "cos", "logistic"];
         let mut schedule = chain(&ops, n);
         // An early temporary is needed again at the very end.
         let product = kernel(&format!(

@@ -3,7 +3,7 @@
 //! ```text
 //! for each panel of columns                     what they come to fits on the stack
 //!   for each group of its columns               start from the identity
-//!   for each block of rows                      its pages stay in the translation cache
+//!   for each block of rows                      as many streams as the processor prefetches
 //!     for each group of columns in the panel
 //!       for each row of the block               accumulate in registers
 //!   for each group of columns in the panel      the other passes
@@ -16,7 +16,7 @@ use super::pass::Accs;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{InstBuilder, Value};
 
-/// Rows of a block: as many streams as the processor prefetches.
+/// Rows of a block.
 const ROWS: usize = 8;
 
 /// Bytes on the stack for what the columns of a panel have come to.

@@ -11,7 +11,10 @@ use egrad_ir::{Binary, Dtype, Literal, Numerics};
 use smallvec::SmallVec;
 
 /// Words of an argument block before the operands' addresses: the first index of the outermost
-/// domain axis, and the one after the last.
+/// domain axis (of the plan's nest), and the one after the last.
+///
+/// That range may be a part of the axis, for other threads to run the rest, if it starts at a
+/// multiple of 64, ends at one or with the axis, and holds at least 64 indices or all of them.
 pub(crate) const HEADER: usize = 2;
 
 /// Emits one nest.
