@@ -25,7 +25,9 @@ impl Tensor {
     /// ∛x of floats, negative ones too; the derivative at 0 is ∞.
     #[track_caller]
     pub fn cbrt(self) -> Tensor {
-        self.abs().pow(1.0 / 3.0).copysign(self)
+        let (negative, a) = self.fold();
+        let root = a.pow(1.0 / 3.0);
+        negative.select(-root, root)
     }
 
     /// 2ˣ of floats.
@@ -82,12 +84,13 @@ impl Tensor {
     pub fn asinh(self) -> Tensor {
         // ln(a + √(a² + 1)) of a = |x|, as log1p so that small x keep their digits; for large ones,
         // where a² would overflow, it is ln a + ln 2.
-        let a = self.abs();
+        let (negative, a) = self.fold();
         let large = a.gt(1e10);
         let s = large.select(1.0, a);
         let near = (s + s * s / ((s * s + 1.0).sqrt() + 1.0)).log1p();
         let far = large.select(a, 1.0).log() + LN_2;
-        large.select(far, near).copysign(self)
+        let y = large.select(far, near);
+        negative.select(-y, y)
     }
 
     /// arcosh x of floats from 1; NaN below.
@@ -238,11 +241,26 @@ impl Tensor {
         origin.select(p * q.sqrt() - p.sqrt(), product)
     }
 
+    /// Whether the sign is negative, that of a zero too.
+    #[track_caller]
+    fn is_negative(self) -> Tensor {
+        let x = self.stop_gradient();
+        x.lt(0.0).or(x.equal(0.0).and((1.0 / x).lt(0.0)))
+    }
+
+    /// The sign and |x|: what an odd function is computed from. Unlike [`abs`](Tensor::abs), whose
+    /// derivative is 1 at a negative zero, this one's is -1 there, so that the sign put back gives
+    /// an odd function's.
+    #[track_caller]
+    fn fold(self) -> (Tensor, Tensor) {
+        let negative = self.is_negative();
+        (negative, negative.select(-self, self))
+    }
+
     /// |x| with the sign of y, that of a zero too.
     #[track_caller]
     pub fn copysign(self, other: impl Operand) -> Tensor {
-        let y = self.like(other).stop_gradient();
-        let negative = y.lt(0.0).or(y.equal(0.0).and((1.0 / y).lt(0.0)));
+        let negative = self.like(other).is_negative();
         let x = self.abs();
         negative.select(-x, x)
     }

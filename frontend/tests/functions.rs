@@ -1,5 +1,5 @@
 //! Single operations against the values, gradients and tangents JAX records for them
-//! (`tests/vectors/*.json`), on the interpreter, in `f64`. Whole programs are the vector runner's.
+//! (`tests/vectors/*.json`), in `f64`. Whole programs are the vector runner's.
 
 use egrad::*;
 use serde_json::Value;
@@ -153,7 +153,7 @@ fn compare(got: &Array, want: &Array) -> Option<String> {
     Some(format!("element {at} is {} and should be {}", g[at], w[at]))
 }
 
-fn run_case(case: &Value) -> Option<std::result::Result<(), String>> {
+fn run_case(case: &Value, device: Device) -> Option<std::result::Result<(), String>> {
     let entry = case["entry"]["fn"].as_str()?;
     let function = &case["functions"][entry];
     let [equation] = function["body"].as_array()?.as_slice() else { return None };
@@ -206,7 +206,7 @@ fn run_case(case: &Value) -> Option<std::result::Result<(), String>> {
     let f = std::rc::Rc::new(f);
     let forward = {
         let f = std::rc::Rc::clone(&f);
-        jit(move |x: Vec<Tensor>| f(x)).device(Device::Interpreter)
+        jit(move |x: Vec<Tensor>| f(x)).device(device)
     };
     match forward(&inputs) {
         Ok(y) => note("output", compare(&y, &tensor(&case["outputs"][0]))),
@@ -219,7 +219,7 @@ fn run_case(case: &Value) -> Option<std::result::Result<(), String>> {
         let wrt = places_of(&case["vjp"]);
         let ct = tensor(&case["vjp"]["cotangents"][0]);
         let f = std::rc::Rc::clone(&f);
-        let pull = jit(vjp(move |x: Vec<Tensor>| f(x))).device(Device::Interpreter);
+        let pull = jit(vjp(move |x: Vec<Tensor>| f(x))).device(device);
         match pull(&(inputs.clone(),), &ct) {
             Ok((_, (grads,))) => {
                 for (i, want) in wrt.iter().zip(tensors(&case["vjp"]["grads"])) {
@@ -236,7 +236,7 @@ fn run_case(case: &Value) -> Option<std::result::Result<(), String>> {
         for (i, t) in wrt.iter().zip(tensors(&case["jvp"]["tangents"])) {
             tangents[*i] = t;
         }
-        let push = jit(jvp(move |x: Vec<Tensor>| f(x))).device(Device::Interpreter);
+        let push = jit(jvp(move |x: Vec<Tensor>| f(x))).device(device);
         match push(&(inputs,), &(tangents,)) {
             Ok((_, t)) => note("tangent", compare(&t, &tensor(&case["jvp"]["outputs"][0]))),
             Err(e) => note("tangent", Some(e.to_string())),
@@ -246,7 +246,16 @@ fn run_case(case: &Value) -> Option<std::result::Result<(), String>> {
 }
 
 #[test]
-fn operations_agree_with_jax() {
+fn operations_agree_with_jax_on_the_interpreter() {
+    agree(Device::Interpreter);
+}
+
+#[test]
+fn operations_agree_with_jax_on_the_cpu() {
+    agree(Device::Cpu);
+}
+
+fn agree(device: Device) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
     files.retain(|f| f.extension().is_some_and(|e| e == "json"));
@@ -259,7 +268,7 @@ fn operations_agree_with_jax() {
             if WAITING.contains(&case["name"].as_str().unwrap()) {
                 continue;
             }
-            match run_case(case) {
+            match run_case(case, device) {
                 None => {}
                 Some(Ok(())) => passed += 1,
                 Some(Err(wrong)) => {
