@@ -19,19 +19,20 @@ pub mod batch;
 pub mod fuse;
 pub mod pull;
 pub mod push;
+mod search;
 pub mod simplify;
 pub mod template;
 
 use crate::analysis::{EGraph, Facts};
 use crate::term::{Head, Key, Term};
-use attrs::{Arg, Function};
 use egg::{Applier, Id, Pattern, PatternAst, Rewrite, SearchMatches, Subst, Symbol, Var};
 use egrad_ir::{Binary, Compare, Error, Numerics, Reduce, Result, Unary};
 use hashbrown::{HashMap, HashSet};
+use search::{Guard, Search};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use template::{Sexp, Template, wrong};
 
@@ -167,45 +168,9 @@ impl Rule {
         let template = Template::parse(&self.right).map_err(|e| malformed(&e.report().message))?;
         let guards = self.guards.iter().map(|g| Guard::parse(g)).collect::<Result<Vec<_>>>();
         let guards = guards.map_err(|e| malformed(&e.report().message))?;
-        Rewrite::new(self.name, pattern, Build { rule: self.name, template, guards }).map_err(|e| malformed(&e))
-    }
-}
-
-/// A compiled guard.
-struct Guard {
-    function: &'static Function<bool>,
-    args: SmallVec<[GuardArg; 2]>,
-}
-
-enum GuardArg {
-    Var(Var),
-    Number(f64),
-}
-
-impl Guard {
-    fn parse(text: &str) -> Result<Guard> {
-        let mut words = text.split_whitespace();
-        let name = words.next().unwrap_or_default();
-        let function = attrs::guard(name).ok_or_else(|| wrong(name, "is no guard"))?;
-        let arg = |word: &str| match word.parse() {
-            Ok(n) => Ok(GuardArg::Number(n)),
-            Err(_) => template::var(word).map(GuardArg::Var),
-        };
-        let args: SmallVec<[GuardArg; 2]> = words.map(arg).collect::<Result<_>>()?;
-        if args.len() != function.takes.len() {
-            return Err(wrong(name, &format!("takes ({})", function.takes.join(", "))));
-        }
-        Ok(Guard { function, args })
-    }
-
-    /// Whether it holds; `None` if it is about things of other types.
-    fn holds(&self, egraph: &EGraph, subst: &Subst) -> Option<bool> {
-        let arg = |a: &GuardArg| match a {
-            GuardArg::Var(v) => template::arg(egraph, subst[*v]),
-            GuardArg::Number(n) => Some(Arg::Number(*n)),
-        };
-        let args: SmallVec<[Arg<'_>; 2]> = self.args.iter().map(arg).collect::<Option<_>>()?;
-        (self.function.apply)(&args)
+        let guards: Arc<[Guard]> = guards.into();
+        let search = Search::new(pattern, Arc::clone(&guards));
+        Rewrite::new(self.name, search, Build { rule: self.name, template, guards }).map_err(|e| malformed(&e))
     }
 }
 
@@ -213,7 +178,7 @@ impl Guard {
 struct Build {
     rule: &'static str,
     template: Template,
-    guards: Vec<Guard>,
+    guards: Arc<[Guard]>,
 }
 
 impl Applier<Term, Facts> for Build {
@@ -226,8 +191,8 @@ impl Applier<Term, Facts> for Build {
         _name: Symbol,
     ) -> Vec<Id> {
         egraph.analysis.rule = Some(self.rule);
-        for guard in &self.guards {
-            match guard.holds(egraph, subst) {
+        for guard in self.guards.iter() {
+            match guard.holds(egraph, |v| subst.get(v).copied()) {
                 Some(true) => {}
                 Some(false) => return Vec::new(),
                 None => {
@@ -247,10 +212,7 @@ impl Applier<Term, Facts> for Build {
     }
 
     fn vars(&self) -> Vec<Var> {
-        let guards = self.guards.iter().flat_map(|g| &g.args).filter_map(|a| match a {
-            GuardArg::Var(v) => Some(*v),
-            GuardArg::Number(_) => None,
-        });
+        let guards = self.guards.iter().flat_map(Guard::vars);
         self.template.vars().into_iter().chain(guards).collect()
     }
 }
@@ -319,32 +281,35 @@ impl Table {
         while report.iterations.len() < limit {
             let start = Instant::now();
             let rules = self.applicable(egraph, allow);
-            let mut found = Vec::with_capacity(rules.len());
-            for rule in rules {
-                let rewrite = rule.rewrite()?;
-                // In order of age: nodes made together lie together, and results don't depend on hashes.
-                let mut classes: Vec<Id> =
-                    egraph.classes_for_op(&rule.head.key()).map(Iterator::collect).unwrap_or_default();
+            let rewrites = rules.iter().map(|r| r.rewrite()).collect::<Result<Vec<_>>>()?;
+            let mut found: Vec<Vec<SearchMatches<'_, Term>>> = rules.iter().map(|_| Vec::new()).collect();
+            let mut by_root: HashMap<Key, SmallVec<[usize; 8]>> = HashMap::new();
+            rules.iter().enumerate().for_each(|(i, r)| by_root.entry(r.head.key()).or_default().push(i));
+            for (root, rules) in &by_root {
+                // In order of age: nodes made together lie together, and nothing depends on hashes.
+                let mut classes: Vec<Id> = egraph.classes_for_op(root).map(Iterator::collect).unwrap_or_default();
                 classes.sort_unstable();
-                let search = |id: Id| rewrite.searcher.search_eclass(egraph, id);
-                let matches: Vec<SearchMatches<'_, Term>> = classes.into_iter().filter_map(search).collect();
-                if !matches.is_empty() {
-                    found.push((rule, rewrite, matches));
+                for class in classes {
+                    for i in rules {
+                        found[*i].extend(rewrites[*i].searcher.search_eclass(egraph, class));
+                    }
                 }
             }
             let mut iteration = Iteration::default();
-            for (rule, rewrite, matches) in found {
+            for ((rule, rewrite), matches) in rules.iter().zip(rewrites).zip(found).filter(|(_, m)| !m.is_empty()) {
                 let applied = rewrite.apply(egraph, &matches).len();
                 let matches = matches.iter().map(|m| m.substs.len()).sum();
                 iteration.rules.push(Fired { rule: rule.name, float: rule.float, matches, applied });
             }
-            egraph.rebuild();
+            let changed = iteration.rules.iter().any(|f| f.applied > 0);
+            if changed || !egraph.clean {
+                egraph.rebuild();
+            }
             egraph.analysis.rule = None;
             egraph.analysis.check()?;
             iteration.nodes = egraph.total_number_of_nodes();
             iteration.classes = egraph.number_of_classes();
             iteration.micros = start.elapsed().as_secs_f64() * 1e6;
-            let changed = iteration.rules.iter().any(|f| f.applied > 0);
             report.iterations.push(iteration);
             if !changed {
                 report.saturated = true;

@@ -30,6 +30,13 @@ impl Agreement {
 /// The step of differences.
 const H: f64 = 1e-6;
 
+/// Whether values at `x + h`, `x` and `x − h` lie on a line, but for rounding and curvature: at a
+/// kink or a tie, differences say nothing about a convention.
+pub fn smooth(plus: &[f64], zero: &[f64], minus: &[f64]) -> bool {
+    let bend = |((p, z), m): ((&f64, &f64), &f64)| (p - 2.0 * z + m).abs() <= 1e-8 * (1.0 + z.abs());
+    plus.iter().zip(zero).zip(minus).all(bend)
+}
+
 /// What comes of a term whose arguments have these values.
 fn denote(egraph: &EGraph, term: &Term, values: &HashMap<Id, Array>, inputs: &[Array]) -> Option<Array> {
     let value = |id: &Id| values.get(&egraph.find(*id));
@@ -49,12 +56,14 @@ fn denote(egraph: &EGraph, term: &Term, values: &HashMap<Id, Array>, inputs: &[A
                 args[k] = &moved;
                 eval_op(&op, &args, Elementary::Std).unwrap().to_f64()
             };
-            let gradient: Vec<f64> = (0..operands[k].shape().size())
-                .map(|j| {
-                    let differences = along(j, H).into_iter().zip(along(j, -H));
-                    differences.zip(&c).map(|((p, m), c)| (p - m) / (2.0 * H) * c).sum()
-                })
-                .collect();
+            let mut gradient = Vec::new();
+            for j in 0..operands[k].shape().size() {
+                let (p, z, m) = (along(j, H), along(j, 0.0), along(j, -H));
+                if !smooth(&p, &z, &m) {
+                    return None;
+                }
+                gradient.push(p.iter().zip(&m).zip(&c).map(|((p, m), c)| (p - m) / (2.0 * H) * c).sum());
+            }
             Array::from_f64(operands[k].dtype(), &gradient, operands[k].shape().clone()).unwrap()
         }
         Head::Push(prim, k) => {
@@ -67,6 +76,9 @@ fn denote(egraph: &EGraph, term: &Term, values: &HashMap<Id, Array>, inputs: &[A
                 eval_op(&op, &args, Elementary::Std).unwrap()
             };
             let (p, m) = (along(H), along(-H));
+            if !smooth(&p.to_f64(), &along(0.0).to_f64(), &m.to_f64()) {
+                return None;
+            }
             let tangent: Vec<f64> = p.to_f64().iter().zip(m.to_f64()).map(|(p, m)| (p - m) / (2.0 * H)).collect();
             Array::from_f64(p.dtype(), &tangent, p.shape().clone()).unwrap()
         }

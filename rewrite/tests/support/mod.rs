@@ -193,6 +193,26 @@ pub fn reference(f: &Function, transform: &Transform, inputs: &[Array]) -> Vec<A
     }
 }
 
+/// Whether a function is smooth where differences of step 1e-6 look.
+pub fn is_smooth(f: &Function, inputs: &[Array]) -> bool {
+    let floats = |x: &[Array]| -> Vec<f64> {
+        run(f, x).iter().filter(|y| y.dtype().is_float()).flat_map(Array::to_f64).collect()
+    };
+    let zero = floats(inputs);
+    (0..inputs.len()).filter(|i| inputs[*i].dtype().is_float()).all(|i| {
+        (0..inputs[i].shape().size()).all(|j| {
+            let moved = |h: f64| {
+                let mut x = inputs.to_vec();
+                let mut data = x[i].to_f64();
+                data[j] += h;
+                x[i] = Array::from_f64(x[i].dtype(), &data, x[i].shape().clone()).unwrap();
+                floats(&x)
+            };
+            denote::smooth(&moved(1e-6), &zero, &moved(-1e-6))
+        })
+    })
+}
+
 /// Element `row` along an axis.
 pub fn slice(x: &Array, axis: usize, row: usize) -> Array {
     let data = x.to_f64();
