@@ -528,6 +528,14 @@ fn wrong_at_kinks(tables: &Tables) -> Vec<String> {
     expect("vjp of reduce_max".into(), vjp, &[x.clone(), c], &[1.0, 1.0, 1.0, 0.0, 0.0, -4.0, -4.0, 0.0]);
     let jvp = transformed(&f, &Transform::Jvp { wrt: vec![0] });
     expect("jvp of reduce_max".into(), jvp, &[x, t], &[3.0, 1.5]);
+    // Of NaN, no element is the maximum.
+    let (nan, inf) = (f64::NAN, f64::INFINITY);
+    let x = Array::from_f64(Dtype::F64, &[1.0, nan, 3.0, -inf, inf, 0.0, inf, nan], [2, 4]).unwrap();
+    let t = Array::from_f64(Dtype::F64, &[1.0; 8], [2, 4]).unwrap();
+    let vjp = transformed(&f, &Transform::Vjp { wrt: vec![0] });
+    expect("vjp of reduce_max of NaN".into(), vjp, &[x.clone(), array(&[3.0, -8.0])], &[0.0; 8]);
+    let jvp = transformed(&f, &Transform::Jvp { wrt: vec![0] });
+    expect("jvp of reduce_max of NaN".into(), jvp, &[x, t], &[nan, nan]);
     wrong
 }
 

@@ -74,11 +74,12 @@ pub fn lines() -> Vec<Line> {
         "pull/transpose"        Exact: "(pull:transpose:0 ?p ?x ?y ?c)"          => "(transpose {inverse ?p} ?c)";
         "pull/reduce_sum"       Exact: "(pull:reduce_sum:0 ?a ?x ?y ?c)"         => "(broadcast_in_dim {shape ?x} {except ?a ?x} ?c)";
 
-        // The elements that equal the maximum share c equally.
+        // The elements that equal the maximum share c equally; if it is NaN, none gets any.
         "pull/reduce_max"       Exact: "(pull:reduce_max:0 ?a ?x ?y ?c)"
-            => "(mul (broadcast_in_dim {shape ?x} {except ?a ?x}
-                       (div ?c (reduce_sum ?a (convert {dtype ?x} (eq ?x (broadcast_in_dim {shape ?x} {except ?a ?x} ?y))))))
-                     (convert {dtype ?x} (eq ?x (broadcast_in_dim {shape ?x} {except ?a ?x} ?y))))";
+            => "(select (eq ?x (broadcast_in_dim {shape ?x} {except ?a ?x} ?y))
+                        (broadcast_in_dim {shape ?x} {except ?a ?x}
+                          (div ?c (reduce_sum ?a (convert {dtype ?x} (eq ?x (broadcast_in_dim {shape ?x} {except ?a ?x} ?y))))))
+                        (full 0 ?x))";
 
         // z[b,i,j] = Σₖ x[b,i,k] y[b,k,j]: ∂x = Σⱼ c[b,i,j] y[b,k,j], ∂y = Σᵢ x[b,i,k] c[b,i,j];
         // then the axes go back to where the operand has them.

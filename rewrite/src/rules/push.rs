@@ -77,7 +77,7 @@ pub fn lines() -> Vec<Line> {
 
         // The mean tangent of the elements that equal the maximum.
         "push/reduce_max"       Exact: "(push:reduce_max:0 ?a ?x ?y ?t)"
-            => "(div (reduce_sum ?a (mul ?t (convert {dtype ?x} (eq ?x (broadcast_in_dim {shape ?x} {except ?a ?x} ?y)))))
+            => "(div (reduce_sum ?a (select (eq ?x (broadcast_in_dim {shape ?x} {except ?a ?x} ?y)) ?t (full 0 ?t)))
                      (reduce_sum ?a (convert {dtype ?x} (eq ?x (broadcast_in_dim {shape ?x} {except ?a ?x} ?y)))))";
     }
 }
