@@ -34,7 +34,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
-use template::{Sexp, Template, wrong};
+use template::{Template, wrong};
 
 /// What a rule does to floating-point results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -135,23 +135,47 @@ pub struct Rule {
     pub float: FloatClass,
     /// What its pattern's root is.
     pub head: Head,
+    line: Arc<Line>,
+    /// The class the line covers and the primitive of it that this rule is about.
+    member: Option<(&'static str, &'static str)>,
+    /// Both sides, once they are asked for: most rules of a table are about primitives that a
+    /// program doesn't use.
+    text: OnceLock<[String; 2]>,
     /// The heads its pattern asks for, its root's included.
-    needs: SmallVec<[Key; 4]>,
-    left: String,
-    right: String,
-    guards: Vec<String>,
+    needs: OnceLock<SmallVec<[Key; 4]>>,
     compiled: OnceLock<Result<Rewrite<Term, Facts>>>,
 }
 
 impl Rule {
     /// The pattern's text.
     pub fn left(&self) -> &str {
-        &self.left
+        &self.text()[0]
     }
 
     /// The template's text.
     pub fn right(&self) -> &str {
-        &self.right
+        &self.text()[1]
+    }
+
+    fn text(&self) -> &[String; 2] {
+        self.text.get_or_init(|| {
+            let right = match &self.line.right {
+                Right::Text(t) => t,
+                Right::Absent => "",
+            };
+            [&*self.line.left, right].map(|side| match self.member {
+                Some((class, member)) => side.replace(class, member),
+                None => side.to_owned(),
+            })
+        })
+    }
+
+    /// The heads its pattern asks for, its root's included.
+    fn needs(&self) -> &[Key] {
+        self.needs.get_or_init(|| {
+            let names = self.left().split('(').skip(1).filter_map(|part| part.split([' ', ')']).next());
+            names.filter_map(Head::parse).map(|h| h.key()).collect()
+        })
     }
 
     /// The egg rewrite, compiled at the first call.
@@ -164,9 +188,9 @@ impl Rule {
 
     fn compile(&self) -> Result<Rewrite<Term, Facts>> {
         let malformed = |e: &dyn fmt::Display| Error::internal(format!("rule `{}`: {e}", self.name));
-        let pattern: Pattern<Term> = self.left.parse().map_err(|e| malformed(&e))?;
-        let template = Template::parse(&self.right).map_err(|e| malformed(&e.report().message))?;
-        let guards = self.guards.iter().map(|g| Guard::parse(g)).collect::<Result<Vec<_>>>();
+        let pattern: Pattern<Term> = self.left().parse().map_err(|e| malformed(&e))?;
+        let template = Template::parse(self.right()).map_err(|e| malformed(&e.report().message))?;
+        let guards = self.line.guards.iter().map(|g| Guard::parse(g)).collect::<Result<Vec<_>>>();
         let guards = guards.map_err(|e| malformed(&e.report().message))?;
         let guards: Arc<[Guard]> = guards.into();
         let search = Search::new(pattern, Arc::clone(&guards));
@@ -237,22 +261,24 @@ impl Table {
     }
 
     fn add(&mut self, line: &Line) -> Result<()> {
-        for (left, right) in cover(line) {
-            let head = root(&left).ok_or_else(|| wrong(&left, "is no pattern with a term at its root"))?;
-            match right {
-                None => {
+        let line = Arc::new(line.clone());
+        for member in members(&line) {
+            let head = root(&line.left, member);
+            let head = head.ok_or_else(|| wrong(&line.left, "is no pattern with a term at its root"))?;
+            match line.right {
+                Right::Absent => {
                     self.absent.insert(head.key());
                 }
-                Some(right) => {
+                Right::Text(_) => {
                     self.by_key.entry(head.key()).or_default().push(self.rules.len());
                     self.rules.push(Rule {
                         name: line.name,
                         float: line.float,
                         head,
-                        needs: heads(&left),
-                        left,
-                        right,
-                        guards: line.guards.iter().map(|g| g.to_string()).collect(),
+                        line: Arc::clone(&line),
+                        member,
+                        text: OnceLock::new(),
+                        needs: OnceLock::new(),
                         compiled: OnceLock::new(),
                     });
                 }
@@ -267,7 +293,7 @@ impl Table {
         let mut found: Vec<usize> =
             self.by_key.iter().filter(|(k, _)| present(k)).flat_map(|(_, rules)| rules).copied().collect();
         found.sort_unstable();
-        let possible = |r: &&Rule| r.needs.iter().all(present) && allow(r);
+        let possible = |r: &&Rule| allow(r) && r.needs().iter().all(present);
         found.into_iter().map(|i| &self.rules[i]).filter(possible).collect()
     }
 
@@ -417,40 +443,30 @@ impl Tables {
     }
 }
 
-/// The pattern and template of every primitive that a line covers.
-fn cover(line: &Line) -> Vec<(String, Option<String>)> {
-    let classes: [(&str, Vec<&'static str>); 4] = [
-        ("@unary", Unary::ALL.iter().map(|u| u.name()).collect()),
-        ("@binary", Binary::ALL.iter().map(|b| b.name()).collect()),
-        ("@compare", Compare::ALL.iter().map(|c| c.name()).collect()),
-        ("@reduce", Reduce::ALL.iter().map(|r| r.name()).collect()),
-    ];
-    let right = match &line.right {
-        Right::Text(t) => Some(&**t),
-        Right::Absent => None,
-    };
-    match classes.iter().find(|(class, _)| line.left.contains(class)) {
-        None => vec![(line.left.to_string(), right.map(str::to_owned))],
-        Some((class, members)) => {
-            members.iter().map(|m| (line.left.replace(class, m), right.map(|r| r.replace(class, m)))).collect()
-        }
+/// The class a line covers with each primitive of it; one entry, `None`, for a line without one.
+fn members(line: &Line) -> Vec<Option<(&'static str, &'static str)>> {
+    fn of<T: Copy>(
+        class: &'static str,
+        all: &[T],
+        name: fn(T) -> &'static str,
+    ) -> Vec<Option<(&'static str, &'static str)>> {
+        all.iter().map(|p| Some((class, name(*p)))).collect()
+    }
+    match line.left.split_once('@').map(|(_, rest)| rest) {
+        Some(rest) if rest.starts_with("unary") => of("@unary", Unary::ALL, Unary::name),
+        Some(rest) if rest.starts_with("binary") => of("@binary", Binary::ALL, Binary::name),
+        Some(rest) if rest.starts_with("compare") => of("@compare", Compare::ALL, Compare::name),
+        Some(rest) if rest.starts_with("reduce") => of("@reduce", Reduce::ALL, Reduce::name),
+        Some(_) | None => vec![None],
     }
 }
 
-/// Every head in a pattern.
-fn heads(left: &str) -> SmallVec<[Key; 4]> {
-    let names = left.split('(').skip(1).filter_map(|part| part.split([' ', ')']).next());
-    names.filter_map(Head::parse).map(|h| h.key()).collect()
-}
-
 /// What a pattern's root is.
-fn root(left: &str) -> Option<Head> {
-    match template::parse(left).ok()? {
-        Sexp::Paren(parts) => match parts.first()? {
-            Sexp::Atom(name) => Head::parse(name),
-            Sexp::Paren(_) | Sexp::Brace(_) => None,
-        },
-        Sexp::Atom(_) | Sexp::Brace(_) => None,
+fn root(left: &str, member: Option<(&str, &str)>) -> Option<Head> {
+    let name = left.trim_start().strip_prefix('(')?.split([' ', ')']).next()?;
+    match member {
+        Some((class, member)) => Head::parse(&name.replace(class, member)),
+        None => Head::parse(name),
     }
 }
 
