@@ -1,31 +1,33 @@
 //! egrad's CPU backend: kernels compiled to machine code by Cranelift.
 //!
 //! ```text
-//! kernel ─ normal ─▶ nest in normal form ─ plan ─▶ what is computed where ─ emit ─▶ CLIF ─▶ code
+//! kernel ─ normal ─▶ nest in normal form ─ plan ─▶ what is computed where ─ emit ─▶ CLIF ─ jit ─▶ code
 //! ```
 //!
 //! * `normal` drops and joins axes, `plan` chooses the axis vectors run along and where each
 //!   value is computed, `emit` writes the function;
 //! * `contract` hands matrix products to the `gemm` crate;
-//! * `memory` owns the machine code, `run` the calls.
+//! * `jit` compiles a schedule's functions in one `JITModule`, into memory that `memory` owns and
+//!   gives back; what they call is in `symbols`;
+//! * `run` calls them.
 //!
 //! Cranelift's vectors have 128 bits, so a group of lanes is several of them side by side.
 
 mod contract;
 mod emit;
 mod isa;
+mod jit;
 mod memory;
 mod normal;
 mod plan;
-mod rare;
 mod run;
+mod symbols;
 
 use cranelift_codegen::Context;
-use cranelift_codegen::control::ControlPlane;
 use cranelift_frontend::FunctionBuilderContext;
 use egrad_ir::kernel::{Backend, Body, Executable, Kernel, LoopNest, Run};
 use egrad_ir::schedule::{Schedule, Step};
-use egrad_ir::{Array, Error, Result};
+use egrad_ir::{Array, Result};
 use hashbrown::HashMap;
 use run::{Launch, Runner, Work};
 use std::borrow::Cow;
@@ -47,7 +49,7 @@ impl Cpu {
     /// The backend.
     ///
     /// # Errors
-    /// [`Error::Device`] if Cranelift doesn't generate code for this CPU.
+    /// [`egrad_ir::Error::Device`] if Cranelift doesn't generate code for this CPU.
     pub fn new() -> Result<Cpu> {
         isa::machine().map(|_| Cpu(()))
     }
@@ -69,7 +71,6 @@ impl Backend for Cpu {
 /// Compiles a verified schedule.
 fn compile(schedule: &Schedule) -> Result<Runner> {
     let mut compiler = Compiler::new(isa::machine()?, false);
-    let mut assembly = memory::Assembly::default();
     let mut functions = Functions::default();
     let mut launches = Vec::with_capacity(schedule.steps.len());
     for step in &schedule.steps {
@@ -79,9 +80,10 @@ fn compile(schedule: &Schedule) -> Result<Runner> {
                 Some(Function { number, extent, .. }) => Work::Call { function: *number, extent: *extent },
                 None => {
                     let plan = compiler.build(kernel, &nest);
-                    assembly.add(compiler.compile(kernel)?)?;
+                    let number = compiler.compile(kernel)?;
                     let extent = plan.nest.domain.first().copied().unwrap_or(1);
-                    Work::Call { function: functions.add(kernel, extent), extent }
+                    functions.add(Function { kernel, number, extent });
+                    Work::Call { function: number, extent }
                 }
             },
             (None, Body::Contract(contract)) => Work::Contract(Box::new(contract.clone())),
@@ -89,14 +91,13 @@ fn compile(schedule: &Schedule) -> Result<Runner> {
         };
         launches.push(Launch { work, operands: step.operands.iter().map(|b| b.index()).collect() });
     }
-    Ok(Runner::new(schedule, launches, assembly.finish()?))
+    Ok(Runner::new(schedule, launches, compiler.assembly.finish()?))
 }
 
 /// The functions compiled so far: equal kernels (the layers of a network) share one.
 #[derive(Default)]
 struct Functions<'a> {
     by_name: HashMap<&'a str, Vec<Function<'a>>>,
-    count: usize,
 }
 
 struct Function<'a> {
@@ -110,11 +111,8 @@ impl<'a> Functions<'a> {
         self.by_name.get(&*kernel.name)?.iter().find(|f| f.kernel == kernel)
     }
 
-    fn add(&mut self, kernel: &'a Kernel, extent: usize) -> usize {
-        let number = self.count;
-        self.count += 1;
-        self.by_name.entry(&kernel.name).or_default().push(Function { kernel, number, extent });
-        number
+    fn add(&mut self, function: Function<'a>) {
+        self.by_name.entry(&function.kernel.name).or_default().push(function);
     }
 }
 
@@ -129,21 +127,22 @@ fn nest(kernel: &Kernel) -> Option<Cow<'_, LoopNest>> {
 
 /// Compiles kernels one after the other, reusing its memory.
 struct Compiler {
-    machine: &'static isa::Machine,
+    assembly: jit::Assembly,
     context: Context,
     builder: FunctionBuilderContext,
-    control: ControlPlane,
+    /// Whether a fused multiply-add is one instruction.
+    fused: bool,
     /// Whether machine code is wanted as text too.
     listing: bool,
 }
 
 impl Compiler {
-    fn new(machine: &'static isa::Machine, listing: bool) -> Compiler {
+    fn new(machine: &isa::Machine, listing: bool) -> Compiler {
         Compiler {
-            machine,
+            assembly: jit::Assembly::new(machine),
             context: Context::new(),
             builder: FunctionBuilderContext::new(),
-            control: ControlPlane::default(),
+            fused: machine.fused,
             listing,
         }
     }
@@ -152,16 +151,14 @@ impl Compiler {
     fn build(&mut self, kernel: &Kernel, nest: &LoopNest) -> plan::Plan {
         self.context.clear();
         self.context.set_disasm(self.listing);
-        let plan = plan::plan(kernel, nest, self.machine.fused);
-        emit::function(&*self.machine.isa, &mut self.context, &mut self.builder, kernel, &plan);
+        let plan = plan::plan(kernel, nest, self.fused);
+        emit::function(&mut self.assembly.module, &mut self.context, &mut self.builder, kernel, &plan);
         plan
     }
 
-    /// Compiles the function built last.
-    fn compile(&mut self, kernel: &Kernel) -> Result<&cranelift_codegen::CompiledCode> {
-        self.context
-            .compile(&*self.machine.isa, &mut self.control)
-            .map_err(|e| Error::internal(format!("Cranelift refuses kernel `{}`: {:?}", kernel.name, e.inner)))
+    /// Compiles the function built last; returns its number in the code.
+    fn compile(&mut self, kernel: &Kernel) -> Result<usize> {
+        self.assembly.define(&kernel.name, &mut self.context)
     }
 }
 
@@ -193,7 +190,8 @@ impl Executable for Compiled {
             if !assembly {
                 return Some(format!("; {}\n{}", kernel.name, compiler.context.func.display()));
             }
-            let compiled = compiler.compile(kernel).ok()?;
+            compiler.compile(kernel).ok()?;
+            let compiled = compiler.context.compiled_code()?;
             Some(format!("; {}\n{}", kernel.name, compiled.vcode.as_deref().unwrap_or_default()))
         };
         self.schedule.steps.iter().map(text).collect()
@@ -202,7 +200,7 @@ impl Executable for Compiled {
 
 #[cfg(test)]
 mod tests {
-    use super::{Compiler, isa, memory, nest};
+    use super::{Compiler, isa, nest};
     use egrad_ir::Array;
     use egrad_ir::kernel::Kernel;
     use egrad_ir::scalar::Elementary;
@@ -212,7 +210,7 @@ mod tests {
     #[test]
     #[allow(unsafe_code)]
     fn machines_without_newer_instructions_get_the_same_bits() {
-        let machine: &'static isa::Machine = Box::leak(Box::new(isa::oldest().unwrap()));
+        let machine = isa::oldest().unwrap();
         for (op, dtype) in [("exp", "f32"), ("log", "f64"), ("sin", "f32")] {
             let text = format!(
                 "kernel k(b0: read {dtype}[21], b1: write {dtype}[21]) strict {{
@@ -230,15 +228,14 @@ mod tests {
             let x = Array::from_f64(kernel.operands[0].dtype, &data, [21]).unwrap();
             let want = kernel.eval(&[&x], Elementary::Shared).unwrap().remove(0);
             let mut got = Array::scratch(want.aval().clone()).unwrap();
-            let mut compiler = Compiler::new(machine, false);
+            let mut compiler = Compiler::new(&machine, false);
             compiler.build(&kernel, &nest(&kernel).unwrap());
-            let mut assembly = memory::Assembly::default();
-            assembly.add(compiler.compile(&kernel).unwrap()).unwrap();
-            let code = assembly.finish().unwrap();
+            let number = compiler.compile(&kernel).unwrap();
+            let code = compiler.assembly.finish().unwrap();
             let arguments = [0, 21, x.as_ptr() as u64, got.as_mut_ptr().unwrap() as u64];
             // SAFETY: the block holds the axis' range and the addresses of two live arrays of the
             // operands' type and length, the second of which nothing else refers to.
-            unsafe { code.entry(0)(arguments.as_ptr()) };
+            unsafe { code.entry(number)(arguments.as_ptr()) };
             assert_eq!(got.to_f64(), want.to_f64());
         }
     }

@@ -1,118 +1,93 @@
 //! Memory for machine code, owned: dropping it gives it back.
 //!
-//! One mapping holds all kernels of a schedule. It is written first and made executable (and
+//! `cranelift-jit` asks for memory function by function and never gives back what has been made
+//! executable. Here all kernels of a schedule lie in a few mappings, one unless they are long,
+//! which belong to whoever runs them. A mapping is written first and made executable (and
 //! read-only) before any address in it is handed out, so no page is ever both.
 #![allow(unsafe_code)]
 
-use cranelift_codegen::CompiledCode;
-use cranelift_codegen::binemit::Reloc;
-use cranelift_codegen::ir::{ExternalName, LibCall};
-use egrad_ir::{Error, Result};
+use cranelift_jit::{BranchProtection, JITMemoryKind, JITMemoryProvider};
+use cranelift_module::{ModuleError, ModuleResult};
 use memmap2::{Mmap, MmapMut};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// Compiled functions, to be made executable together.
-#[derive(Default)]
-pub(crate) struct Assembly {
-    bytes: Vec<u8>,
-    starts: Vec<usize>,
+/// Executable memory, unmapped when the last clone is dropped.
+#[derive(Clone, Default)]
+pub(crate) struct Memory(Arc<Mutex<Vec<Mmap>>>);
+
+/// Gives memory to a `JITModule`, and once it is executable to a [`Memory`].
+pub(crate) struct Provider {
+    /// What is still written.
+    open: Vec<Chunk>,
+    done: Memory,
 }
 
-/// Executable functions.
-pub(crate) struct Code {
-    /// `None` when there is no function: a mapping can't be empty.
-    map: Option<Mmap>,
-    starts: Vec<usize>,
+struct Chunk {
+    map: MmapMut,
+    used: usize,
 }
-
-/// A compiled kernel; the argument points at its argument block.
-pub(crate) type Entry = unsafe extern "C" fn(*const u64);
 
 /// Functions and their constants are placed at multiples of this.
 const ALIGN: usize = 64;
 
-impl Assembly {
-    /// Adds a function.
-    ///
-    /// # Errors
-    /// If it refers to something that can't be resolved.
-    pub(crate) fn add(&mut self, compiled: &CompiledCode) -> Result<()> {
-        let start = self.bytes.len().next_multiple_of(ALIGN);
-        self.bytes.resize(start, 0);
-        self.bytes.extend_from_slice(compiled.code_buffer());
-        for reloc in compiled.buffer.relocs() {
-            let target = match &reloc.target {
-                cranelift_codegen::FinalizedRelocTarget::ExternalName(ExternalName::LibCall(call)) => libcall(*call),
-                _ => None,
-            };
-            let (Some(target), Reloc::Abs8) = (target, reloc.kind) else {
-                return Err(Error::internal(format!("generated code refers to {:?}", reloc.target)));
-            };
-            let at = start + reloc.offset as usize;
-            let address = (target as u64).wrapping_add_signed(reloc.addend);
-            self.bytes[at..at + 8].copy_from_slice(&address.to_ne_bytes());
-        }
-        self.starts.push(start);
+/// The first mapping has this many bytes, each next one at least twice as many as the one before:
+/// the system makes only those pages that are written.
+const FIRST: usize = 32 << 10;
+
+impl Provider {
+    pub(crate) fn new(done: Memory) -> Provider {
+        Provider { open: Vec::new(), done }
+    }
+
+    /// Opens a chunk of at least this many bytes.
+    fn open(&mut self, bytes: usize) -> io::Result<()> {
+        let next = self.open.last().map_or(FIRST, |last| last.map.len().saturating_mul(2));
+        let map = MmapMut::map_anon(next.max(bytes).next_multiple_of(FIRST))?;
+        self.open.push(Chunk { map, used: 0 });
         Ok(())
     }
+}
 
-    /// Makes the functions executable.
-    ///
-    /// # Errors
-    /// If the system gives no memory for code.
-    pub(crate) fn finish(self) -> Result<Code> {
-        if self.bytes.is_empty() {
-            return Ok(Code { map: None, starts: self.starts });
+impl Chunk {
+    /// Memory of this many bytes, if that much is left.
+    fn take(&mut self, bytes: usize, align: usize) -> Option<*mut u8> {
+        let start = self.used.next_multiple_of(align);
+        let end = start.checked_add(bytes)?;
+        let taken = self.map.get_mut(start..end)?;
+        self.used = end;
+        Some(taken.as_mut_ptr())
+    }
+}
+
+impl JITMemoryProvider for Provider {
+    fn allocate(&mut self, size: usize, align: u64, kind: JITMemoryKind) -> io::Result<*mut u8> {
+        let align = usize::try_from(align).map_or(usize::MAX, |align| align.max(ALIGN));
+        // Mappings begin at pages, of which no system has smaller ones.
+        if align > 4096 || matches!(kind, JITMemoryKind::Writable) {
+            return Err(io::Error::other("kernels have code and constants, aligned within a page"));
         }
-        let refused =
-            |e: std::io::Error| Error::memory(format!("no memory for {} bytes of code: {e}", self.bytes.len()));
-        let mut map = MmapMut::map_anon(self.bytes.len()).map_err(refused)?;
-        map[..self.bytes.len()].copy_from_slice(&self.bytes);
-        clear_instruction_cache(&map);
-        let map = map.make_exec().map_err(refused)?;
-        Ok(Code { map: Some(map), starts: self.starts })
+        if let Some(memory) = self.open.last_mut().and_then(|chunk| chunk.take(size, align)) {
+            return Ok(memory);
+        }
+        self.open(size)?;
+        Ok(self.open.last_mut().and_then(|chunk| chunk.take(size, align)).expect("the chunk is large enough"))
     }
-}
 
-impl Code {
-    /// The function added as number `i`; it may be called as long as `self` lives.
-    pub(crate) fn entry(&self, i: usize) -> Entry {
-        let map = self.map.as_ref().expect("a function was added");
-        let start = map[self.starts[i]..].as_ptr();
-        // SAFETY: `start` is where `Assembly::add` put a function that Cranelift compiled for this
-        // machine with the signature of `Entry` (one pointer argument, no result, the C calling
-        // convention), and the mapping has been made executable.
-        unsafe { std::mem::transmute::<*const u8, Entry>(start) }
+    /// Gives everything back, as dropping the last owner does.
+    unsafe fn free_memory(&mut self) {
+        self.open.clear();
+        self.done.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
-}
 
-/// Functions Cranelift calls on machines that lack the instruction.
-fn libcall(call: LibCall) -> Option<usize> {
-    extern "C" fn fma_f32(x: f32, y: f32, z: f32) -> f32 {
-        x.mul_add(y, z)
-    }
-    extern "C" fn fma_f64(x: f64, y: f64, z: f64) -> f64 {
-        x.mul_add(y, z)
-    }
-    extern "C" fn floor_f32(x: f32) -> f32 {
-        x.floor()
-    }
-    extern "C" fn floor_f64(x: f64) -> f64 {
-        x.floor()
-    }
-    extern "C" fn nearest_f32(x: f32) -> f32 {
-        x.round_ties_even()
-    }
-    extern "C" fn nearest_f64(x: f64) -> f64 {
-        x.round_ties_even()
-    }
-    match call {
-        LibCall::FmaF32 => Some(fma_f32 as *const () as usize),
-        LibCall::FmaF64 => Some(fma_f64 as *const () as usize),
-        LibCall::FloorF32 => Some(floor_f32 as *const () as usize),
-        LibCall::FloorF64 => Some(floor_f64 as *const () as usize),
-        LibCall::NearestF32 => Some(nearest_f32 as *const () as usize),
-        LibCall::NearestF64 => Some(nearest_f64 as *const () as usize),
-        _ => None,
+    /// Branch protection is left off: on pages without it, its instructions do nothing.
+    fn finalize(&mut self, _: BranchProtection) -> ModuleResult<()> {
+        let mut done = self.done.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for chunk in self.open.drain(..) {
+            clear_instruction_cache(&chunk.map[..chunk.used]);
+            done.push(chunk.map.make_exec().map_err(|err| ModuleError::Allocation { err })?);
+        }
+        Ok(())
     }
 }
 
@@ -142,4 +117,39 @@ fn clear_instruction_cache(code: &[u8]) {
     }
     #[cfg(not(target_arch = "aarch64"))]
     let _ = code;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALIGN, Memory, Provider};
+    use cranelift_jit::{BranchProtection, JITMemoryKind, JITMemoryProvider};
+
+    #[test]
+    fn pieces_are_apart_aligned_and_stay_where_they_are() {
+        let memory = Memory::default();
+        let mut provider = Provider::new(memory.clone());
+        let mut pieces = Vec::new();
+        for (i, size) in [1, 64, 65, 30_000, 5_000, 200_000, 7].into_iter().enumerate() {
+            let piece = provider.allocate(size, 16, JITMemoryKind::Executable).unwrap();
+            assert!(piece.addr().is_multiple_of(ALIGN));
+            // SAFETY: the piece has `size` bytes and may be written until it is finalized.
+            unsafe { piece.write_bytes(i as u8, size) };
+            pieces.push((piece, size));
+        }
+        provider.finalize(BranchProtection::None).unwrap();
+        drop(provider);
+        for (i, (piece, size)) in pieces.into_iter().enumerate() {
+            // SAFETY: the piece may be read as long as `memory` lives.
+            let bytes = unsafe { std::slice::from_raw_parts(piece, size) };
+            assert!(bytes.iter().all(|b| *b == i as u8));
+        }
+        assert_eq!(memory.0.lock().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn what_would_stay_writable_is_refused() {
+        let mut provider = Provider::new(Memory::default());
+        assert!(provider.allocate(8, 8, JITMemoryKind::Writable).is_err());
+        assert!(provider.allocate(8, 1 << 20, JITMemoryKind::Executable).is_err());
+    }
 }

@@ -8,7 +8,7 @@
 
 use crate::contract;
 use crate::emit::HEADER;
-use crate::memory::{Code, Entry};
+use crate::jit::{Code, Entry};
 use egrad_ir::kernel::{Contract, Run};
 use egrad_ir::schedule::Schedule;
 use egrad_ir::{Array, Aval, Dtype, Error, Result};

@@ -203,6 +203,33 @@ fn listings_show_every_kernel() {
     assert!(compiled.listing("spirv").is_none());
 }
 
+/// More code than fits the first mapping.
+#[test]
+fn many_kernels_run() {
+    let n = 37;
+    let mut schedule = chain(&["sin"; 60], n);
+    for (i, step) in schedule.steps.iter_mut().enumerate() {
+        step.kernel = kernel(&format!(
+            "kernel wave(b0: read f32[{n}], b1: write f32[{n}]) strict {{
+               parallel p0 in 0..{n} {{
+                 once {{
+                   %0 = load b0[p0]
+                   %1 = constant f32 {i}.5
+                   %2 = add %0 %1
+                   %3 = sin %2
+                   store b1[p0] = %3
+                 }}
+               }}
+             }}"
+        ));
+    }
+    let x = inputs(&schedule, Fill::Wild, &mut Numbers(5));
+    let want = schedule.eval(&[&x[0]], Elementary::Shared).unwrap();
+    let compiled = Cpu::new().unwrap().compile(schedule).unwrap();
+    let got = compiled.run(&[&x[0]]).unwrap();
+    assert_close(&got.outputs[0], &want.outputs[0], Close::Bits, &String::new);
+}
+
 #[test]
 fn a_run_reports_its_dispatches() {
     let schedule = schedule(unary("neg", 3));

@@ -9,12 +9,16 @@ use cranelift_codegen::ir::{
     StackSlotData, StackSlotKind, Type, Value,
 };
 use cranelift_frontend::FunctionBuilder;
+use cranelift_jit::JITModule;
+use cranelift_module::{Linkage, Module};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 /// A function being built.
 pub(crate) struct Code<'f> {
     pub(crate) f: FunctionBuilder<'f>,
+    /// Where it will be defined.
+    pub(crate) module: &'f mut JITModule,
     /// The first block: constants are put at its head, so that they are made once.
     entry: Block,
     /// Whether vector constants are loaded where they are used instead: of more than a few, the
@@ -44,13 +48,13 @@ pub(crate) struct Loop {
 impl<'f> Code<'f> {
     /// Starts a function of one pointer argument; returns it with that argument. `many`: there will
     /// be many constants.
-    pub(crate) fn new(mut f: FunctionBuilder<'f>, many: bool) -> (Code<'f>, Value) {
+    pub(crate) fn new(mut f: FunctionBuilder<'f>, module: &'f mut JITModule, many: bool) -> (Code<'f>, Value) {
         let entry = f.create_block();
         f.append_block_params_for_function_params(entry);
         f.switch_to_block(entry);
         f.seal_block(entry);
         let argument = f.block_params(entry)[0];
-        (Code { f, entry, beside: many, constants: HashMap::new() }, argument)
+        (Code { f, module, entry, beside: many, constants: HashMap::new() }, argument)
     }
 
     /// Flags of accesses to buffers: they never trap, and users' memory need not be aligned.
@@ -229,13 +233,13 @@ impl<'f> Code<'f> {
         self.f.block_params(this.after).into()
     }
 
-    /// Calls a function of this process that takes words and gives nothing.
-    pub(crate) fn call(&mut self, address: usize, arguments: &[Value]) {
+    /// Calls the function of that name in [`crate::symbols`], which takes words and gives nothing.
+    pub(crate) fn call(&mut self, name: &str, arguments: &[Value]) {
         let mut signature = Signature::new(self.f.func.signature.call_conv);
         signature.params.extend(arguments.iter().map(|_| AbiParam::new(I64)));
-        let signature = self.f.import_signature(signature);
-        let callee = self.f.ins().iconst(I64, address as i64);
-        self.f.ins().call_indirect(signature, callee, arguments);
+        let id = self.module.declare_function(name, Linkage::Import, &signature).expect("one signature a name");
+        let callee = self.module.declare_func_in_func(id, self.f.func);
+        self.f.ins().call(callee, arguments);
     }
 
     /// A truth value as bits of a type of that width.

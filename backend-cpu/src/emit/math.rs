@@ -272,7 +272,7 @@ impl Lanes for Recorder<'_, '_> {
             self.code.f.ins().store(Code::memory(), *v, memory, (k as u32 * bytes) as i32);
         }
         let lanes = self.code.f.ins().iconst(I64, self.lanes as i64);
-        self.code.call(crate::rare::helper(rare), &[memory, lanes]);
+        self.code.call(crate::symbols::rare(rare), &[memory, lanes]);
         let after: SmallVec<[Value; 2 * WIDEST]> =
             (n..3 * n).map(|k| self.code.f.ins().load(ty, Code::memory(), memory, (k as u32 * bytes) as i32)).collect();
         let results = self.code.end_rarely(&cold, &after);

@@ -22,22 +22,23 @@ use crate::plan::Plan;
 use code::Code;
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::{AbiParam, Signature, types::I64};
-use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use cranelift_jit::JITModule;
+use cranelift_module::Module;
 use egrad_ir::kernel::Kernel;
 
-/// Builds the function of a planned kernel in `context`.
+/// Builds the function of a planned kernel in `context`, to be defined in `module`.
 pub(crate) fn function(
-    isa: &dyn TargetIsa,
+    module: &mut JITModule,
     context: &mut Context,
     builder: &mut FunctionBuilderContext,
     kernel: &Kernel,
     plan: &Plan,
 ) {
-    context.func.signature = Signature::new(isa.default_call_conv());
+    context.func.signature = Signature::new(module.isa().default_call_conv());
     context.func.signature.params.push(AbiParam::new(I64));
     let f = FunctionBuilder::new(&mut context.func, builder);
-    let (code, block) = Code::new(f, plan.heavy);
+    let (code, block) = Code::new(f, module, plan.heavy);
     let code = nest::Nest::emit(code, block, kernel, plan);
-    code.f.finalize(isa.frontend_config());
+    code.f.finalize(code.module.isa().frontend_config());
 }

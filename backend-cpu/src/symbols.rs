@@ -1,0 +1,71 @@
+//! What generated code calls: the rare part of an elementary function when some lane needs it, and
+//! what this machine has no instruction for.
+#![allow(unsafe_code)]
+
+use egrad_ir::math::Rare;
+
+/// The name of what does the rare work. It takes the address of four arrays of `lanes` elements,
+/// one after the other (the argument, two results, and a mask), and the number of lanes, and
+/// replaces the results of the lanes whose mask isn't 0.
+pub(crate) fn rare(work: Rare) -> &'static str {
+    match work {
+        Rare::HugeAngle32 => "egrad_huge_angle32",
+        Rare::HugeAngle64 => "egrad_huge_angle64",
+    }
+}
+
+/// The function of that name; those with a C name are `cranelift_module::default_libcall_names`.
+pub(crate) fn address(name: &str) -> Option<*const u8> {
+    extern "C" fn fma_f32(x: f32, y: f32, z: f32) -> f32 {
+        x.mul_add(y, z)
+    }
+    extern "C" fn fma_f64(x: f64, y: f64, z: f64) -> f64 {
+        x.mul_add(y, z)
+    }
+    extern "C" fn floor_f32(x: f32) -> f32 {
+        x.floor()
+    }
+    extern "C" fn floor_f64(x: f64) -> f64 {
+        x.floor()
+    }
+    extern "C" fn nearest_f32(x: f32) -> f32 {
+        x.round_ties_even()
+    }
+    extern "C" fn nearest_f64(x: f64) -> f64 {
+        x.round_ties_even()
+    }
+    Some(match name {
+        "egrad_huge_angle32" => huge_angle32 as *const u8,
+        "egrad_huge_angle64" => huge_angle64 as *const u8,
+        "fmaf" => fma_f32 as *const u8,
+        "fma" => fma_f64 as *const u8,
+        "floorf" => floor_f32 as *const u8,
+        "floor" => floor_f64 as *const u8,
+        "nearbyintf" => nearest_f32 as *const u8,
+        "nearbyint" => nearest_f64 as *const u8,
+        _ => return None,
+    })
+}
+
+macro_rules! helpers {
+    ($($name:ident, $rare:ident, $eval:ident, $Float:ty, $Bits:ty;)*) => {$(
+        unsafe extern "C" fn $name(memory: *mut $Float, lanes: usize) {
+            // SAFETY: generated code, which alone calls this, passes its own stack memory, aligned
+            // to 16 bytes, of four times `lanes` elements, all of which it has just written; a mask
+            // element is an integer of the float's width, of which every bit pattern is a float.
+            let memory = unsafe { std::slice::from_raw_parts_mut(memory, 4 * lanes) };
+            for lane in 0..lanes {
+                let mask: $Bits = memory[3 * lanes + lane].to_bits();
+                if mask != 0 {
+                    let [a, b] = Rare::$rare.$eval(memory[lane]);
+                    memory[lanes + lane] = a;
+                    memory[2 * lanes + lane] = b;
+                }
+            }
+        }
+    )*};
+}
+helpers! {
+    huge_angle32, HugeAngle32, eval32, f32, u32;
+    huge_angle64, HugeAngle64, eval64, f64, u64;
+}
