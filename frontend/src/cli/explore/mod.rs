@@ -1,0 +1,210 @@
+//! `egrad explore`: any stage of a program's compilation.
+
+mod dot;
+mod json;
+mod kernels;
+mod text;
+
+pub(super) use kernels::{buffers, count, ops};
+
+use super::device;
+use super::source::Source;
+use super::{Failure, Outcome, Target, programs};
+use clap::{Args, ValueEnum};
+use egrad::{Device, Error, Result};
+use egrad_ir::Function;
+use egrad_rewrite::rules::Tables;
+use egrad_rewrite::{self as rewrite, Compilation, Fusion};
+use std::collections::BTreeSet;
+use std::io::Write;
+
+/// A stage of the pipeline, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stage {
+    /// What was traced or read: primitives, and transforms of functions.
+    Trace,
+    /// The entry function with every transform expanded.
+    Transformed,
+    /// The e-graph: its size, and what every rule did.
+    Egraph,
+    /// The primitives that were chosen from the e-graph.
+    Extracted,
+    /// The kernels to run, with predicted times.
+    Kernels,
+    /// The kernels in Cranelift's language.
+    Clif,
+    /// The kernels as the processor's instructions.
+    Assembly,
+    /// The kernels as SPIR-V.
+    Spirv,
+}
+
+/// The arguments of `egrad explore`.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// A file with a program's text, or the name of a built-in program (see --list).
+    #[arg(required_unless_present = "list")]
+    program: Option<String>,
+    /// Which stage to print.
+    #[arg(long, value_enum, default_value = "kernels")]
+    stage: Stage,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// Print a graph for Graphviz: `… --dot | dot -Tsvg`.
+    #[arg(long, conflicts_with = "json")]
+    dot: bool,
+    /// List the built-in programs.
+    #[arg(long)]
+    list: bool,
+    /// Do without a rewrite rule; may be given several times.
+    #[arg(long, value_name = "RULE")]
+    disable: Vec<String>,
+    /// Reckon with this many nanoseconds for starting a kernel.
+    #[arg(long, value_name = "N", value_parser = nanoseconds, allow_negative_numbers = true)]
+    launch_ns: Option<f64>,
+    /// Give each primitive a kernel of its own.
+    #[arg(long)]
+    no_fusion: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+fn nanoseconds(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(ns) if ns.is_finite() && ns >= 0.0 => Ok(ns),
+        Ok(_) | Err(_) => Err("it must be a number from 0".to_owned()),
+    }
+}
+
+/// Runs the command.
+pub(crate) fn explore(options: &Options, out: &mut impl Write) -> Outcome {
+    if options.list {
+        return list(options, out);
+    }
+    let source = Source::named(options.program.as_deref().unwrap_or_default())?;
+    stage(options, &source, out)
+}
+
+fn list(options: &Options, out: &mut impl Write) -> Outcome {
+    if options.json {
+        let all: Vec<_> =
+            programs::ALL.iter().map(|p| serde_json::json!({"name": p.name, "description": p.what})).collect();
+        return json::write(out, &serde_json::json!({ "programs": all }));
+    }
+    let width = programs::ALL.iter().map(|p| p.name.len()).max().unwrap_or(0);
+    for program in programs::ALL {
+        writeln!(out, "{:width$}  {}", program.name, program.what)?;
+    }
+    Ok(())
+}
+
+fn stage(options: &Options, source: &Source, out: &mut impl Write) -> Outcome {
+    let program = &source.program;
+    if options.stage == Stage::Trace {
+        return match (options.json, options.dot) {
+            (true, _) => json::write(out, &json::program(program)),
+            (_, true) => Ok(dot::functions(out, program.functions().map(|(_, f)| f))?),
+            _ => Ok(write!(out, "{program}")?),
+        };
+    }
+    let tables = tables(options)?;
+    let plain = match &tables {
+        Some(tables) => rewrite::expand_with(program, tables),
+        None => rewrite::expand(program),
+    };
+    let plain = plain.map_err(|e| source.blame(e))?;
+    if options.stage == Stage::Transformed {
+        return function(options, &plain, out);
+    }
+    let compilation = compile(options, plain).map_err(|e| source.blame(e))?;
+    match options.stage {
+        Stage::Trace | Stage::Transformed => Ok(()),
+        Stage::Egraph => match (options.json, options.dot) {
+            (true, _) => json::write(out, &json::egraph(&compilation)),
+            (_, true) => Ok(dot::egraph(out, &compilation)?),
+            _ => Ok(text::egraph(out, &compilation)?),
+        },
+        Stage::Extracted => function(options, &compilation.extracted, out),
+        Stage::Kernels => match (options.json, options.dot) {
+            (true, _) => json::write(out, &json::kernels(&compilation)),
+            (_, true) => Ok(dot::kernels(out, &compilation)?),
+            _ => Ok(text::kernels(out, &compilation)?),
+        },
+        Stage::Clif => listing(options, "clif", Device::Cpu, compilation, out),
+        Stage::Assembly => listing(options, "assembly", Device::Cpu, compilation, out),
+        Stage::Spirv => listing(options, "spirv", Device::Vulkan, compilation, out),
+    }
+}
+
+fn function(options: &Options, function: &Function, out: &mut impl Write) -> Outcome {
+    match (options.json, options.dot) {
+        (true, _) => json::write(out, &json::function(function)),
+        (_, true) => Ok(dot::functions(out, [function])?),
+        // The text of a program, so that it can be run and explored again.
+        _ => Ok(write!(out, "egrad 1\n\n{function}")?),
+    }
+}
+
+/// The rule tables without the disabled lines, if there are any.
+fn tables(options: &Options) -> std::result::Result<Option<Tables>, Failure> {
+    let lines = Tables::standard().lines();
+    for name in &options.disable {
+        if !lines.iter().any(|l| l.name == name) {
+            let rules = lines.iter().map(|l| l.name);
+            return Err(Failure::Usage(format!("--disable: {}", unknown_rule(name, rules))));
+        }
+    }
+    if options.disable.is_empty() {
+        return Ok(None);
+    }
+    let kept = lines.iter().filter(|l| !options.disable.iter().any(|d| d == l.name));
+    Ok(Some(Tables::new(kept.cloned().collect())?))
+}
+
+fn unknown_rule<'a>(name: &str, rules: impl Iterator<Item = &'a str> + Clone) -> String {
+    let stage = name.split('/').next().unwrap_or_default();
+    let of_stage: Vec<&str> = rules.clone().filter(|r| r.split('/').next() == Some(stage)).collect();
+    if of_stage.is_empty() {
+        let stages: BTreeSet<&str> = rules.filter_map(|r| r.split('/').next()).collect();
+        let stages: Vec<&str> = stages.into_iter().collect();
+        return format!("there is no rule `{name}`: names are `stage/rule`, the stages are {}", stages.join(", "));
+    }
+    format!("there is no rule `{name}`; the rules of `{stage}` are {}", of_stage.join(", "))
+}
+
+fn compile(options: &Options, plain: Function) -> Result<Compilation> {
+    let mut machine = rewrite::cost::Machine::default();
+    machine.launch_ns = options.launch_ns.unwrap_or(machine.launch_ns);
+    let fusion = if options.no_fusion { Fusion::Off } else { Fusion::Search };
+    let numerics = options.target.numerics();
+    rewrite::compile_plain(plain, &rewrite::Options { numerics, fusion, machine, disabled: options.disable.clone() })
+}
+
+/// What a backend makes of the kernels.
+fn listing(options: &Options, stage: &str, usual: Device, compilation: Compilation, out: &mut impl Write) -> Outcome {
+    if options.dot {
+        return Err(Failure::Usage(format!("--dot: stage `{stage}` is no graph")));
+    }
+    let device = match device::named(options.target.device)? {
+        Device::Auto => usual,
+        device @ (Device::Interpreter | Device::Cpu | Device::Vulkan) => device,
+    };
+    let none = || Error::device(format!("device `{device}` has no stage `{stage}`; `--device {usual}` has"));
+    if device == Device::Interpreter {
+        return Err(none().into());
+    }
+    let executable = device::backend(device)?.compile(compilation.schedule)?;
+    let texts = executable.listing(stage).ok_or_else(none)?;
+    if options.json {
+        let names = executable.schedule().steps.iter().map(|s| &s.kernel.name);
+        let kernels: Vec<_> =
+            names.zip(&texts).map(|(name, text)| serde_json::json!({"name": name, "text": text})).collect();
+        return json::write(out, &serde_json::json!({"stage": stage, "kernels": kernels}));
+    }
+    for (i, text) in texts.iter().enumerate() {
+        write!(out, "{}{}", if i > 0 { "\n" } else { "" }, text.trim_end())?;
+        writeln!(out)?;
+    }
+    Ok(())
+}

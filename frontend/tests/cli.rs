@@ -1,0 +1,500 @@
+//! The binary: its commands, what they print, and what they say of bad input.
+//!
+//! `EGRAD_BLESS=1` writes the golden texts anew.
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What a command did.
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    #[track_caller]
+    fn ok(self) -> String {
+        assert_eq!((self.code, &*self.err), (0, ""), "{}", self.out);
+        self.out
+    }
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_egrad"));
+    command.args(args).current_dir(programs()).env_remove("EGRAD_DEVICE");
+    command
+}
+
+#[track_caller]
+fn run(mut command: Command) -> Ran {
+    let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let ran =
+        Ran { code: output.status.code().expect("no signal"), out: text(output.stdout), err: text(output.stderr) };
+    assert!(!ran.err.contains("panicked"), "{}", ran.err);
+    ran
+}
+
+#[track_caller]
+fn egrad(args: &[&str]) -> Ran {
+    run(command(args))
+}
+
+#[track_caller]
+fn json(args: &[&str]) -> Value {
+    serde_json::from_str(&egrad(args).ok()).unwrap()
+}
+
+/// Where the repository keeps programs as text.
+fn programs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/programs")
+}
+
+/// A file of the test's own.
+fn file(name: &str, bytes: impl AsRef<[u8]>) -> String {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[track_caller]
+fn golden(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("EGRAD_BLESS").is_some() {
+        return std::fs::write(path, text).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(text == expected, "{}: EGRAD_BLESS=1 accepts\n{text}", path.display());
+}
+
+/// Every program that `explore` knows by name.
+fn builtins() -> Vec<String> {
+    let list = json(&["explore", "--list", "--json"]);
+    list["programs"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap().to_owned()).collect()
+}
+
+const STAGES: [&str; 6] = ["trace", "transformed", "egraph", "extracted", "kernels", "clif"];
+
+#[test]
+fn the_tour_passes_its_checks() {
+    for device in ["cpu", "interpreter"] {
+        let out = egrad(&["tour", "--device", device]).ok();
+        assert!(!out.contains('✗'), "{out}");
+        for check in [
+            "✓ eager and compiled results match",
+            "✓ dw is 2(wx + b - y)x, and db 2(wx + b - y)",
+            "✓ they are equal",
+            "✓ both calls agree with the formulas",
+            "✓ jit(vmap(jit(grad))) gives the same",
+            "✓ the loss fell",
+            "✓ at least 95 % of the held-out digits are read right",
+        ] {
+            assert!(out.contains(check), "{check}: {out}");
+        }
+        let kernels = ["✓ one kernel writes both gradients", "✓ by the same kernels", "parallel p0 in 0..100000 {"];
+        assert!(kernels.iter().all(|k| out.contains(k) == (device == "cpu")), "{out}");
+        let all = out.matches('✓').count();
+        assert!(out.contains(&format!("{all} of {all} checks passed")), "{out}");
+    }
+}
+
+#[test]
+fn the_tour_says_which_device_can_not_run_it() {
+    let mut command = command(&["tour", "--device", "vulkan"]);
+    command.env("EGRAD_VULKAN_LOADER", "/no/such/loader");
+    let ran = run(command);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("no Vulkan loader at /no/such/loader"), "{}", ran.err);
+}
+
+#[test]
+fn every_stage_of_every_builtin() {
+    let names = builtins();
+    assert!(names.len() >= 8, "{names:?}");
+    for name in &names {
+        for stage in STAGES {
+            let explore = |format: &str| {
+                let mut args = vec!["explore", name, "--stage", stage, "--device", "cpu"];
+                args.extend(Some(format).filter(|f| !f.is_empty()));
+                egrad(&args)
+            };
+            let text = explore("").ok();
+            let start = match stage {
+                "trace" | "transformed" | "extracted" => "egrad 1\n\nfn ",
+                "clif" => "; ",
+                _ => "",
+            };
+            assert!(text.starts_with(start) && text.ends_with('\n') && text.len() > 50, "{name} {stage}: {text}");
+            let value: Value = serde_json::from_str(&explore("--json").ok()).unwrap();
+            let list = |key: &str| value[key].as_array().map_or(0, Vec::len);
+            assert!(
+                list("functions") + list("nodes") + list("kernels") + list("stages") > 0,
+                "{name} {stage}: {value}"
+            );
+            let dot = explore("--dot");
+            if stage == "clif" {
+                assert_eq!((dot.code, &*dot.err), (2, "egrad: --dot: stage `clif` is no graph\n"));
+                continue;
+            }
+            let dot = dot.ok();
+            assert!(dot.starts_with("digraph {") && dot.ends_with("}\n"), "{name} {stage}: {dot}");
+            assert!(dot.contains(" -> ") && dot.contains("label="), "{name} {stage}: {dot}");
+            assert_eq!(dot.matches('{').count(), dot.matches('}').count(), "{name} {stage}: {dot}");
+        }
+    }
+}
+
+#[test]
+fn golden_texts() {
+    golden("list.txt", &egrad(&["explore", "--list"]).ok());
+    for name in ["sinx", "per_example_grad"] {
+        for stage in ["trace", "transformed", "extracted", "kernels"] {
+            let text = egrad(&["explore", name, "--stage", stage]).ok();
+            // What a kernel is thought to cost changes with the cost model.
+            let lines = text.lines().map(|l| l.split(", predicted").next().unwrap_or(l).to_owned() + "\n");
+            golden(&format!("{name}.{stage}.txt"), &lines.collect::<String>());
+        }
+    }
+    golden("sinx.trace.dot", &egrad(&["explore", "sinx", "--stage", "trace", "--dot"]).ok());
+}
+
+/// Checks the form of `--stage kernels --json` and gives the kernels.
+#[track_caller]
+fn kernels(args: &[&str]) -> Vec<Value> {
+    let mut all = vec!["explore"];
+    all.extend(args);
+    all.extend(["--stage", "kernels", "--json"]);
+    let value = json(&all);
+    let keys = |v: &Value| v.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    let set = |names: &[&str]| names.iter().map(|n| n.to_string()).collect::<BTreeSet<_>>();
+    assert_eq!(keys(&value), set(&["kernels"]));
+    let kernels = value["kernels"].as_array().unwrap().clone();
+    for kernel in &kernels {
+        assert_eq!(keys(kernel), set(&["name", "inputs", "outputs", "ops", "predicted_us"]));
+        assert!(!kernel["name"].as_str().unwrap().is_empty());
+        assert!(kernel["predicted_us"].as_f64().unwrap() >= 0.0);
+        assert!(kernel["ops"].as_array().unwrap().iter().all(Value::is_string));
+        let (inputs, outputs) = (kernel["inputs"].as_array().unwrap(), kernel["outputs"].as_array().unwrap());
+        assert!(!outputs.is_empty());
+        for buffer in inputs.iter().chain(outputs) {
+            assert_eq!(keys(buffer), set(&["buffer", "dtype", "len"]));
+            assert!(buffer["buffer"].is_string() && buffer["dtype"].is_string() && buffer["len"].is_u64());
+        }
+    }
+    kernels
+}
+
+#[test]
+fn one_kernel_writes_every_gradient() {
+    const N: u64 = 100_000;
+    for (program, outputs) in [
+        ("per_example_grad", &[N, N][..]),
+        ("per_example_grad_vmap_jit", &[N, N]),
+        ("per_example_grad_renamed.eg", &[N, N]),
+        ("per_example_grad_reordered.eg", &[N, N]),
+        ("per_example_grad_three.eg", &[N, N, N]),
+        ("per_example_grad_vector.eg", &[N, 8 * N]),
+        ("per_example_grad_dot.eg", &[N, 8 * N]),
+    ] {
+        let kernels = kernels(&[program]);
+        assert_eq!(kernels.len(), 1, "{program}: {kernels:#?}");
+        let lens = kernels[0]["outputs"].as_array().unwrap().iter().map(|b| b["len"].as_u64().unwrap());
+        let mut lens: Vec<u64> = lens.collect();
+        lens.sort();
+        assert_eq!(lens, outputs, "{program}");
+        let ops: Vec<&str> = kernels[0]["ops"].as_array().unwrap().iter().map(|o| o.as_str().unwrap()).collect();
+        assert!(ops.contains(&"mul") && ops.contains(&"sub"), "{program}: {ops:?}");
+    }
+}
+
+#[test]
+fn kernels_follow_from_the_rules_and_the_machine() {
+    let searched = kernels(&["mlp"]).len();
+    let apart = kernels(&["mlp", "--no-fusion"]);
+    assert!(apart.len() > searched);
+    assert!(apart.iter().all(|k| k["ops"].as_array().unwrap().len() <= 1), "{apart:#?}");
+    // Without a rule of fusion, others come out; and dear launches make for fewer.
+    let ops = |kernels: &[Value]| kernels.iter().map(|k| k["ops"].clone()).collect::<Vec<_>>();
+    assert_ne!(ops(&kernels(&["mlp", "--disable", "fuse/inline-binary"])), ops(&kernels(&["mlp"])));
+    let cheap = kernels(&["mlp_per_example_grad", "--launch-ns", "0"]);
+    let dear = kernels(&["mlp_per_example_grad", "--launch-ns", "1000000"]);
+    assert!(dear.len() < cheap.len(), "{cheap:#?} {dear:#?}");
+    let us = |kernels: &[Value]| kernels.iter().map(|k| k["predicted_us"].as_f64().unwrap()).sum::<f64>();
+    assert!(us(&dear) > 999.0 * dear.len() as f64, "{dear:#?}");
+    // Without its rule, a derivative fails by name.
+    let ran = egrad(&["explore", "mean_grad", "--disable", "pull/mul-0"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("missing rule error: `mul` has no reverse-mode rule"), "{}", ran.err);
+    // `strict` computes what is written.
+    let strict = egrad(&["explore", "per_example_grad", "--strict"]).ok();
+    assert!(strict.contains(") strict {") && !strict.contains(") fast {"), "{strict}");
+}
+
+#[test]
+fn the_egraph_as_json() {
+    let value = json(&["explore", "per_example_grad", "--stage", "egraph", "--json"]);
+    let nodes = value["nodes"].as_object().unwrap();
+    assert_eq!(value["size"]["nodes"], nodes.len());
+    let classes: BTreeSet<&str> = nodes.values().map(|n| n["eclass"].as_str().unwrap()).collect();
+    assert_eq!(value["size"]["classes"], classes.len());
+    for node in nodes.values() {
+        assert!(node["children"].as_array().unwrap().iter().all(|c| nodes.contains_key(c.as_str().unwrap())));
+    }
+    let roots = value["root_eclasses"].as_array().unwrap();
+    assert!(roots.len() == 2 && roots.iter().all(|r| classes.contains(r.as_str().unwrap())));
+    let stages = value["stages"].as_array().unwrap();
+    let fired = |s: &Value| {
+        let rules = s["iterations"].as_array().unwrap().iter().flat_map(|i| i["rules"].as_array().unwrap());
+        rules.map(|r| r["applied"].as_u64().unwrap()).sum::<u64>()
+    };
+    assert!(stages.iter().any(|s| s["stage"] == "simplify" && fired(s) > 0), "{stages:?}");
+    assert!(stages.iter().any(|s| s["stage"] == "fuse" && fired(s) > 0), "{stages:?}");
+}
+
+const LINE: [&str; 7] = ["line.eg", "--arg", "2", "--arg", "-1", "--arg", "[1, nan, -inf]"];
+
+#[test]
+fn runs_programs() {
+    for device in ["interpreter", "cpu"] {
+        for strict in [&[][..], &["--strict"]] {
+            let on = [&["run"], &LINE[..], &["--device", device], strict].concat();
+            assert_eq!(egrad(&on).ok(), "0: f32[3] [1.0, nan, -inf]\n1: bool[3] [true, false, false]\n");
+            let value = json(&[&on[..], &["--json"]].concat());
+            let results = serde_json::json!([
+                {"dtype": "f32", "shape": [3], "data": [1.0, "nan", "-inf"]},
+                {"dtype": "bool", "shape": [3], "data": [true, false, false]},
+            ]);
+            assert_eq!(value, serde_json::json!({"device": device, "results": results}));
+        }
+    }
+}
+
+#[test]
+fn runs_on_vulkan() {
+    let ran = egrad(&[&["run"], &LINE[..], &["--device", "vulkan"]].concat());
+    let missing = ran.code == 1 && ran.err.contains("no Vulkan");
+    if missing && std::env::var_os("EGRAD_REQUIRE_VULKAN").is_none() {
+        return eprintln!("SKIPPED: {}", ran.err);
+    }
+    assert_eq!(ran.ok(), "0: f32[3] [1.0, nan, -inf]\n1: bool[3] [true, false, false]\n");
+}
+
+#[test]
+fn auto_says_that_it_falls_back() {
+    let mut auto = command(&[&["run"], &LINE[..]].concat());
+    auto.env("EGRAD_VULKAN_LOADER", "/no/such/loader");
+    let ran = run(auto);
+    assert_eq!(ran.code, 0);
+    assert!(ran.err.starts_with("egrad: running on the CPU: no Vulkan loader"), "{}", ran.err);
+    let mut named = command(&[&["run"], &LINE[..], &["--json"]].concat());
+    named.env("EGRAD_DEVICE", "interpreter");
+    assert!(run(named).ok().contains("\"device\": \"interpreter\""));
+}
+
+#[test]
+fn reads_inputs_from_a_file_and_stages_back() {
+    let inputs = file("inputs.json", "[2, 1.5,\n [0.5, \"nan\", 1e2]]");
+    let expected = "0: f32[3] [2.5, nan, 201.5]\n1: bool[3] [true, false, true]\n";
+    assert_eq!(egrad(&["run", "line.eg", "--input", &inputs, "--device", "cpu"]).ok(), expected);
+    for stage in ["trace", "transformed", "extracted"] {
+        let again = file(&format!("line.{stage}.eg"), egrad(&["explore", "line.eg", "--stage", stage]).ok());
+        let device = ["--device", "interpreter"];
+        assert_eq!(egrad(&[&["run", &again, "--input", &inputs], &device[..]].concat()).ok(), expected, "{stage}");
+    }
+    // What JSON prints, JSON reads.
+    let value = json(&["run", "line.eg", "--input", &inputs, "--device", "cpu", "--json"]);
+    let back = file("back.json", format!("[1, 0, {}]", value["results"][0]["data"]));
+    assert!(
+        egrad(&["run", "line.eg", "--input", &back, "--device", "cpu"]).ok().starts_with("0: f32[3] [2.5, nan, 201.5]")
+    );
+}
+
+#[test]
+fn runs_small_and_large_arrays() {
+    let empty =
+        file("empty.eg", "egrad 1 fn f(%0: f32[2,0]) { %1 = exp %0 %2 = reduce_sum %0 {axes = [1]} return %1 %2 }");
+    let wide = file("wide.eg", "egrad 1 fn f() { %0 = iota {dtype = i32, shape = [2000], axis = 0} return %0 }");
+    for device in ["interpreter", "cpu"] {
+        let out = egrad(&["run", &empty, "--arg", "[[], []]", "--device", device]).ok();
+        assert_eq!(out, "0: f32[2,0] []\n1: f32[2] [0.0, 0.0]\n");
+        let out = egrad(&["run", &wide, "--device", device]).ok();
+        assert!(out.ends_with("14, 15, … 1984 more] (--json prints all)\n"), "{out}");
+        let value = json(&["run", &wide, "--device", device, "--json"]);
+        assert_eq!(value["results"][0]["data"].as_array().unwrap().len(), 2000);
+    }
+}
+
+#[test]
+fn deep_programs() {
+    const DEPTH: usize = 20_000;
+    let lines: String = (0..DEPTH).map(|i| format!("%{} = neg %{i}\n", i + 1)).collect();
+    let deep = file("deep.eg", format!("egrad 1 fn f(%0: f32[]) {{\n{lines}return %{DEPTH}\n}}"));
+    assert_eq!(egrad(&["run", &deep, "--arg", "3", "--device", "interpreter"]).ok(), "0: f32[] 3.0\n");
+    for stage in ["transformed", "egraph"] {
+        for format in [&[][..], &["--json"], &["--dot"]] {
+            assert!(!egrad(&[&["explore", &deep, "--stage", stage], format].concat()).ok().is_empty());
+        }
+    }
+}
+
+#[test]
+fn devices() {
+    let out = egrad(&["devices"]).ok();
+    let names: Vec<&str> = out.lines().filter_map(|l| l.split(' ').next()).filter(|n| !n.is_empty()).collect();
+    assert_eq!(names, ["interpreter", "cpu", "vulkan", "auto"], "{out}");
+    assert!(out.contains(std::env::consts::ARCH), "{out}");
+    let mut command = command(&["devices"]);
+    command.env("EGRAD_VULKAN_LOADER", "/no/such/loader");
+    let out = run(command).ok();
+    assert!(out.contains("vulkan       none: no Vulkan loader at /no/such/loader"), "{out}");
+    assert!(out.contains("auto         cpu"), "{out}");
+}
+
+#[test]
+fn a_reader_that_stops_is_no_error() {
+    for args in [&["explore", "mlp", "--stage", "egraph", "--json"][..], &["tour", "--device", "cpu"], &["--help"]] {
+        let mut child = command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let mut err = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        assert_eq!((child.wait().unwrap().code(), &*err), (Some(0), ""), "{args:?}");
+    }
+    // An output that takes nothing is one.
+    if let Ok(full) = std::fs::File::create("/dev/full") {
+        let mut child = command(&["devices"]).stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+        let mut err = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        assert!(err.starts_with("egrad: the output can't be written"), "{err}");
+    }
+}
+
+#[test]
+fn bad_input() {
+    let utf8 = file("utf8.eg", b"egrad 1\nfn f(\xff");
+    let undefined = file("undefined.eg", "egrad 1\nfn f(%0: f32[2]) { %1 = add %0 %2 return %1 }");
+    let types = file("types.eg", "egrad 1\nfn f(%0: f32[2], %1: f32[3]) {\n  %2 = add %0 %1\n  return %2\n}");
+    let parens = file("parens.eg", "(".repeat(1 << 20));
+    let axes = file("axes.eg", format!("egrad 1 fn f(%0: f32[{}1]) {{ return %0 }}", "1,".repeat(100_000)));
+    let huge = file(
+        "huge.eg",
+        "egrad 1 fn f(%0: f32[]) { %1 = broadcast_in_dim %0 {shape = [1000000,1000000], dims = []} return %1 }",
+    );
+    let vast = file("vast.eg", "egrad 1 fn f(%0: f32[10000000000,10000000000]) { return %0 }");
+    let nothing = file("nothing.eg", "");
+    let long = file("long.eg", "egrad 1");
+    std::fs::File::options().write(true).open(&long).unwrap().set_len((64 << 20) + 1).unwrap();
+    let object = file("object.json", "{\"x\": 1}");
+    let few = file("few.json", "[1, 2]");
+
+    let cases: &[(&[&str], i32, &str)] = &[
+        // Files and names.
+        (&["run", "no.eg"], 1, "egrad: no.eg: the file can't be read: "),
+        (&["run", "."], 1, "egrad: .: the file can't be read: "),
+        (
+            &["explore", "no"],
+            1,
+            "no: there is no such file, and no built-in program of that name; built in are sinx, predict",
+        ),
+        (&["explore", "no.eg"], 1, "egrad: no.eg: the file can't be read: "),
+        (&["run", &utf8], 1, "the file is not UTF-8 text: byte 0xff begins no character\n  --> line 2, column 6"),
+        (&["run", &long], 1, "the file is longer than 64 MiB, the most that is read"),
+        // Programs.
+        (&["run", &nothing], 1, "parse error: expected `egrad`, found the end of the text"),
+        (&["run", &parens], 1, "parse error: expected `egrad`, found `(`"),
+        (
+            &["explore", &undefined],
+            1,
+            "`%2` is not defined: values are defined before they are used\n  --> line 2, column 32",
+        ),
+        (
+            &["explore", &types],
+            1,
+            "  --> line 3, column 3\n  note: operand 0, f32[2], comes from here\n    --> line 2, column 6",
+        ),
+        (&["explore", &axes], 1, "parse error: more than 64 axes"),
+        (&["run", &huge, "--arg", "1", "--device", "cpu"], 1, "memory error: can't allocate 1000000000000 elements"),
+        (&["run", &huge, "--arg", "1", "--device", "interpreter"], 1, "memory error: can't allocate"),
+        (&["explore", &vast], 1, "more than any memory holds"),
+        // Inputs.
+        (&["run", "line.eg"], 1, "`line` takes 3 inputs (f32[], f32[], f32[3]); none is given by --arg"),
+        (&["run", "line.eg", "--arg", "1"], 1, "one is given by --arg"),
+        (
+            &["run", "line.eg", "--arg", "1", "--arg", "2", "--arg", "3"],
+            1,
+            "--arg 2: shape error: parameter 2 of `line` is f32[3]: a list is expected",
+        ),
+        (
+            &["run", "line.eg", "--arg", "1", "--arg", "[2]", "--arg", "[1, 2, 3]"],
+            1,
+            "--arg 1: shape error: parameter 1 of `line` is f32[]: no list belongs here",
+        ),
+        (
+            &["run", "line.eg", "--arg", "1", "--arg", "2", "--arg", "[1, 2]"],
+            1,
+            "the list for axis 0 has 2 elements, not 3",
+        ),
+        (
+            &["run", "line.eg", "--arg", "1", "--arg", "true", "--arg", "[1, 2, 3]"],
+            1,
+            "--arg 1: dtype error: parameter 1 of `line` is f32: `true` is not a number",
+        ),
+        (
+            &["run", "line.eg", "--arg", "1", "--arg", "2", "--arg", "[1, 2, 3"],
+            1,
+            "`,` or `]` is expected, the text ends\n  --> line 1, column 9",
+        ),
+        (
+            &["run", "line.eg", "--input", &object],
+            1,
+            "a list of 3 inputs, one for each parameter is expected, there is '{'",
+        ),
+        (
+            &["run", "line.eg", "--input", &few],
+            1,
+            "a list of 3 inputs, one for each parameter is expected, this one has 2\n  --> line 1, column 6",
+        ),
+        (&["run", "line.eg", "--input", "no.json"], 1, "no.json: the file can't be read"),
+        // Options.
+        (&["run", "line.eg", "--input", &few, "--arg", "1"], 2, "cannot be used with"),
+        (&["run", "line.eg", "--device", "gpu"], 2, "[possible values: auto, interpreter, cpu, vulkan]"),
+        (
+            &["explore", "sinx", "--stage", "nope"],
+            2,
+            "[possible values: trace, transformed, egraph, extracted, kernels, clif",
+        ),
+        (&["explore", "sinx", "--json", "--dot"], 2, "cannot be used with"),
+        (&["explore"], 2, "required"),
+        (&["explore", "sinx", "--launch-ns", "-1"], 2, "it must be a number from 0"),
+        (&["explore", "sinx", "--launch-ns", "nan"], 2, "it must be a number from 0"),
+        (
+            &["explore", "sinx", "--disable", "nope"],
+            2,
+            "there is no rule `nope`: names are `stage/rule`, the stages are batch, fuse, pull, push, simplify",
+        ),
+        (&["explore", "sinx", "--disable", "fuse/nope"], 2, "there is no rule `fuse/nope`; the rules of `fuse` are "),
+        (
+            &["explore", "sinx", "--stage", "clif", "--device", "interpreter"],
+            1,
+            "device `interpreter` has no stage `clif`; `--device cpu` has",
+        ),
+        (&["explore", "sinx", "--disable", "fuse/kernel-unary"], 1, "no fuse rule makes a kernel of `sin`"),
+        (&["dance"], 2, "unrecognized subcommand"),
+        (&[], 2, "Usage: egrad <COMMAND>"),
+    ];
+    for (args, code, expected) in cases {
+        let ran = egrad(args);
+        assert_eq!(ran.code, *code, "{args:?}: {}{}", ran.out, ran.err);
+        assert!(ran.err.contains(expected), "{args:?}: {}", ran.err);
+        assert_eq!(ran.out, "", "{args:?}");
+    }
+    let mut named = command(&["tour"]);
+    named.env("EGRAD_DEVICE", "gpu");
+    let ran = run(named);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("EGRAD_DEVICE: there is no device \"gpu\": it must be one of auto"), "{}", ran.err);
+}
