@@ -8,7 +8,7 @@ use egrad_ir::kernel::{Backend, Executable};
 use egrad_ir::{Array, Function};
 use egrad_rewrite::Compilation;
 use egrad_vulkan::{Selection, Vulkan};
-use std::io::Write;
+use std::io::{self, Write};
 
 /// The device that `auto` stands for by EGRAD_DEVICE, if it is set.
 pub(crate) fn named(device: Device) -> Result<Device> {
@@ -65,7 +65,8 @@ impl Ready {
                 match gpu {
                     Ok(executable) => Ok(Ready::Kernels(Device::Vulkan, executable)),
                     Err(why) => {
-                        eprintln!("egrad: running on the CPU: {}", why.report().message);
+                        // Whoever closed standard error doesn't want to know.
+                        let _ = writeln!(io::stderr(), "egrad: running on the CPU: {}", why.report().message);
                         Ok(Ready::Kernels(Device::Cpu, backend(Device::Cpu)?.compile(schedule)?))
                     }
                 }

@@ -53,7 +53,8 @@ impl<W: Write> Tour<'_, W> {
     }
 
     fn say(&mut self, what: &str, value: impl std::fmt::Display) -> io::Result<()> {
-        writeln!(self.out, "   {what:<34} {value}")
+        writeln!(self.out, "   {what:<34} {value}")?;
+        self.out.flush()
     }
 
     fn check(&mut self, what: &str, holds: bool) -> io::Result<()> {
