@@ -1,1 +1,3 @@
-//! .
+//! What egrad's tests across packages share.
+
+pub mod vectors;

@@ -1,0 +1,183 @@
+//! The operations of the reference vectors as the frontend's methods.
+
+use super::schema::{Equation, Kind, Number};
+use egrad::{AxisList, Dtype, Tensor, einsum, eye, iota, stack};
+
+/// An equation's operation with its attributes, on the operands.
+pub(super) type Method = Box<dyn Fn(&[Tensor]) -> Vec<Tensor>>;
+
+/// The operation of an equation other than `apply`, where floats are `width` wide; `None` if the
+/// frontend doesn't offer it.
+///
+/// # Errors
+/// If an attribute is missing or of a wrong type.
+#[rustfmt::skip]
+pub(super) fn method(equation: &Equation, width: Dtype) -> Result<Option<Method>, String> {
+    let attrs = &equation.attrs;
+    let axis = || attrs.get::<isize>("axis");
+    let axes = || attrs.get::<Vec<isize>>("axes");
+    let shape = || attrs.get::<Vec<usize>>("shape");
+    let dtype = || attrs.get::<Kind>("dtype").map(|k| k.dtype(width));
+    let reduction = |over, keeping| reduction(equation, over, keeping);
+    Ok(Some(match equation.op.as_str() {
+        "const" => constant(attrs.get::<Number>("value")?.0, dtype()?, shape()?),
+        "iota" => { let (s, a, d) = (shape()?, axis()?, dtype()?); nullary(move || iota(s.clone(), a, d)) }
+        "eye" => { let (n, m) = (attrs.get("n")?, attrs.get("m")?); nullary(move || eye(n, m, width)) }
+
+        "neg"           => one(|x| -x),
+        "abs"           => one(Tensor::abs),
+        "sign"          => one(Tensor::sign),
+        "square"        => one(Tensor::square),
+        "reciprocal"    => one(Tensor::reciprocal),
+        "sqrt"          => one(Tensor::sqrt),
+        "rsqrt"         => one(Tensor::rsqrt),
+        "cbrt"          => one(Tensor::cbrt),
+        "exp"           => one(Tensor::exp),
+        "exp2"          => one(Tensor::exp2),
+        "expm1"         => one(Tensor::expm1),
+        "log"           => one(Tensor::log),
+        "log2"          => one(Tensor::log2),
+        "log10"         => one(Tensor::log10),
+        "log1p"         => one(Tensor::log1p),
+        "sin"           => one(Tensor::sin),
+        "cos"           => one(Tensor::cos),
+        "tan"           => one(Tensor::tan),
+        "sinh"          => one(Tensor::sinh),
+        "cosh"          => one(Tensor::cosh),
+        "tanh"          => one(Tensor::tanh),
+        "asinh"         => one(Tensor::asinh),
+        "acosh"         => one(Tensor::acosh),
+        "atanh"         => one(Tensor::atanh),
+        "sinc"          => one(Tensor::sinc),
+        "sigmoid"       => one(Tensor::sigmoid),
+        "relu"          => one(Tensor::relu),
+        "softplus"      => one(Tensor::softplus),
+        "silu"          => one(Tensor::silu),
+        "log_sigmoid"   => one(Tensor::log_sigmoid),
+        "elu"           => { let alpha = attrs.get("alpha")?; one(move |x| x.elu(alpha)) }
+        "leaky_relu"    => { let slope = attrs.get("slope")?; one(move |x| x.leaky_relu(slope)) }
+        "gelu" if attrs.get("approximate")? => one(Tensor::gelu_tanh),
+        "integer_pow"   => { let n = attrs.get("n")?; one(move |x| x.powi(n)) }
+        "is_finite"     => one(Tensor::is_finite),
+        "is_nan"        => one(Tensor::is_nan),
+        "stop_gradient" => one(Tensor::stop_gradient),
+        "convert"       => { let d = dtype()?; one(move |x| x.convert(d)) }
+
+        "add"       => two(|x, y| x + y),
+        "sub"       => two(|x, y| x - y),
+        "mul"       => two(|x, y| x * y),
+        "div"       => two(|x, y| x / y),
+        "pow"       => two(|x, y| x.pow(y)),
+        "max"       => two(|x, y| x.maximum(y)),
+        "min"       => two(|x, y| x.minimum(y)),
+        "hypot"     => two(|x, y| x.hypot(y)),
+        "logaddexp" => two(|x, y| x.logaddexp(y)),
+        "copysign"  => two(|x, y| x.copysign(y)),
+        "xlogy"     => two(|x, y| x.xlogy(y)),
+        "eq"        => two(|x, y| x.equal(y)),
+        "ne"        => two(|x, y| x.not_equal(y)),
+        "lt"        => two(|x, y| x.lt(y)),
+        "le"        => two(|x, y| x.le(y)),
+        "gt"        => two(|x, y| x.gt(y)),
+        "ge"        => two(|x, y| x.ge(y)),
+        "and"       => two(|x, y| x & y),
+        "or"        => two(|x, y| x | y),
+        "xor"       => two(|x, y| x.not_equal(y)),
+        "not"       => one(|x| !x),
+        "bit_and"   => two(|x, y| x & y),
+        "bit_or"    => two(|x, y| x | y),
+        "bit_not"   => one(|x| !x),
+        "select"    => three(|p, x, y| p.select(x, y)),
+        "clamp"     => three(|low, x, high| x.clamp(low, high)),
+
+        "reduce_sum"  => reduction(Tensor::sum_axes, Tensor::sum_keepdims)?,
+        "reduce_mean" => reduction(Tensor::mean_axes, Tensor::mean_keepdims)?,
+        "reduce_max"  => reduction(Tensor::max_axes, Tensor::max_keepdims)?,
+        "reduce_min"  => reduction(Tensor::min_axes, Tensor::min_keepdims)?,
+        "reduce_any"  => reduction(Tensor::any_axes, Tensor::any_keepdims)?,
+        "reduce_all"  => reduction(Tensor::all_axes, Tensor::all_keepdims)?,
+        "logsumexp"   => reduction(Tensor::logsumexp_axes, Tensor::logsumexp_keepdims)?,
+        "reduce_var"  => match attrs.maybe("ddof")?.unwrap_or(0) {
+            0 => reduction(Tensor::var_axes, Tensor::var_keepdims)?,
+            ddof => variance(equation, ddof)?,
+        },
+        "softmax"     => { let a = axis()?; one(move |x| x.softmax(a)) }
+        "log_softmax" => { let a = axis()?; one(move |x| x.log_softmax(a)) }
+
+        "reshape"      => { let s = shape()?; one(move |x| x.reshape(s.clone())) }
+        "broadcast_to" => { let s = shape()?; one(move |x| x.broadcast_to(s.clone())) }
+        "broadcast_in_dim" => {
+            let (s, dims) = (shape()?, attrs.get::<Vec<usize>>("dims")?);
+            one(move |x| x.broadcast_in_dim(s.clone(), dims.clone()))
+        }
+        "transpose"   => { let perm = attrs.get::<Vec<isize>>("perm")?; one(move |x| x.transpose(perm.clone())) }
+        "expand_dims" => { let a = axes()?; one(move |x| x.expand_dims(a.clone())) }
+        "squeeze"     => { let a = axes()?; one(move |x| x.squeeze(a.clone())) }
+        "tile"        => { let reps = attrs.get::<Vec<usize>>("reps")?; one(move |x| x.tile(&reps)) }
+        "repeat"      => { let (n, a) = (attrs.get("n")?, axis()?); one(move |x| x.repeat(n, a)) }
+        "tril"        => { let k = attrs.maybe("k")?.unwrap_or(0); one(move |x| x.tril(k)) }
+        "triu"        => { let k = attrs.maybe("k")?.unwrap_or(0); one(move |x| x.triu(k)) }
+        "one_hot"     => { let n = attrs.get("n")?; one(move |x| x.one_hot(n, width)) }
+        "stack"       => { let a = axis()?; Box::new(move |xs| vec![stack(xs, a)]) }
+
+        "matmul"      => two(|x, y| x.matmul(y)),
+        "einsum"      => { let spec: String = attrs.get("spec")?; Box::new(move |xs| vec![einsum(&spec, xs)]) }
+        "dot_general" => {
+            let [cx, cy]: [Vec<usize>; 2] = attrs.get("contract")?;
+            let [bx, by]: [Vec<usize>; 2] = attrs.get("batch")?;
+            two(move |x, y| x.dot_general(y, (cx.clone(), cy.clone()), (bx.clone(), by.clone())))
+        }
+        _ => return Ok(None),
+    }))
+}
+
+fn nullary(f: impl Fn() -> Tensor + 'static) -> Method {
+    Box::new(move |_| vec![f()])
+}
+
+fn one(f: impl Fn(Tensor) -> Tensor + 'static) -> Method {
+    Box::new(move |x| vec![f(x[0])])
+}
+
+fn two(f: impl Fn(Tensor, Tensor) -> Tensor + 'static) -> Method {
+    Box::new(move |x| vec![f(x[0], x[1])])
+}
+
+fn three(f: impl Fn(Tensor, Tensor, Tensor) -> Tensor + 'static) -> Method {
+    Box::new(move |x| vec![f(x[0], x[1], x[2])])
+}
+
+fn constant(value: f64, dtype: Dtype, shape: Vec<usize>) -> Method {
+    nullary(move || {
+        let scalar = match dtype {
+            Dtype::F32 => Tensor::from(value as f32),
+            Dtype::F64 => Tensor::from(value),
+            Dtype::I32 => Tensor::from(value as i32),
+            Dtype::Bool => Tensor::from(value != 0.0),
+        };
+        scalar.broadcast_to(shape.clone())
+    })
+}
+
+type Over = fn(Tensor, AxisList) -> Tensor;
+
+/// A reduction over `axes` (null: all), keeping them if `keepdims`.
+fn reduction(equation: &Equation, over: Over, keeping: Over) -> Result<Method, String> {
+    let axes = equation.attrs.maybe::<Vec<isize>>("axes")?;
+    let f = if equation.attrs.maybe("keepdims")?.unwrap_or(false) { keeping } else { over };
+    Ok(one(move |x| f(x, all_or(&axes, x))))
+}
+
+/// The variance with `ddof` taken off the divisor.
+fn variance(equation: &Equation, ddof: usize) -> Result<Method, String> {
+    let axes = equation.attrs.maybe::<Vec<isize>>("axes")?;
+    let shape = equation.types[0].shape.clone();
+    Ok(one(move |x| x.var_ddof(all_or(&axes, x), ddof).reshape(shape.clone())))
+}
+
+fn all_or(axes: &Option<Vec<isize>>, x: Tensor) -> AxisList {
+    match axes {
+        Some(axes) => AxisList::from(axes.clone()),
+        None => AxisList::from((0..x.rank()).collect::<Vec<usize>>()),
+    }
+}
