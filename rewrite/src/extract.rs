@@ -20,7 +20,7 @@ use std::collections::BinaryHeap;
 
 /// Where a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+enum Place {
     /// A parameter, a literal, or not needed.
     Source,
     /// Computed by whoever reads it.
@@ -243,10 +243,6 @@ struct Cluster {
 }
 
 impl<'a> Plan<'a> {
-    pub(crate) fn place(&self, v: ValueIx) -> Place {
-        self.place[v.index()]
-    }
-
     /// The kernels, by number.
     pub(crate) fn groups(&self) -> impl Iterator<Item = (u32, &Group)> {
         self.groups.iter().enumerate().filter_map(|(i, g)| g.as_deref().map(|g| (i as u32, g)))
@@ -515,22 +511,23 @@ impl<'a> Plan<'a> {
     fn repair(&mut self, k: u32, error: Illegal, dirty: &mut BinaryHeap<u32>) {
         let members = self.members[k as usize].clone();
         if members.len() > 1 {
-            let (first, second) = members.split_at(members.len() / 2);
-            let new = self.members.len() as u32;
-            for m in second {
-                self.place[m.index()] = Place::Kernel(new);
-            }
-            self.members[k as usize] = first.into();
-            self.members.push(second.into());
-            self.groups.push(None);
-            dirty.push(new);
+            self.split(k, self.rank[members[members.len() / 2].index()], dirty);
         } else {
             let anchor = match error {
                 Illegal::Anchor(v) if self.place[v.index()] == Place::Inline => Some(v),
                 Illegal::Anchor(_) | Illegal::Together => self.some_inline(members[0]),
             };
             match anchor {
-                Some(v) => self.new_kernel(v, dirty),
+                Some(v) => {
+                    // Others that had it inline will load it: what it depends on must not be in
+                    // the kernel with what depends on it.
+                    let owners = self.owners(v);
+                    self.new_kernel(v, dirty);
+                    for owner in owners {
+                        self.split(owner, self.rank[v.index()], dirty);
+                        dirty.push(owner);
+                    }
+                }
                 // A product no matrix kernel can read where it lies becomes loops.
                 None if self.contracts(members[0]) => {
                     self.flipped.insert(members[0]);
@@ -539,6 +536,25 @@ impl<'a> Plan<'a> {
             }
         }
         dirty.push(k);
+    }
+
+    /// Moves the members of that rank and later into a kernel of their own.
+    fn split(&mut self, k: u32, rank: u32, dirty: &mut BinaryHeap<u32>) {
+        let members = std::mem::take(&mut self.members[k as usize]);
+        let (first, second): (SmallVec<[ValueIx; 4]>, SmallVec<[ValueIx; 4]>) =
+            members.into_iter().partition(|m| self.rank[m.index()] < rank);
+        if first.is_empty() || second.is_empty() {
+            self.members[k as usize] = if first.is_empty() { second } else { first };
+            return;
+        }
+        let new = self.members.len() as u32;
+        for m in &second {
+            self.place[m.index()] = Place::Kernel(new);
+        }
+        self.members[k as usize] = first;
+        self.members.push(second);
+        self.groups.push(None);
+        dirty.push(new);
     }
 
     fn new_kernel(&mut self, v: ValueIx, dirty: &mut BinaryHeap<u32>) {
@@ -580,7 +596,7 @@ impl<'a> Plan<'a> {
                 break;
             }
         }
-        if legal && self.total_ns < before - 1e-6 * before.abs() {
+        if legal && self.total_ns < before - 1e-6 * before.abs() && self.acyclic() {
             self.version.resize(self.members.len(), 0);
             for undo in self.log.drain(..) {
                 if let Undo::Group(k, _) = undo {
@@ -694,35 +710,54 @@ impl<'a> Plan<'a> {
             && !self.path_between(b, a)
     }
 
-    /// Whether a path leads from kernel `a` to `b` through others: merging them would make a
-    /// cycle. Gives up, saying yes, on searches that get long.
-    fn path_between(&self, a: u32, b: u32) -> bool {
-        let mut seen: SmallVec<[u32; 32]> = SmallVec::new();
-        let mut stack: SmallVec<[u32; 32]> = SmallVec::new();
-        let readers = |k: u32| {
-            let readers = self.members[k as usize].iter().flat_map(|m| self.readers[m.index()].iter().copied());
-            readers.filter(move |r| *r != RESULT && *r != k)
+    /// Whether the kernels that the log says have changed depend on nothing that depends on them.
+    fn acyclic(&self) -> bool {
+        let changed = self.log.iter().filter_map(|u| if let Undo::Group(k, _) = u { Some(*k) } else { None });
+        let mut changed: SmallVec<[u32; 16]> = changed.collect();
+        changed.sort_unstable();
+        changed.dedup();
+        let cycle = |k: &u32| {
+            let loads = self.groups[*k as usize].iter().flat_map(|g| g.lowered.loads());
+            let owners = loads.filter_map(|v| match self.place[v.index()] {
+                Place::Kernel(owner) => Some(owner),
+                Place::Source | Place::Inline | Place::Alias => None,
+            });
+            owners.into_iter().any(|owner| owner == *k || self.reaches(self.readers_of(*k).collect(), owner))
         };
-        // What comes after all of `b` can't lead back to it.
-        let limit = self.members[b as usize].iter().map(|m| self.rank[m.index()]).max().unwrap_or(0);
-        stack.extend(readers(a).filter(|r| *r != b));
+        !changed.iter().any(cycle)
+    }
+
+    /// The kernels that read what `k` stores.
+    fn readers_of(&self, k: u32) -> impl Iterator<Item = u32> {
+        let readers = self.members[k as usize].iter().flat_map(|m| self.readers[m.index()].iter().copied());
+        readers.filter(move |r| *r != RESULT && *r != k)
+    }
+
+    /// Whether a path leads from kernel `a` to `b` through others: merging them would make a
+    /// cycle.
+    fn path_between(&self, a: u32, b: u32) -> bool {
+        self.reaches(self.readers_of(a).filter(|r| *r != b).collect(), b)
+    }
+
+    /// Whether `to` is, or comes after, one of these kernels. Gives up, saying yes, on searches
+    /// that get long.
+    fn reaches(&self, mut stack: SmallVec<[u32; 32]>, to: u32) -> bool {
+        let mut seen: SmallVec<[u32; 32]> = SmallVec::new();
+        // What comes after all of `to` can't lead back to it.
+        let limit = self.members[to as usize].iter().map(|m| self.rank[m.index()]).max().unwrap_or(0);
         while let Some(k) = stack.pop() {
-            if seen.contains(&k) {
+            if k == to {
+                return true;
+            }
+            let first = self.members[k as usize].iter().map(|m| self.rank[m.index()]).min().unwrap_or(0);
+            if first > limit || seen.contains(&k) {
                 continue;
             }
             seen.push(k);
             if seen.len() > 256 {
                 return true;
             }
-            for r in readers(k) {
-                if r == b {
-                    return true;
-                }
-                let first = self.members[r as usize].iter().map(|m| self.rank[m.index()]).min().unwrap_or(0);
-                if first <= limit {
-                    stack.push(r);
-                }
-            }
+            stack.extend(self.readers_of(k));
         }
         false
     }
