@@ -62,6 +62,8 @@ pub(crate) struct Value {
     pub(crate) aval: Aval,
     pub(crate) source: Source,
     pub(crate) alternatives: Vec<Alternative>,
+    /// Whether a kernel may read it from memory (`fuse/load`).
+    pub(crate) load: bool,
     pub(crate) span: Span,
 }
 
@@ -109,6 +111,8 @@ impl Choices {
     /// If no kernel can make some value: the fuse rule that would say so is missing or disabled.
     pub(crate) fn of_egraph(egraph: &EGraph, results: &[Id], span: &dyn Fn(Id) -> Span) -> Result<Choices> {
         let mut choices = Choices { params: egraph.analysis.params.clone(), ..Choices::default() };
+        let read = egraph.classes().flat_map(|c| c.nodes.iter().filter(|n| n.head == Head::Source).map(|n| (n, c.id)));
+        let sources: HashMap<Id, Id> = read.map(|(n, class)| (egraph.find(n.args[0]), class)).collect();
         let mut known: HashMap<Id, ValueIx> = HashMap::new();
         let mut order: Vec<Id> = Vec::new();
         let mut visit = |id: Id, order: &mut Vec<Id>| {
@@ -161,7 +165,9 @@ impl Choices {
                     return Err(Error::missing_rule(message).at(span(id)));
                 }
             }
-            choices.values.push(Value { aval: aval(egraph, id).clone(), source, alternatives, span: span(id) });
+            // A value that nobody reads has no source to say how.
+            let load = sources.get(&id).is_none_or(|s| egraph[*s].nodes.iter().any(|n| n.head == Head::Load));
+            choices.values.push(Value { aval: aval(egraph, id).clone(), source, alternatives, load, span: span(id) });
         }
         Ok(choices)
     }
@@ -183,7 +189,8 @@ impl Choices {
                 }
                 NodeKind::Apply(..) | NodeKind::Get(_) => panic!("not plain"),
             };
-            choices.values.push(Value { aval: node.avals[0].clone(), source, alternatives, span: node.span });
+            let aval = node.avals[0].clone();
+            choices.values.push(Value { aval, source, alternatives, load: true, span: node.span });
         }
         choices.results = f.results().iter().map(|r| ValueIx::from(r.index())).collect();
         choices

@@ -8,7 +8,8 @@ use crate::{Fusion, Options, compile_plain};
 use egrad_ir::eval::{self, Elementary};
 use egrad_ir::schedule::Schedule;
 use egrad_ir::{
-    Array, Aval, Binary, DotDims, Dtype, Function, Literal, NodeId, Numerics, Op, Reduce, Shape, Span, Unary,
+    Array, Aval, Binary, DotDims, Dtype, FnId, Function, Literal, NodeId, NodeKind, Numerics, Op, Reduce, Shape, Span,
+    Transform, Unary,
 };
 use smallvec::smallvec;
 
@@ -270,4 +271,36 @@ fn a_primitive_no_rule_computes_is_an_error() {
     let (mut b, p) = Build::new(&[&[5]]);
     let y = b.un(Unary::Sin, p[0]);
     check_pipeline(&b.done(&[y]), &Options { disabled: vec!["fuse/compute-unary".into()], ..Options::default() });
+}
+
+#[test]
+#[should_panic = "no fuse rule lets a kernel read"]
+fn memory_no_rule_reads_is_an_error() {
+    let (mut b, p) = Build::new(&[&[5]]);
+    let y = b.un(Unary::Sin, p[0]);
+    check_pipeline(&b.done(&[y]), &Options { disabled: vec!["fuse/load".into()], ..Options::default() });
+}
+
+#[test]
+fn calls_that_double_forever_are_refused() {
+    let mut program = egrad_ir::Program::new();
+    let scalar = Aval::new(Dtype::F32, Shape::scalar());
+    for i in 0..60u32 {
+        let mut f = Function::new(format!("f{i}"), [(scalar.clone(), Span::Unknown)]);
+        let mut y = f.params().next().unwrap();
+        for _ in 0..2 {
+            y = match i.checked_sub(1) {
+                None => f.add(Op::Unary(Unary::Sin), &[y], Span::Unknown).unwrap(),
+                Some(callee) => {
+                    let call = NodeKind::Apply(Transform::Call, FnId(callee));
+                    let tuple = f.push(call, &[y], smallvec![scalar.clone()], Span::Unknown);
+                    f.push(NodeKind::Get(0), &[tuple], smallvec![scalar.clone()], Span::Unknown)
+                }
+            };
+        }
+        f.set_results(vec![y]);
+        program.add(f);
+    }
+    let error = crate::expand(&program).unwrap_err();
+    assert!(matches!(error, egrad_ir::Error::Memory(_)), "{error}");
 }

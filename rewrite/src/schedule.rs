@@ -48,6 +48,11 @@ pub(crate) fn schedule(plan: &Plan<'_>, numerics: Numerics) -> Result<(Schedule,
     }
     for (k, group) in plan.groups() {
         for v in group.lowered.loads() {
+            let value = choices.value(v);
+            if !value.load {
+                let message = format!("no fuse rule lets a kernel read {} from memory", value.aval);
+                return Err(Error::missing_rule(message).at(value.span));
+            }
             if let Some(w) = writer.get(&v) {
                 graph.update_edge(nodes[w], nodes[&k], ());
             }

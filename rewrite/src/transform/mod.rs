@@ -101,6 +101,10 @@ fn needed(program: &Program) -> Vec<bool> {
     needed
 }
 
+/// How many operations a function may have when its calls are written out: a few lines of nested
+/// calls can ask for more than any memory holds.
+const MOST_NODES: usize = 4_000_000;
+
 /// The function with a copy of the callee's nodes in place of every application.
 fn inline<'f>(
     f: &Function,
@@ -129,6 +133,10 @@ fn inline<'f>(
             NodeKind::Apply(transform, function) => {
                 let args: Vec<NodeId> = args.collect();
                 let g = callee(transform, *function).ok_or_else(|| later(*function))?;
+                if out.len().saturating_add(g.len()) > MOST_NODES {
+                    let message = format!("expanding `{}` here makes more than {MOST_NODES} operations", g.name);
+                    return Err(Error::memory(message).at(node.span));
+                }
                 tuples.insert(id, copy(g, &args, &mut out)?);
             }
             NodeKind::Get(i) => {
