@@ -1,7 +1,7 @@
 //! The reference vectors, on every device that this machine has for certain, in both widths.
 
 use egrad::{Device, Dtype};
-use egrad_tests::vectors::{Report, Settings, Verdict, files, run_files};
+use egrad_tests::vectors::{Report, Settings, Verdict, files, other_signs, run_files};
 use std::path::{Path, PathBuf};
 
 /// How many cases must pass.
@@ -56,6 +56,16 @@ fn cpu() {
 #[test]
 fn cpu_strict() {
     check(Device::Cpu, true);
+}
+
+/// What strict runs let pass is about cases that exist (that they need it, the strict runs check).
+#[test]
+fn exceptions_are_about_cases() {
+    for (case, part) in other_signs().iter().flat_map(|(_, parts)| *parts) {
+        let only = Some((*case).to_owned());
+        let settings = Settings { device: Device::Interpreter, width: Dtype::F64, strict: true, only };
+        assert_eq!(run(&settings).iter().map(|r| r.counts()[0]).sum::<usize>(), 1, "{case} {part}");
+    }
 }
 
 /// A case, each part of which is recorded.

@@ -2,7 +2,7 @@
 
 use clap::{Parser, ValueEnum};
 use egrad::{Device, Dtype};
-use egrad_tests::vectors::{Settings, Verdict, files, run_files};
+use egrad_tests::vectors::{Settings, Verdict, files, other_signs, run_files};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 struct Arguments {
     /// Where the programs run: interpreter, cpu, vulkan or auto.
-    #[arg(long, default_value = "interpreter")]
+    #[arg(long, default_value = "cpu")]
     device: Device,
     /// How wide the programs' floats are.
     #[arg(long, default_value = "f64")]
@@ -89,6 +89,13 @@ fn run(arguments: Arguments) -> Result<usize, String> {
         lacking.sort_by_key(|(op, n)| (std::cmp::Reverse(*n), op.clone()));
         let lines: Vec<String> = lacking.iter().map(|(op, n)| format!("{op} {n}")).collect();
         println!("lacking, with the number of cases: {}", lines.join(", "));
+    }
+    if strict {
+        println!("zeros whose sign may differ from the one recorded:");
+        for (reason, parts) in other_signs() {
+            let parts: Vec<String> = parts.iter().map(|(case, part)| format!("{case} {part}")).collect();
+            println!("    {}: {reason}", parts.join(", "));
+        }
     }
     println!("total: {} passed, {} failed, {} unsupported", total[0], total[1], total[2]);
     Ok(total[1])
