@@ -645,6 +645,7 @@ impl<'a> Plan<'a> {
 
     fn merge_all(&mut self, budget: &mut usize) {
         let mut k = 0;
+        let mut spans = self.spans();
         while k < self.members.len() as u32 && *budget > 0 {
             for other in self.neighbours(k) {
                 if *budget == 0 || self.groups[k as usize].is_none() {
@@ -652,11 +653,13 @@ impl<'a> Plan<'a> {
                 }
                 let (a, b) = (k.min(other), k.max(other));
                 let versions = [a, b].map(|k| self.version_of(k));
-                if !self.tried.insert(Change::Merge(a, b, versions)) || !self.mergeable(k, other) {
+                if !self.tried.insert(Change::Merge(a, b, versions)) || !self.mergeable(k, other, &spans) {
                     continue;
                 }
                 *budget -= 1;
-                self.attempt(|plan, dirty| plan.merge(k, other, dirty));
+                if self.attempt(|plan, dirty| plan.merge(k, other, dirty)) {
+                    spans = self.spans();
+                }
             }
             k += 1;
         }
@@ -700,14 +703,14 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn mergeable(&self, a: u32, b: u32) -> bool {
+    fn mergeable(&self, a: u32, b: u32, spans: &[(u32, u32)]) -> bool {
         let (Some(x), Some(y)) = (&self.groups[a as usize], &self.groups[b as usize]) else { return false };
         let contract = |g: &Group| matches!(g.lowered.body, Body::Contract(_));
         !contract(x)
             && !contract(y)
             && x.lowered.insts() + y.lowered.insts() <= MAX_INSTS
-            && !self.path_between(a, b)
-            && !self.path_between(b, a)
+            && !self.path_between(a, b, spans)
+            && !self.path_between(b, a, spans)
     }
 
     /// Whether the kernels that the log says have changed depend on nothing that depends on them.
@@ -716,15 +719,33 @@ impl<'a> Plan<'a> {
         let mut changed: SmallVec<[u32; 16]> = changed.collect();
         changed.sort_unstable();
         changed.dedup();
+        let spans = self.spans();
         let cycle = |k: &u32| {
             let loads = self.groups[*k as usize].iter().flat_map(|g| g.lowered.loads());
             let owners = loads.filter_map(|v| match self.place[v.index()] {
                 Place::Kernel(owner) => Some(owner),
                 Place::Source | Place::Inline | Place::Alias => None,
             });
-            owners.into_iter().any(|owner| owner == *k || self.reaches(self.readers_of(*k).collect(), owner))
+            owners.into_iter().any(|owner| owner == *k || self.reaches(self.readers_of(*k).collect(), owner, &spans))
         };
         !changed.iter().any(cycle)
+    }
+
+    /// The ranks that kernels span, joined where they overlap: a path never leads from one of
+    /// these intervals to an earlier one.
+    fn spans(&self) -> Vec<(u32, u32)> {
+        let rank = |m: &ValueIx| self.rank[m.index()];
+        let ends = |m: &SmallVec<[ValueIx; 4]>| Some((m.iter().map(rank).min()?, m.iter().map(rank).max()?));
+        let mut all: Vec<(u32, u32)> = self.members.iter().filter_map(ends).collect();
+        all.sort_unstable();
+        let mut spans: Vec<(u32, u32)> = Vec::new();
+        for (first, last) in all {
+            match spans.last_mut() {
+                Some(span) if first <= span.1 => span.1 = span.1.max(last),
+                _ => spans.push((first, last)),
+            }
+        }
+        spans
     }
 
     /// The kernels that read what `k` stores.
@@ -735,16 +756,18 @@ impl<'a> Plan<'a> {
 
     /// Whether a path leads from kernel `a` to `b` through others: merging them would make a
     /// cycle.
-    fn path_between(&self, a: u32, b: u32) -> bool {
-        self.reaches(self.readers_of(a).filter(|r| *r != b).collect(), b)
+    fn path_between(&self, a: u32, b: u32, spans: &[(u32, u32)]) -> bool {
+        self.reaches(self.readers_of(a).filter(|r| *r != b).collect(), b, spans)
     }
 
     /// Whether `to` is, or comes after, one of these kernels. Gives up, saying yes, on searches
     /// that get long.
-    fn reaches(&self, mut stack: SmallVec<[u32; 32]>, to: u32) -> bool {
+    fn reaches(&self, mut stack: SmallVec<[u32; 32]>, to: u32, spans: &[(u32, u32)]) -> bool {
         let mut seen: SmallVec<[u32; 32]> = SmallVec::new();
-        // What comes after all of `to` can't lead back to it.
-        let limit = self.members[to as usize].iter().map(|m| self.rank[m.index()]).max().unwrap_or(0);
+        // What comes after all that overlaps `to` can't lead back to it.
+        let last = self.members[to as usize].iter().map(|m| self.rank[m.index()]).max().unwrap_or(0);
+        let span = spans.partition_point(|(first, _)| *first <= last);
+        let limit = span.checked_sub(1).map_or(last, |i| spans[i].1.max(last));
         while let Some(k) = stack.pop() {
             if k == to {
                 return true;
