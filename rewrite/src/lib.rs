@@ -2,6 +2,7 @@
 
 pub mod analysis;
 mod choices;
+mod clock;
 pub mod cost;
 mod extract;
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! The e-graph that extraction chooses from: a plain function, simplified.
 
-use crate::Options;
 use crate::analysis::EGraph;
 use crate::rules::{Report, Tables};
 use crate::transform::Workspace;
+use crate::{Options, clock};
 use egg::Id;
 use egrad_ir::{Aval, Error, Function, NodeId, Result, Span};
 
@@ -74,7 +74,7 @@ pub fn saturate_with(function: &Function, options: &Options, tables: &Tables) ->
         function.params().map(|p| (function.aval(p).clone(), function.node(p).span)).collect();
     let mut work = Workspace::new(params.iter().map(|(aval, _)| aval.clone()).collect());
     let classes = work.load(function)?.class;
-    work.egraph.rebuild();
+    clock::stopped(|| work.egraph.rebuild());
     let allow = |name: &str| !options.disabled.iter().any(|d| d == name);
     let report = tables
         .simplify

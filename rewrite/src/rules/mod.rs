@@ -24,6 +24,7 @@ pub mod simplify;
 pub mod template;
 
 use crate::analysis::{EGraph, Facts};
+use crate::clock;
 use crate::term::{Head, Key, Term};
 use egg::{Applier, Id, Pattern, PatternAst, Rewrite, SearchMatches, Subst, Symbol, Var};
 use egrad_ir::{Binary, Compare, Error, Numerics, Reduce, Result, Unary};
@@ -329,7 +330,7 @@ impl Table {
             }
             let changed = iteration.rules.iter().any(|f| f.applied > 0);
             if changed || !egraph.clean {
-                egraph.rebuild();
+                clock::stopped(|| egraph.rebuild());
             }
             egraph.analysis.rule = None;
             egraph.analysis.check()?;

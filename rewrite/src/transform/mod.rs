@@ -14,6 +14,7 @@ mod vjp;
 mod vmap;
 
 use crate::analysis::{EGraph, Facts, aval};
+use crate::clock;
 use crate::rules::{Tables, template};
 use crate::term::{Attr, Head, Term, encode};
 use egg::Id;
@@ -287,7 +288,7 @@ impl Marked {
                 (vmap::vmap(f, in_axes, out_axes, *size)?, Some(&tables.batch))
             }
         };
-        marked.work.egraph.rebuild();
+        clock::stopped(|| marked.work.egraph.rebuild());
         if let Some(table) = table {
             // No right-hand side holds a marker, so one pass rewrites them all.
             table.run(&mut marked.work.egraph, 1, &|_| true)?;
