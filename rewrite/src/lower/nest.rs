@@ -27,6 +27,36 @@ pub(crate) fn nest(
     members: &[ValueIx],
     stored: &dyn Fn(ValueIx) -> bool,
 ) -> Result<Lowered, Illegal> {
+    // Where a result would overwrite what is still read, nothing waits in results.
+    fill(chosen, members, stored, true).or_else(|late| match late {
+        Unfilled::Illegal(why) => Err(why),
+        Unfilled::Late => match fill(chosen, members, stored, false) {
+            Err(Unfilled::Illegal(why)) => Err(why),
+            Err(Unfilled::Late) => Err(Illegal::Together),
+            Ok(lowered) => Ok(lowered),
+        },
+    })
+}
+
+/// Why a nest could not be filled.
+enum Unfilled {
+    Illegal(Illegal),
+    /// A result overwrites a value that a pass after it reads, or the other way round.
+    Late,
+}
+
+impl From<Illegal> for Unfilled {
+    fn from(why: Illegal) -> Unfilled {
+        Unfilled::Illegal(why)
+    }
+}
+
+fn fill(
+    chosen: &dyn Chosen,
+    members: &[ValueIx],
+    stored: &dyn Fn(ValueIx) -> bool,
+    waiting: bool,
+) -> Result<Lowered, Unfilled> {
     let choices = chosen.choices();
     let reductions: SmallVec<[ValueIx; 4]> = members
         .iter()
@@ -36,7 +66,7 @@ pub(crate) fn nest(
     let shape = &choices.value(*reductions.first().unwrap_or(&members[0])).aval.shape;
     let domain = extents(shape);
     if reductions.iter().any(|r| extents(&choices.value(*r).aval.shape) != domain) {
-        return Err(Illegal::Together);
+        return Err(Illegal::Together.into());
     }
     let mut nest = Nest {
         chosen,
@@ -50,11 +80,13 @@ pub(crate) fn nest(
         results: HashMap::new(),
         kept: HashMap::new(),
         overwritten: HashMap::new(),
+        rereads: Vec::new(),
+        late: false,
         operands: Operands::default(),
         insts: 0,
         names: Vec::new(),
     };
-    let mut hosts = nest.hosts(stored);
+    let mut hosts = if waiting { nest.hosts(stored) } else { HashMap::new() };
     for m in members {
         if nest.domain.contains(&0) || nest.shape(*m).contains(&0) {
             continue; // nothing to compute
@@ -72,7 +104,12 @@ pub(crate) fn nest(
             let _ = nest.store(*m, host);
         }
     }
-    nest.finish()
+    let turn = |pass: usize| nest.turn(pass);
+    let late = |(operand, pass): &(usize, usize)| nest.overwritten.get(operand).is_some_and(|o| turn(*pass) > turn(*o));
+    if nest.late || nest.rereads.iter().any(late) {
+        return Err(Unfilled::Late);
+    }
+    Ok(nest.finish()?)
 }
 
 /// A value while passes are still being filled: an instruction or an accumulator of a pass.
@@ -97,10 +134,12 @@ struct Filling {
 
 /// Where an inner value waits for later passes.
 struct Kept {
-    /// The round that stores it.
-    depth: usize,
+    /// The pass that stores it.
+    pass: usize,
     index: Index,
     operand: usize,
+    /// Whether it waits in the memory of another value.
+    guest: bool,
 }
 
 struct Nest<'a> {
@@ -117,8 +156,12 @@ struct Nest<'a> {
     /// The accumulator of each reduction.
     results: HashMap<ValueIx, Temp>,
     kept: HashMap<ValueIx, Kept>,
-    /// Per operand the round that overwrites what was kept in it.
+    /// Per operand the pass that overwrites what was kept in it.
     overwritten: HashMap<usize, usize>,
+    /// Operands that hold what was kept, and passes that read it there.
+    rereads: Vec<(usize, usize)>,
+    /// Whether a result is overwritten by what should have waited in its memory.
+    late: bool,
     operands: Operands,
     insts: usize,
     names: Vec<&'static str>,
@@ -275,11 +318,22 @@ impl Nest<'_> {
             return Ok(*t);
         }
         let t = match self.reload(v, at, pass) {
-            Some((operand, index)) => self.inst(pass, Inst::Load { operand, index }, SmallVec::new(), v)?,
+            Some((operand, index)) => {
+                if self.kept[&v].guest {
+                    self.rereads.push((operand, pass));
+                }
+                self.inst(pass, Inst::Load { operand, index }, SmallVec::new(), v)?
+            }
             None => self.compute(v, at, pass, inner)?,
         };
         self.memo.insert(key, t);
         Ok(t)
+    }
+
+    /// What passes run in the order of.
+    fn turn(&self, pass: usize) -> (usize, bool, usize) {
+        // Round d's loops come before what is computed once per point after it.
+        (self.passes[pass].depth, self.passes[pass].loops.is_empty(), pass)
     }
 
     /// Where an earlier pass has stored the value, if it is still there.
@@ -287,8 +341,9 @@ impl Nest<'_> {
         let kept = self.kept.get(&v)?;
         let index = &self.indices[at as usize];
         let depth = self.passes[pass].depth;
-        let there = self.overwritten.get(&kept.operand).is_none_or(|over| depth <= *over);
-        if depth <= kept.depth || kept.index != *index || !there {
+        let over = self.overwritten.get(&kept.operand);
+        let there = !kept.guest || over.is_none_or(|over| self.turn(pass) <= self.turn(*over));
+        if depth <= self.passes[kept.pass].depth || kept.index != *index || !there {
             return None;
         }
         let strides = self.shape(v).strides();
@@ -485,18 +540,19 @@ impl Nest<'_> {
     ) -> Result<(), Illegal> {
         let operand = self.operands.position(self.chosen, host, true);
         let strides = self.shape(v).strides();
-        let Filling { depth, ref loops, .. } = self.passes[pass];
         if v == host
-            && let Some(guest) = self.kept.values().find(|k| k.operand == operand)
+            && let Some(guest) = self.kept.values().find(|k| k.guest && k.operand == operand)
         {
             if guest.index != *index {
                 return Err(Illegal::Together);
             }
-            self.overwritten.insert(operand, depth);
+            self.late |= self.turn(guest.pass) > self.turn(pass);
+            self.overwritten.insert(operand, pass);
         }
-        let at = affine(index, &strides, self.domain.len(), loops.len());
-        if !loops.is_empty() {
-            self.kept.insert(v, Kept { depth, index: index.clone(), operand });
+        let loops = self.passes[pass].loops.len();
+        let at = affine(index, &strides, self.domain.len(), loops);
+        if loops > 0 {
+            self.kept.insert(v, Kept { pass, index: index.clone(), operand, guest: v != host });
         }
         self.passes[pass].stores.push((Store { operand, index: at, value: PLACEHOLDER }, value));
         Ok(())
@@ -568,6 +624,7 @@ impl Nest<'_> {
         Saved {
             passes: self.passes.iter().map(|p| (p.insts.len(), p.accs.len(), p.stores.len())).collect(),
             operands: self.operands.values.len(),
+            rereads: self.rereads.len(),
             insts: self.insts,
         }
     }
@@ -580,6 +637,7 @@ impl Nest<'_> {
             p.accs.truncate(*accs);
             p.stores.truncate(*stores);
         }
+        self.rereads.truncate(saved.rereads);
         self.operands.values.truncate(saved.operands);
         self.operands.operands.truncate(saved.operands);
         self.insts = saved.insts;
@@ -595,13 +653,12 @@ impl Nest<'_> {
         if self.operands.values.len() > MAX_OPERANDS && self.members.len() > 1 {
             return Err(Illegal::Together);
         }
-        // Round d's loops come before what is computed once per point after it.
         let mut order: Vec<usize> = (0..self.passes.len()).collect();
         order.retain(|p| {
             let p = &self.passes[*p];
             !(p.insts.is_empty() && p.accs.is_empty() && p.stores.is_empty())
         });
-        order.sort_by_key(|p| (self.passes[*p].depth, self.passes[*p].loops.is_empty(), *p));
+        order.sort_by_key(|p| self.turn(*p));
         let mut first = vec![0; self.passes.len()];
         let mut next = 0;
         for p in &order {
@@ -652,6 +709,7 @@ impl Nest<'_> {
 struct Saved {
     passes: Vec<(usize, usize, usize)>,
     operands: usize,
+    rereads: usize,
     insts: usize,
 }
 
