@@ -46,6 +46,11 @@ pub fn expand_with(program: &Program, tables: &Tables) -> Result<Function> {
                 let callee_plain = plain[callee.index()].as_deref().ok_or_else(|| later(*callee))?;
                 let key = (*callee, transform.clone());
                 if *transform != Transform::Call && !transformed.contains_key(&key) {
+                    if callee_plain.len() > MOST_NODES / 4 {
+                        let (kind, name) = (transform.name(), &callee_plain.name);
+                        let m = format!("the {kind} of `{name}`, {} operations, is too large", callee_plain.len());
+                        return Err(Error::memory(m).at(node.span));
+                    }
                     let result = apply(callee_plain, transform, tables);
                     let what = || format!("the {} of `{}` is taken here", transform.name(), callee_plain.name);
                     transformed.insert(key, result.map_err(|e| e.note(what(), node.span))?);
@@ -102,8 +107,8 @@ fn needed(program: &Program) -> Vec<bool> {
     needed
 }
 
-/// How many operations a function may have when its calls are written out: a few lines of nested
-/// calls can ask for more than any memory holds.
+/// How many operations a function may have when its calls are written out, and four times what one
+/// may have that is transformed: a few lines of nested calls can ask for more than any memory holds.
 const MOST_NODES: usize = 4_000_000;
 
 /// The function with a copy of the callee's nodes in place of every application.
