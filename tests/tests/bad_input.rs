@@ -394,6 +394,14 @@ fn texts_of_programs() {
     let error = egrad_rewrite::compile(&Program::parse(&doubling).unwrap(), &Default::default()).unwrap_err();
     assert_eq!(error.kind(), "memory", "{error}");
     assert!(matches!(error.report().at, Span::Text { line: 24.., .. }), "{error}");
+    // A chain of calls whose links are 1, 2, 3, … operations.
+    let mut deep = "egrad 1\nfn @0 f(%0: f32[]) { %1 = sin %0 return %1 }\n".to_owned();
+    for i in 1..=20_000 {
+        let call = format!("%1 = call @{} %0 %2 = get %1 {{index = 0}}", i - 1);
+        deep.push_str(&format!("fn @{i} f(%0: f32[]) {{ {call} %3 = cos %2 return %3 }}\n"));
+    }
+    let error = egrad_rewrite::compile(&Program::parse(&deep).unwrap(), &Default::default()).unwrap_err();
+    assert_eq!(error.kind(), "memory", "{error}");
     // The derivative of 2²⁰ operations.
     let lines: Vec<&str> = doubling.lines().collect();
     let large = lines[..22].join("\n");

@@ -360,7 +360,7 @@ proptest! {
         let direction = case.numbers.array(Dtype::F64, &case.w);
         let gradient = on_cpu(&|| case.program.gradient(), &w, &x);
         let at = |t: f64| interpret(case.program.total(), &along(&w, t, &direction), &x).item::<f64>().unwrap();
-        let (h, value) = (1e-5, at(0.0));
+        let (h, value) = (1e-6, at(0.0));
         let slope = (at(h) - at(-h)) / (2.0 * h);
         let got = dot(&gradient, &direction);
         prop_assert!((got - slope).abs() <= 1e-5 * slope.abs().max(value.abs()).max(1.0), "{got} is not {slope}");
@@ -403,7 +403,7 @@ proptest! {
         let mut case = Case::new(&program, &pick, Ops::Smooth);
         let (w, x) = case.arguments((None, None), 1);
         let direction = case.numbers.array(Dtype::F64, &case.w);
-        let h = 1e-5;
+        let h = 1e-6;
 
         let second = on_cpu(&|| case.program.second(), &w, &x);
         let sine = |t: f64| -> f64 {

@@ -32,6 +32,7 @@ pub fn expand_with(program: &Program, tables: &Tables) -> Result<Function> {
     let mut plain: Vec<Option<Cow<'_, Function>>> = vec![None; program.functions().len()];
     let mut transformed: HashMap<(FnId, Transform), Function> = HashMap::new();
     let needed = needed(program);
+    let mut written = 0;
     for (id, function) in program.functions() {
         if !needed[id.index()] {
             continue;
@@ -63,6 +64,13 @@ pub fn expand_with(program: &Program, tables: &Tables) -> Result<Function> {
                 transformed.get(&(callee, transform.clone()))
             }
         })?;
+        // A long chain of calls is written out once per link.
+        written += inlined.len();
+        if written > 2 * MOST_NODES {
+            let m = format!("writing out the calls of `{}` and below takes too many operations", function.name);
+            let at = function.nodes().find(|(_, n)| matches!(n.kind, NodeKind::Apply(..))).map(|(_, n)| n.span);
+            return Err(Error::memory(m).at(at.unwrap_or_default()));
+        }
         plain[id.index()] = Some(Cow::Owned(inlined));
     }
     match plain.pop().flatten() {
