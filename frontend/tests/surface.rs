@@ -293,3 +293,11 @@ fn strict_results_have_the_interpreters_bits() {
     let on = |device| jit(grad(move |x: Tensor| f(x).mean())).options(options(device))(&x).unwrap();
     assert_eq!(on(Device::Cpu), on(Device::Interpreter));
 }
+
+#[test]
+fn diagonals_at_the_ends_of_i32() {
+    let x = Array::from_vec(vec![0.75f32, 1.5, -2.0, -1.25], [2, 2]).unwrap();
+    let kept = |f: fn(Tensor) -> Tensor| jit(f)(&x).unwrap().to_f64().iter().filter(|v| **v != 0.0).count();
+    assert_eq!([kept(|x| x.triu(i32::MAX)), kept(|x| x.triu(i32::MIN))], [0, 4]);
+    assert_eq!([kept(|x| x.tril(i32::MAX)), kept(|x| x.tril(i32::MIN))], [4, 0]);
+}
