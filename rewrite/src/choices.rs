@@ -50,8 +50,6 @@ pub(crate) struct Alternative {
     pub(crate) args: SmallVec<[ValueIx; 3]>,
     /// Whether a kernel that reads the value may compute it instead (`fuse/inline-…`).
     pub(crate) inline: bool,
-    /// Whether a loop nest can compute it (`fuse/compute-…`).
-    pub(crate) compute: bool,
     /// Whether a matrix product can (`fuse/contract`).
     pub(crate) contract: bool,
 }
@@ -97,7 +95,7 @@ fn alternative(
         let nodes = &egraph[parent].nodes;
         nodes.iter().any(|n| n.head == Head::Inline && egraph.find(n.args[0]) == egraph.find(body))
     });
-    Ok(Alternative { op, args, inline, compute: !contract, contract })
+    Ok(Alternative { op, args, inline, contract })
 }
 
 impl Choices {
@@ -151,7 +149,6 @@ impl Choices {
                         let same = |a: &&mut Alternative| a.op == alternative.op && a.args == alternative.args;
                         match alternatives.iter_mut().find(same) {
                             Some(a) => {
-                                a.compute |= alternative.compute;
                                 a.contract |= alternative.contract;
                             }
                             None => alternatives.push(alternative),
@@ -185,7 +182,7 @@ impl Choices {
                 NodeKind::Op(op) => {
                     let contract = matches!(op, Op::DotGeneral(_));
                     let op = op.clone();
-                    (Source::Computed, vec![Alternative { op, args, inline: true, compute: true, contract }])
+                    (Source::Computed, vec![Alternative { op, args, inline: true, contract }])
                 }
                 NodeKind::Apply(..) | NodeKind::Get(_) => panic!("not plain"),
             };

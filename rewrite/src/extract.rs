@@ -426,28 +426,13 @@ impl<'a> Plan<'a> {
     fn contracts(&self, v: ValueIx) -> bool {
         let alternative = self.alternative(v);
         let float = self.choices.value(v).aval.dtype.is_float();
-        let large = match &alternative.op {
-            // Thin products are loops: their operands are read once either way.
-            Op::DotGeneral(dims) => {
-                let [x, y] = [&alternative.args[0], &alternative.args[1]].map(|a| &self.choices.value(*a).aval.shape);
-                let rows: usize = dims.free(0, x.rank()).iter().map(|a| x[*a]).product();
-                let columns: usize = dims.free(1, y.rank()).iter().map(|a| y[*a]).product();
-                let depth: usize = dims.contract[0].iter().map(|a| x[*a]).product();
-                rows > 1 && columns > 1 && depth > 1 && rows * columns * depth > 64
-            }
-            Op::Constant(_)
-            | Op::Iota { .. }
-            | Op::Unary(_)
-            | Op::Binary(_)
-            | Op::Compare(_)
-            | Op::Select
-            | Op::IntegerPow(_)
-            | Op::Convert(_)
-            | Op::BroadcastInDim { .. }
-            | Op::Reshape(_)
-            | Op::Transpose(_)
-            | Op::Reduce { .. } => false,
-        };
+        let Op::DotGeneral(dims) = &alternative.op else { return false };
+        // Thin products are loops: their operands are read once either way.
+        let [x, y] = [&alternative.args[0], &alternative.args[1]].map(|a| &self.choices.value(*a).aval.shape);
+        let rows: usize = dims.free(0, x.rank()).iter().map(|a| x[*a]).product();
+        let columns: usize = dims.free(1, y.rank()).iter().map(|a| y[*a]).product();
+        let depth: usize = dims.contract[0].iter().map(|a| x[*a]).product();
+        let large = rows > 1 && columns > 1 && depth > 1 && rows * columns * depth > 64;
         let flipped = self.flipped.contains(&v);
         alternative.contract && !self.strict && float && (large != flipped)
     }
@@ -566,17 +551,9 @@ impl<'a> Plan<'a> {
         dirty.push(k);
     }
 
-    /// The inlined operand of `v` that holds the most, looking through inlined values.
+    /// An inlined operand of `v`.
     fn some_inline(&self, v: ValueIx) -> Option<ValueIx> {
-        let mut stack = vec![v];
-        while let Some(u) = stack.pop() {
-            for a in &self.alternative(u).args {
-                if self.place[a.index()] == Place::Inline {
-                    return Some(*a);
-                }
-            }
-        }
-        None
+        self.alternative(v).args.iter().copied().find(|a| self.place[a.index()] == Place::Inline)
     }
 
     /// Applies a change by `edit`, which marks the kernels it touches, and keeps it if it pays.
