@@ -87,6 +87,7 @@ fn compile(schedule: &Schedule) -> Result<Runner> {
                 }
             },
             (None, Body::Contract(contract)) => Work::Contract(Box::new(contract.clone())),
+            (None, Body::Call(_)) => return Err(egrad_ir::Error::device("the CPU backend doesn't run calls yet")),
             (None, Body::Loops(_)) => unreachable!("loop nests are compiled"),
         };
         launches.push(Launch { work, operands: step.operands.iter().map(|b| b.index()).collect() });
@@ -121,7 +122,7 @@ fn nest(kernel: &Kernel) -> Option<Cow<'_, LoopNest>> {
     match &kernel.body {
         Body::Loops(nest) => Some(Cow::Borrowed(nest)),
         Body::Contract(c) if contract::as_loops(c, kernel.numerics) => Some(Cow::Owned(contract::loop_nest(c))),
-        Body::Contract(_) => None,
+        Body::Contract(_) | Body::Call(_) => None,
     }
 }
 
@@ -174,6 +175,10 @@ impl Executable for Compiled {
 
     fn schedule(&self) -> &Schedule {
         &self.schedule
+    }
+
+    fn code(&self) -> Vec<usize> {
+        Vec::new()
     }
 
     fn listing(&self, stage: &str) -> Option<Vec<String>> {

@@ -8,6 +8,7 @@ use crate::shape::Shape;
 use petgraph::graph::DiGraph;
 use smallvec::SmallVec;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// A value's element type and shape (JAX's "abstract value").
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -154,8 +155,15 @@ impl PartialEq for Node {
 
 impl Eq for Node {}
 
+impl Hash for Node {
+    /// As [`Node::eq`] compares.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.kind, &self.args, &self.avals).hash(state);
+    }
+}
+
 /// A function: nodes in topological order, of which the first are the parameters.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Function {
     /// A name for people; not unique.
     pub name: String,
@@ -327,7 +335,7 @@ impl Function {
 }
 
 /// Functions that apply transforms to one another; a function's callees come before it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Program {
     functions: Vec<Function>,
 }

@@ -56,7 +56,7 @@ impl Lowered {
     pub(crate) fn insts(&self) -> usize {
         match &self.body {
             Body::Loops(nest) => nest.passes.iter().map(|p| p.insts.len()).sum(),
-            Body::Contract(_) => 1,
+            Body::Contract(_) | Body::Call(_) => 1,
         }
     }
 
