@@ -99,6 +99,17 @@ pub(crate) fn extracted(plan: &Plan<'_>, name: &str) -> Result<Function> {
         let value = choices.value(v);
         let node = match value.source {
             Source::Param(p) => params[p],
+            Source::Call(c) => {
+                let call = &choices.calls[c];
+                if !nodes.contains_key(&v) {
+                    let site = &call.callee.site;
+                    let args: Vec<NodeId> = call.args.iter().map(|a| nodes[a]).collect();
+                    let results =
+                        f.apply(site.transform.clone(), site.callee, &args, site.results.to_vec(), value.span);
+                    nodes.extend(call.results.iter().copied().zip(results));
+                }
+                nodes[&v]
+            }
             Source::Literal(l) => {
                 let scalar = f.add(Op::Constant(l), &[], value.span)?;
                 if value.aval.shape.rank() == 0 {
