@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{Fill, Numbers, check};
+use common::{Fill, Numbers, check_on};
+use egrad_cpu::Cpu;
 use egrad_ir::kernel::{Acc, Affine, Body, Inst, Kernel, LoopNest, Operand, Pass, Store, ValueId};
 use egrad_ir::{Binary, Compare, Dtype, Literal, Numerics, Reduce, Unary};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
@@ -244,7 +245,7 @@ fn extent(numbers: &mut Numbers) -> usize {
     }
 }
 
-fn run(cases: u32, smooth: bool, fill: Fill, fast: Option<f64>) {
+fn run(cases: u32, smooth: bool, fill: Fill, fast: Option<f64>, cpus: &[Cpu]) {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let strategy = (proptest::num::u64::ANY, 1usize..12);
@@ -258,13 +259,13 @@ fn run(cases: u32, smooth: bool, fill: Fill, fast: Option<f64>) {
                 .iter()
                 .map(|p| nest.domain.iter().chain(&p.loops).product::<usize>() * (p.insts.len() + 1))
                 .sum(),
-            Body::Contract(_) => 0,
+            Body::Contract(_) | Body::Call(_) => 0,
         };
         if points > 40_000 || kernel.verify().is_err() {
             return Ok(());
         }
         seen.set(seen.get() + 1);
-        let checked = std::panic::catch_unwind(|| check(&kernel, fill, fast));
+        let checked = std::panic::catch_unwind(|| check_on(cpus, &kernel, fill, fast));
         checked.map_err(|e| {
             let text = e.downcast_ref::<String>().cloned().unwrap_or_default();
             TestCaseError::fail(text)
@@ -279,10 +280,17 @@ fn run(cases: u32, smooth: bool, fill: Fill, fast: Option<f64>) {
 
 #[test]
 fn strict_kernels_have_the_interpreters_bits() {
-    run(1500, false, Fill::Wild, None);
+    run(1500, false, Fill::Wild, None, &[Cpu::new().unwrap()]);
 }
 
 #[test]
 fn fast_kernels_are_close() {
-    run(700, true, Fill::Tame, Some(1e-3));
+    run(700, true, Fill::Tame, Some(1e-3), &[Cpu::new().unwrap()]);
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let threads = [1, 2, 4].map(|n| Cpu::sharing_anything(n).unwrap());
+    run(400, false, Fill::Wild, None, &threads);
+    run(300, true, Fill::Tame, Some(1e-3), &threads);
 }
