@@ -1,9 +1,9 @@
 //! Long reductions to few results, in two kernels, so that threads can share them.
 //!
 //! A kernel's domain is what threads share, and `sum(x)` has none. With fast numerics, which leave
-//! the order of a reduction open, its first kernel has one axis more, of pieces of the outermost
-//! loop, and stores what each comes to; the second reduces that, adds what the pieces left over,
-//! and goes on as the original does:
+//! the order of a reduction open, its first kernel has one axis more, of pieces of a loop, and
+//! stores what each comes to; the second reduces that, adds what the pieces left over, and goes on
+//! as the original does:
 //!
 //! ```text
 //! for r0 in 0..1000                 %1 = reduce_sum over (%0 = load b0[r0])
@@ -78,7 +78,7 @@ pub(crate) fn in_two(kernel: &Kernel, fused: bool) -> Option<Two> {
     let plan = plan::plan(kernel, &nest, fused);
     let pieces = pieces(&nest, &plan)?;
     let dtypes: Vec<Dtype> = nest.passes[0].accs.iter().map(|acc| plan.values[acc.value.index()].dtype).collect();
-    Some(divide(kernel, &nest, &dtypes, pieces))
+    Some(divide(kernel, &nest, &dtypes, &pieces))
 }
 
 /// The normal form of a kernel that may be worth it.
@@ -95,21 +95,34 @@ fn candidate(kernel: &Kernel) -> Option<LoopNest> {
     fits.then(|| normal::normalise(nest, kernel.numerics))
 }
 
-/// How many pieces, of how many indices of the outermost loop.
-fn pieces(nest: &LoopNest, plan: &Plan) -> Option<[usize; 2]> {
+/// Pieces of a loop.
+struct Pieces {
+    /// Which of the pass's loops.
+    of: usize,
+    count: usize,
+    /// Indices of each; what is left over is less than that.
+    len: usize,
+}
+
+/// The pieces of the outermost loop that has enough indices, or of the longest; `None` if the kernel
+/// needs none.
+fn pieces(nest: &LoopNest, plan: &Plan) -> Option<Pieces> {
     if plan.time < LONG || plan.parts() >= PARTS {
         return None;
     }
     let loops = &nest.passes[0].loops;
     let wanted = ((plan.time / PIECE) as usize).clamp(2, PIECES);
-    let grain = if loops.len() == 1 { GRAIN } else { 1 };
-    let len = loops[0] / wanted / grain * grain;
-    (len > 0).then(|| [loops[0] / len, len])
+    let longest = (0..loops.len()).rev().max_by_key(|i| loops[*i])?;
+    let of = loops.iter().position(|n| *n >= wanted * GRAIN).unwrap_or(longest);
+    let grain = if of + 1 == loops.len() { GRAIN } else { 1 };
+    let len = (loops[of] / wanted / grain).max(1) * grain;
+    let count = loops[of] / len;
+    (count > 1).then_some(Pieces { of, count, len })
 }
 
-/// Divides the first pass, whose accumulators have those types, into so many pieces of so many
-/// indices.
-fn divide(kernel: &Kernel, nest: &LoopNest, dtypes: &[Dtype], [pieces, len]: [usize; 2]) -> Two {
+/// Divides the first pass, whose accumulators have those types.
+fn divide(kernel: &Kernel, nest: &LoopNest, dtypes: &[Dtype], pieces: &Pieces) -> Two {
+    let Pieces { of, count: pieces, len } = *pieces;
     let pass = &nest.passes[0];
     let (rank, points) = (nest.domain.len(), nest.domain.iter().product::<usize>());
     // What the pieces come to lies piece by piece, the domain's points in order in each.
@@ -125,9 +138,9 @@ fn divide(kernel: &Kernel, nest: &LoopNest, dtypes: &[Dtype], [pieces, len]: [us
 
     let mut of_pieces = pass.clone();
     let used = only_used(&mut of_pieces);
-    of_pieces.loops[0] = len;
+    of_pieces.loops[of] = len;
     for index in normal::pass_indices(&mut of_pieces) {
-        let stride = index.strides[rank] * len;
+        let stride = index.strides[rank + of] * len;
         index.strides.insert(0, stride);
     }
     let kept = (0..count).map(|i| Store {
@@ -161,12 +174,12 @@ fn divide(kernel: &Kernel, nest: &LoopNest, dtypes: &[Dtype], [pieces, len]: [us
     // Where the results of the first pass are now, and how far later values have moved.
     let mut results = count;
     let mut next = 2 * count;
-    let rest = pass.loops[0] - pieces * len;
+    let rest = pass.loops[of] - pieces * len;
     if rest > 0 {
         let mut left_over = pass.clone();
-        left_over.loops[0] = rest;
+        left_over.loops[of] = rest;
         for index in normal::pass_indices(&mut left_over) {
-            index.offset += index.strides[rank] * pieces * len;
+            index.offset += index.strides[rank + of] * pieces * len;
         }
         renumber(&mut left_over, |value| value + next);
         let sums = next + pass.insts.len();

@@ -1,6 +1,8 @@
 //! Running one kernel on the CPU backend and on the kernel interpreter.
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
+pub(crate) mod maker;
+
 use egrad_cpu::Cpu;
 use egrad_ir::kernel::{Backend, Kernel, Run};
 use egrad_ir::scalar::Elementary;
@@ -157,7 +159,7 @@ pub(crate) fn check_on(cpus: &[Cpu], kernel: &Kernel, fill: Fill, fast: Option<f
         for cpu in cpus {
             let compiled = cpu.compile(schedule.clone()).unwrap_or_else(|e| panic!("{e}\n{kernel}"));
             let got = compiled.run(&inputs).unwrap();
-            assert_eq!(got.dispatches, 1);
+            assert_eq!(got.dispatches, schedule.launches());
             let what = || {
                 let clif = compiled.listing("clif").unwrap().concat();
                 format!("{cpu:?} {numerics:?} {kernel}\ninputs {inputs:?}\n{clif}")
