@@ -125,7 +125,13 @@ fn run_loops(nest: &LoopNest, memory: &mut [Bound<'_>], mode: Elementary) -> Opt
     Some(())
 }
 
-fn run_inst(inst: &Inst, values: &[Literal], axes: &[usize], memory: &[Bound<'_>], mode: Elementary) -> Option<Literal> {
+fn run_inst(
+    inst: &Inst,
+    values: &[Literal],
+    axes: &[usize],
+    memory: &[Bound<'_>],
+    mode: Elementary,
+) -> Option<Literal> {
     let value = |v: &super::ValueId| values[v.index()];
     match inst {
         Inst::Literal(literal) => Some(*literal),

@@ -5,8 +5,8 @@ use crate::error::Result;
 use crate::op::{Binary, Compare, Reduce, Unary};
 use crate::schedule::{Buffer, BufferId, Schedule, Step};
 use crate::shape::Shape;
-use crate::{Aval, Numerics};
 use crate::text::cursor::{Cursor, Token, literal, wrong};
+use crate::{Aval, Numerics};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
