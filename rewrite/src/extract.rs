@@ -248,6 +248,16 @@ impl<'a> Plan<'a> {
         self.groups.iter().enumerate().filter_map(|(i, g)| g.as_deref().map(|g| (i as u32, g)))
     }
 
+    /// The values that a kernel keeps.
+    pub(crate) fn members(&self, k: u32) -> &[ValueIx] {
+        &self.members[k as usize]
+    }
+
+    /// Whether whoever reads the value computes it.
+    pub(crate) fn is_inline(&self, v: ValueIx) -> bool {
+        self.place[v.index()] == Place::Inline
+    }
+
     /// The values the results depend on as chosen, operands first.
     pub(crate) fn live(&self) -> Vec<ValueIx> {
         let mut seen = vec![false; self.choices.values.len()];

@@ -4,6 +4,7 @@ pub mod analysis;
 mod choices;
 mod clock;
 pub mod cost;
+pub mod explain;
 mod extract;
 #[cfg(test)]
 mod extract_tests;
@@ -15,10 +16,11 @@ pub mod term;
 mod transform;
 
 pub use saturate::{Saturated, saturate};
-pub use transform::{egraph_of, expand_with};
+pub use transform::{Expanded, egraph_of, expand_timed, expand_with};
 
 use egrad_ir::schedule::Schedule;
 use egrad_ir::{Function, Numerics, Program, Result};
+use std::time::Instant;
 
 /// What the optimizer may do and for which machine.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +33,9 @@ pub struct Options {
     pub machine: cost::Machine,
     /// Names of rules that must not fire (`fuse/inline`, `simplify/add-zero`, …).
     pub disabled: Vec<String>,
+    /// Whether to note what only people want to know: how long the search for each rule took, and
+    /// where each value is computed.
+    pub watch: bool,
 }
 
 /// How values are grouped into kernels.
@@ -56,10 +61,30 @@ pub struct Compilation {
     pub predicted_us: Vec<f64>,
     /// What each rule did, stage by stage.
     pub stages: Vec<(&'static str, rules::Report)>,
+    /// How many microseconds the search for the cheapest kernels took.
+    pub extraction_us: f64,
+    /// Per node of the extracted function where it is computed, if that was asked for
+    /// ([`Options::watch`]).
+    pub places: Vec<Place>,
     /// The e-graph extraction chose from.
     pub egraph: Saturated,
     /// How large it is.
     pub size: EgraphSize,
+}
+
+/// Where a value is computed. Steps are those of the schedule, from 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It is an input.
+    Input,
+    /// It is a constant, written into the kernels that need it.
+    Literal,
+    /// The kernel of this step keeps it: in memory, if another kernel reads it or it is a result.
+    Kernel(usize),
+    /// The kernels of these steps compute it where they read it.
+    Inline(Vec<usize>),
+    /// It is another shape of that node's memory.
+    View(egrad_ir::NodeId),
 }
 
 /// How large an e-graph is.
@@ -110,9 +135,23 @@ pub fn compile_plain(transformed: Function, options: &Options) -> Result<Compila
     let egraph = &saturated.egraph;
     let choices = choices::Choices::of_egraph(egraph, &saturated.results, &|id| saturated.span(id))?;
     let strict = options.numerics == Numerics::Strict;
+    let start = Instant::now();
     let plan = extract::extract(&choices, &options.machine, strict, options.fusion);
-    let (schedule, predicted_us) = schedule::schedule(&plan, options.numerics)?;
-    let extracted = schedule::extracted(&plan, &transformed.name)?;
+    let extraction_us = start.elapsed().as_secs_f64() * 1e6;
+    let (schedule, predicted_us, kernels) = schedule::schedule(&plan, options.numerics)?;
+    let (extracted, nodes) = schedule::extracted(&plan, &transformed.name)?;
+    let places = if options.watch { schedule::places(&plan, &nodes, &kernels) } else { Vec::new() };
     let size = EgraphSize { nodes: egraph.total_number_of_nodes(), classes: egraph.number_of_classes() };
-    Ok(Compilation { transformed, extracted, schedule, predicted_us, stages, egraph: saturated, size })
+    let egraph = saturated;
+    Ok(Compilation {
+        transformed,
+        extracted,
+        schedule,
+        predicted_us,
+        stages,
+        extraction_us,
+        places,
+        egraph,
+        size,
+    })
 }

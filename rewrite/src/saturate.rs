@@ -70,9 +70,20 @@ pub fn saturate(function: &Function, options: &Options) -> Result<Saturated> {
 /// # Errors
 /// If the function applies transforms, or a rule is faulty.
 pub fn saturate_with(function: &Function, options: &Options, tables: &Tables) -> Result<Saturated> {
+    run(function, options, tables, false)
+}
+
+/// As [`saturate_with`]; the e-graph keeps [what each rule did](crate::analysis::Facts::applied).
+pub(crate) fn saturate_logged(function: &Function, options: &Options, tables: &Tables) -> Result<Saturated> {
+    run(function, options, tables, true)
+}
+
+fn run(function: &Function, options: &Options, tables: &Tables, log: bool) -> Result<Saturated> {
     let params: Vec<(Aval, Span)> =
         function.params().map(|p| (function.aval(p).clone(), function.node(p).span)).collect();
     let mut work = Workspace::new(params.iter().map(|(aval, _)| aval.clone()).collect());
+    work.egraph.analysis.applied = log.then(Vec::new);
+    work.egraph.analysis.timed = options.watch;
     let classes = work.load(function)?.class;
     clock::stopped(|| work.egraph.rebuild());
     let allow = |name: &str| !options.disabled.iter().any(|d| d == name);

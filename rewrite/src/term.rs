@@ -396,6 +396,24 @@ impl Head {
         }
     }
 
+    /// Which argument is the primal result, for the markers that carry it.
+    pub fn primal(&self) -> Option<usize> {
+        match self {
+            Head::Pull(p, _) | Head::Push(p, _) => Some(p.attrs() + p.arity()),
+            Head::Attr(_)
+            | Head::Param(_)
+            | Head::Prim(_)
+            | Head::Batch(..)
+            | Head::Kernel
+            | Head::Body
+            | Head::Source
+            | Head::Load
+            | Head::Inline
+            | Head::Compute(_)
+            | Head::Contract => None,
+        }
+    }
+
     /// Whether it computes a value with primitives alone: a primitive or a parameter.
     pub fn is_plain(&self) -> bool {
         match self {

@@ -4,7 +4,7 @@
 //! tangents push forward to it: one `push` marker per edge that carries a tangent.
 
 use super::{Marked, Workspace, class, params};
-use crate::rules::Table;
+use crate::rules::{Report, Table};
 use crate::term::{Head, Term};
 use egg::Id;
 use egrad_ir::{Aval, Binary, Function, Op, Result, Span};
@@ -46,5 +46,5 @@ pub(super) fn jvp(f: &Function, wrt: &[usize], table: &Table) -> Result<Marked> 
         let y = class(&values, *r)?;
         results.push(tangent[usize::from(y)].unwrap_or_else(|| work.zeros(f.aval(*r))));
     }
-    Ok(Marked { work, params, results })
+    Ok(Marked { work, params, results, nodes: values.class, report: Report::default() })
 }

@@ -5,7 +5,7 @@
 //! in the function's whatever its shape.
 
 use super::{Marked, Values, Workspace, class, params};
-use crate::rules::Table;
+use crate::rules::{Report, Table};
 use crate::term::{Head, Term};
 use egg::Id;
 use egrad_ir::{Aval, Binary, Function, Op, Result, Span};
@@ -46,7 +46,7 @@ pub(super) fn vjp(f: &Function, wrt: &[usize], table: &Table) -> Result<Marked> 
     for (x, i) in inputs.iter().zip(wrt) {
         results.push(cotangent[usize::from(*x)].unwrap_or_else(|| work.zeros(&params[*i].0)));
     }
-    Ok(Marked { work, params, results })
+    Ok(Marked { work, params, results, nodes: values.class, report: Report::default() })
 }
 
 /// Which classes depend on the inputs through edges that carry a derivative, by id.

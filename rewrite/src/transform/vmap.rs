@@ -5,6 +5,7 @@
 //! the batch axis is always at position 0: parameters and results are moved there and back.
 
 use super::{Marked, Workspace, params};
+use crate::rules::Report;
 use crate::term::{Head, Mask, Term, encode};
 use egg::Id;
 use egrad_ir::graph::{move_axis, not_plain};
@@ -70,5 +71,6 @@ pub(super) fn vmap(f: &Function, in_axes: &[Option<usize>], out_axes: &[usize], 
             }
         });
     }
-    Ok(Marked { work, params, results })
+    let nodes = values.iter().map(|v| v.map(|(id, _)| id)).collect();
+    Ok(Marked { work, params, results, nodes, report: Report::default() })
 }
