@@ -4,6 +4,7 @@
 //! Classes are typed. Merging classes of different avals, or two attributes, is a bug in a rule;
 //! the first such [fault](Facts::fault) is kept with the rule's name and surfaces after the run.
 
+use crate::rules::Applied;
 use crate::term::{Attr, Head, Prim, Term, decode};
 use egg::{DidMerge, Id};
 use egrad_ir::{Aval, Error, FnId, Literal, Op, Result, Transform, infer};
@@ -92,6 +93,10 @@ pub struct Facts {
     pub sites: Vec<Site>,
     /// The name of the rule being applied, to blame.
     pub rule: Option<&'static str>,
+    /// Every application of a rule that said something new, in order, if that is wanted.
+    pub applied: Option<Vec<Applied>>,
+    /// Whether each rule's search is timed.
+    pub timed: bool,
     fault: Option<Error>,
 }
 

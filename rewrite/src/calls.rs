@@ -17,7 +17,7 @@ use crate::extract::{Plan, extract};
 use crate::rules::Tables;
 use crate::saturate::Saturated;
 use crate::transform::functions::Functions;
-use crate::transform::{Values, Workspace, expand_all};
+use crate::transform::{Values, Workspace, open};
 use crate::{Fusion, Options, compile_transformed};
 use egg::Id;
 use egrad_ir::schedule::Schedule;
@@ -89,7 +89,7 @@ pub(crate) fn load(
     calls: Calls,
 ) -> Result<(Values, Vec<Ways>)> {
     let (plain, transformed) = match calls {
-        Calls::Auto | Calls::Inline => expand_all(program, Tables::standard())?,
+        Calls::Auto | Calls::Inline => open(program, Tables::standard())?,
         Calls::PushIn | Calls::Dispatch => Default::default(),
     };
     let opened = |transform: &Transform, callee: FnId| -> Option<&Function> {
@@ -130,7 +130,6 @@ fn over_some(transform: &Transform) -> bool {
         Transform::Call | Transform::Jvp { .. } | Transform::Vjp { .. } => false,
     }
 }
-
 
 /// Adds a way of calling; its results are equal to those there are. Gives the way's site.
 fn join(

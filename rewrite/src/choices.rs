@@ -122,11 +122,7 @@ fn alternative(
 
 /// The call among these whose result a class holds: the class of its tuple, it, and what it calls.
 /// Of several the oldest.
-fn call_in<'a>(
-    egraph: &'a EGraph,
-    id: Id,
-    called: &'a HashMap<u32, Callee>,
-) -> Option<(Id, &'a Term, &'a Callee)> {
+fn call_in<'a>(egraph: &'a EGraph, id: Id, called: &'a HashMap<u32, Callee>) -> Option<(Id, &'a Term, &'a Callee)> {
     let tuples = egraph[id].nodes.iter().filter(|n| matches!(n.head, Head::Get(_))).map(|n| egraph.find(n.args[0]));
     let calls = tuples.flat_map(|tuple| egraph[tuple].nodes.iter().map(move |n| (tuple, n)));
     let kept = calls.filter_map(|(tuple, n)| match n.head {
@@ -233,7 +229,13 @@ impl Choices {
                 let value = value.filter(own).unwrap_or_else(|| {
                     let span = span(tuple);
                     let source = Source::Call(call);
-                    choices.values.push(Value { aval: aval.clone(), source, alternatives: Vec::new(), load: true, span });
+                    choices.values.push(Value {
+                        aval: aval.clone(),
+                        source,
+                        alternatives: Vec::new(),
+                        load: true,
+                        span,
+                    });
                     ValueIx::from(choices.values.len() - 1)
                 });
                 choices.calls[call].results.push(value);

@@ -189,10 +189,7 @@ fn shallowest(choices: &Choices) -> (Vec<u32>, Vec<u32>) {
         });
         for (v, a) in ready.drain(..) {
             let made = matches!(choices.value(v).source, Source::Call(_) | Source::Computed);
-            if rank[v.index()] == u32::MAX
-                && made
-                && chosen[v.index()] == u32::MAX
-            {
+            if rank[v.index()] == u32::MAX && made && chosen[v.index()] == u32::MAX {
                 chosen[v.index()] = a;
                 level.push(v);
             }
@@ -263,6 +260,16 @@ impl<'a> Plan<'a> {
     /// The kernels, by number.
     pub(crate) fn groups(&self) -> impl Iterator<Item = (u32, &Group)> {
         self.groups.iter().enumerate().filter_map(|(i, g)| g.as_deref().map(|g| (i as u32, g)))
+    }
+
+    /// The values that a kernel keeps.
+    pub(crate) fn members(&self, k: u32) -> &[ValueIx] {
+        &self.members[k as usize]
+    }
+
+    /// Whether whoever reads the value computes it.
+    pub(crate) fn is_inline(&self, v: ValueIx) -> bool {
+        self.place[v.index()] == Place::Inline
     }
 
     /// The values the results depend on as chosen, operands first.

@@ -5,6 +5,7 @@ mod calls;
 mod choices;
 mod clock;
 pub mod cost;
+pub mod explain;
 mod extract;
 #[cfg(test)]
 mod extract_tests;
@@ -17,10 +18,11 @@ mod transform;
 
 pub use calls::Calls;
 pub use saturate::{Saturated, saturate};
-pub use transform::{egraph_of, expand_with, keep_calls};
+pub use transform::{Expanded, egraph_of, expand_timed, expand_with, keep_calls};
 
 use egrad_ir::schedule::Schedule;
 use egrad_ir::{Function, NodeKind, Numerics, Program, Result, Transform};
+use std::time::Instant;
 use transform::Workspace;
 use transform::functions::Functions;
 
@@ -38,6 +40,9 @@ pub struct Options {
     /// What becomes of calls. Run op by op ([`Fusion::Off`]), they are kept unless this says
     /// otherwise, and what is called is fused.
     pub calls: Calls,
+    /// Whether to note what only people want to know: how long the search for each rule took, and
+    /// where each value is computed.
+    pub watch: bool,
 }
 
 impl Options {
@@ -75,6 +80,11 @@ pub struct Compilation {
     pub predicted_us: Vec<f64>,
     /// What each rule did, stage by stage.
     pub stages: Vec<(&'static str, rules::Report)>,
+    /// How many microseconds the search for the cheapest kernels took.
+    pub extraction_us: f64,
+    /// Per node of the extracted function where it is computed, if that was asked for
+    /// ([`Options::watch`]).
+    pub places: Vec<Place>,
     /// The e-graph extraction chose from.
     pub egraph: Saturated,
     /// How large it is.
@@ -88,6 +98,21 @@ impl Compilation {
         let entry = program.add(self.extracted.clone());
         program.about(entry)
     }
+}
+
+/// Where a value is computed. Steps are those of the schedule, from 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It is an input.
+    Input,
+    /// It is a constant, written into the kernels that need it.
+    Literal,
+    /// The kernel of this step keeps it: in memory, if another kernel reads it or it is a result.
+    Kernel(usize),
+    /// The kernels of these steps compute it where they read it.
+    Inline(Vec<usize>),
+    /// It is another shape of that node's memory.
+    View(egrad_ir::NodeId),
 }
 
 /// How large an e-graph is.
@@ -113,9 +138,8 @@ pub fn expand(program: &Program) -> Result<Function> {
 /// # Errors
 /// As [`expand`]; if calls that are kept nest too deep.
 pub fn transform(program: &Program, tables: &rules::Tables, calls: Calls) -> Result<Program> {
-    let called = program.functions().any(|(_, f)| {
-        f.nodes().any(|(_, n)| matches!(n.kind, NodeKind::Apply(Transform::Call, _)))
-    });
+    let called =
+        program.functions().any(|(_, f)| f.nodes().any(|(_, n)| matches!(n.kind, NodeKind::Apply(Transform::Call, _))));
     if called && calls != Calls::Inline {
         return keep_calls(program, tables);
     }
@@ -167,13 +191,25 @@ pub fn compile_transformed(program: &Program, options: &Options) -> Result<Compi
         stages.push(("fuse", tables.fuse.run(&mut saturated.egraph, 1, &of_round)?));
     }
     saturated.refresh();
+    let start = Instant::now();
     let choices = calls::choose(&saturated, &functions.program, &ways, options)?;
     let plan = calls::plan(&choices, options)?;
-    let (schedule, predicted_us) = schedule::schedule(&plan, options.numerics)?;
-    let extracted = schedule::extracted(&plan, &program.entry().name)?;
+    let extraction_us = start.elapsed().as_secs_f64() * 1e6;
+    let (schedule, predicted_us, kernels) = schedule::schedule(&plan, options.numerics)?;
+    let (extracted, nodes) = schedule::extracted(&plan, &program.entry().name)?;
+    let places = if options.watch { schedule::places(&plan, &nodes, &kernels) } else { Vec::new() };
     let egraph = &saturated.egraph;
     let size = EgraphSize { nodes: egraph.total_number_of_nodes(), classes: egraph.number_of_classes() };
-    let transformed = program.entry().clone();
-    let functions = functions.program;
-    Ok(Compilation { transformed, functions, extracted, schedule, predicted_us, stages, egraph: saturated, size })
+    Ok(Compilation {
+        transformed: program.entry().clone(),
+        functions: functions.program,
+        extracted,
+        schedule,
+        predicted_us,
+        stages,
+        extraction_us,
+        places,
+        egraph: saturated,
+        size,
+    })
 }

@@ -1,8 +1,8 @@
 //! The e-graph that extraction chooses from: a plain function, simplified.
 
+use crate::Options;
 use crate::analysis::EGraph;
 use crate::rules::{Report, Tables};
-use crate::Options;
 use crate::transform::functions::Functions;
 use crate::transform::{Values, Workspace};
 use egg::Id;
@@ -71,7 +71,17 @@ pub fn saturate(function: &Function, options: &Options) -> Result<Saturated> {
 /// # Errors
 /// If the function applies transforms, or a rule is faulty.
 pub fn saturate_with(function: &Function, options: &Options, tables: &Tables) -> Result<Saturated> {
+    run(function, options, tables, false)
+}
+
+/// As [`saturate_with`]; the e-graph keeps [what each rule did](crate::analysis::Facts::applied).
+pub(crate) fn saturate_logged(function: &Function, options: &Options, tables: &Tables) -> Result<Saturated> {
+    run(function, options, tables, true)
+}
+
+fn run(function: &Function, options: &Options, tables: &Tables, log: bool) -> Result<Saturated> {
     let mut work = Workspace::new(function.param_avals());
+    work.egraph.analysis.applied = log.then(Vec::new);
     let values = work.load(function, &Functions::new(tables))?;
     saturated(work, &values, function, options, tables)
 }
@@ -87,6 +97,7 @@ pub(crate) fn saturated(
     options: &Options,
     tables: &Tables,
 ) -> Result<Saturated> {
+    work.egraph.analysis.timed = options.watch;
     work.settle();
     let params = function.params().map(|p| (function.aval(p).clone(), function.node(p).span)).collect();
     let allow = |name: &str| !options.disabled.iter().any(|d| d == name);

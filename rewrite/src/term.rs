@@ -406,6 +406,26 @@ impl Head {
         }
     }
 
+    /// Which argument is the primal result, for the markers that carry it.
+    pub fn primal(&self) -> Option<usize> {
+        match self {
+            Head::Pull(p, _) | Head::Push(p, _) => Some(p.attrs() + p.arity()),
+            Head::Attr(_)
+            | Head::Param(_)
+            | Head::Prim(_)
+            | Head::Batch(..)
+            | Head::Call(..)
+            | Head::Get(_)
+            | Head::Kernel
+            | Head::Body
+            | Head::Source
+            | Head::Load
+            | Head::Inline
+            | Head::Compute(_)
+            | Head::Contract => None,
+        }
+    }
+
     /// Whether it computes a value, with no transform or choice pending: a primitive, a parameter, or
     /// a call and its results.
     pub fn is_plain(&self) -> bool {

@@ -72,8 +72,7 @@ fn random_program(all: &[u16]) -> Program {
     let mut choices = Choices { left: shape };
     for level in 0..2 + choices.below(4) {
         // A call first: without one there is nothing to test.
-        let transform =
-            if level == 0 { Transform::Call } else { random_transform(program.function(f), &mut choices) };
+        let transform = if level == 0 { Transform::Call } else { random_transform(program.function(f), &mut choices) };
         let wrapped = wrap(&program, f, transform, &mut choices);
         if wrapped.result_avals().iter().chain(&wrapped.param_avals()).any(|a| a.shape.rank() > 5) {
             break;

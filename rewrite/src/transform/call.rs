@@ -10,14 +10,14 @@
 //! A call for every element is transformed element by element: shared operands have shared
 //! tangents, and the sum of the elements' cotangents.
 
-use super::functions::{Edge, Functions, Halves};
 use super::Workspace;
+use super::functions::{Edge, Functions, Halves};
 use super::vjp::accumulate;
 use crate::analysis::{Site, aval};
 use crate::term::{Head, Term};
 use egg::Id;
-use egrad_ir::op::Axes;
 use egrad_ir::graph::not_plain;
+use egrad_ir::op::Axes;
 use egrad_ir::{Aval, Error, FnId, Function, NodeKind, Op, Reduce, Result, Span, Transform};
 use std::sync::Arc;
 
@@ -127,11 +127,13 @@ pub(super) fn jvp(
     // The tangents that exist, after all results.
     let n = site.results.len();
     let floats = (0..n).filter(|i| site.results[*i].dtype.is_float());
-    let tangents: Vec<(usize, usize)> = floats.enumerate().filter(|(_, i)| carried[*i]).map(|(t, i)| (i, n + t)).collect();
+    let tangents: Vec<(usize, usize)> =
+        floats.enumerate().filter(|(_, i)| carried[*i]).map(|(t, i)| (i, n + t)).collect();
     let wanted: Vec<usize> = (0..n).chain(tangents.iter().map(|(_, t)| *t)).collect();
     let pushed = functions.select(pushed, &wanted);
     let transform = site.mapped(|axes| axes.extend(wrt.iter().map(|k| site.axis(*k))), wanted.len());
-    let args: Vec<Id> = operands.iter().copied().chain(wrt.iter().filter_map(|k| tangent[usize::from(operands[*k])])).collect();
+    let args: Vec<Id> =
+        operands.iter().copied().chain(wrt.iter().filter_map(|k| tangent[usize::from(operands[*k])])).collect();
     let called = work.call(functions, &transform, pushed, &args, span)?;
     for i in 0..n {
         work.supersede(y, i, called.results[i]);
@@ -170,7 +172,8 @@ pub(super) fn vjp(
 ) -> Result<()> {
     let (site, operands) = work.site(y);
     let n = site.results.len();
-    let pulled = |i: &usize| work.result(y, *i).filter(|r| reached[usize::from(*r)]).and_then(|r| cotangent[usize::from(r)]);
+    let pulled =
+        |i: &usize| work.result(y, *i).filter(|r| reached[usize::from(*r)]).and_then(|r| cotangent[usize::from(r)]);
     let (of, seeds): (Vec<usize>, Vec<Id>) = (0..n).filter_map(|i| pulled(&i).map(|c| (i, c))).unzip();
     let mut wrt = Vec::new();
     for (k, operand) in operands.iter().enumerate() {

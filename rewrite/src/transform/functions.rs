@@ -6,9 +6,7 @@
 use super::{MOST_NODES, Marked};
 use crate::rules::{Table, Tables};
 use crate::term::{Head, encode};
-use egrad_ir::{
-    Aval, Error, FnId, Function, Node, NodeId, NodeKind, Op, Program, Result, Span, Transform,
-};
+use egrad_ir::{Aval, Error, FnId, Function, Node, NodeId, NodeKind, Op, Program, Result, Span, Transform};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
@@ -357,7 +355,12 @@ pub(crate) fn tidied(program: &Program) -> Program {
                     let transform = match transform {
                         Transform::Vmap { in_axes, out_axes, size } => Transform::Vmap {
                             in_axes: params.iter().map(|p| in_axes[*p]).collect(),
-                            out_axes: used[callee.index()].iter().zip(out_axes).filter(|(u, _)| **u).map(|(_, a)| *a).collect(),
+                            out_axes: used[callee.index()]
+                                .iter()
+                                .zip(out_axes)
+                                .filter(|(u, _)| **u)
+                                .map(|(_, a)| *a)
+                                .collect(),
                             size: *size,
                         },
                         other @ (Transform::Call | Transform::Jvp { .. } | Transform::Vjp { .. }) => other.clone(),

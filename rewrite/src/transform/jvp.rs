@@ -5,6 +5,7 @@
 
 use super::functions::Functions;
 use super::{Marked, Workspace, call, class, params};
+use crate::rules::Report;
 use crate::term::{Head, Term};
 use egg::Id;
 use egrad_ir::{Aval, Binary, Function, Op, Result, Span};
@@ -54,5 +55,5 @@ pub(super) fn jvp(f: &Function, wrt: &[usize], functions: &mut Functions<'_>) ->
         let y = class(&values, *r)?;
         results.push(tangent[usize::from(y)].unwrap_or_else(|| work.zeros(f.aval(*r))));
     }
-    Ok(Marked { work, params, results })
+    Ok(Marked { work, params, results, nodes: values.class, report: Report::default() })
 }

@@ -12,27 +12,66 @@
 mod call;
 pub(crate) mod functions;
 mod jvp;
+mod trail;
 mod vjp;
 mod vmap;
 
 use crate::analysis::{EGraph, Facts, aval};
 use crate::clock;
-use crate::rules::{Tables, template};
+use crate::rules::{Report, Tables, template};
 use crate::term::{Attr, Head, Term, encode};
 use egg::Id;
 use egrad_ir::graph::not_plain;
-use functions::{Functions, too_large};
 use egrad_ir::{Aval, Error, FnId, Function, Literal, NodeId, NodeKind, Op, Program, Result, Span, Transform};
+use functions::{Functions, too_large};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::borrow::Cow;
+pub(crate) use trail::Trail;
 
 /// Expands every transform of the program's entry function, inside-out, by these tables.
 ///
 /// # Errors
 /// If a primitive has no rule for a transform, naming primitive, transform and the user's line.
 pub fn expand_with(program: &Program, tables: &Tables) -> Result<Function> {
-    let (mut plain, _) = expand_all(program, tables)?;
+    expand_by(program, &mut |_, f, transform| apply(f, transform, tables))
+}
+
+/// What expanding one transform of one function took.
+#[derive(Clone, Debug)]
+pub struct Expanded {
+    /// Which transform.
+    pub transform: &'static str,
+    /// The function it was applied to.
+    pub function: FnId,
+    /// What that is called.
+    pub name: String,
+    /// What each rule did.
+    pub report: Report,
+}
+
+/// As [`expand_with`], timing every rule.
+///
+/// # Errors
+/// As [`expand_with`].
+pub fn expand_timed(program: &Program, tables: &Tables) -> Result<(Function, Vec<Expanded>)> {
+    let mut all = Vec::new();
+    let function = expand_by(program, &mut |id, f, transform| {
+        let marked = Marked::watched(f, transform, &mut Functions::new(tables), Watch::Times)?;
+        let result = marked.read_back(&f.name)?;
+        let (transform, name) = (transform.name(), f.name.clone());
+        all.push(Expanded { transform, function: id, name, report: marked.report });
+        Ok(result)
+    })?;
+    Ok((function, all))
+}
+
+/// One transform of a plain function, which is the program's function of that id.
+type Apply<'a> = dyn FnMut(FnId, &Function, &Transform) -> Result<Function> + 'a;
+
+/// Expands every transform, each by `apply`.
+fn expand_by(program: &Program, apply: &mut Apply<'_>) -> Result<Function> {
+    let (mut plain, _) = expand_all(program, apply)?;
     match plain.pop().flatten() {
         Some(entry) => Ok(entry.into_owned()),
         None => Err(Error::internal("a program without an entry function")),
@@ -41,10 +80,14 @@ pub fn expand_with(program: &Program, tables: &Tables) -> Result<Function> {
 
 /// Functions of primitives, for those of a program that its entry needs; and for the transforms
 /// that are applied to them.
-pub(crate) type Expanded<'p> = (Vec<Option<Cow<'p, Function>>>, HashMap<(FnId, Transform), Function>);
+pub(crate) type Opened<'p> = (Vec<Option<Cow<'p, Function>>>, HashMap<(FnId, Transform), Function>);
 
 /// Expands every transform and call of the functions that the entry needs.
-pub(crate) fn expand_all<'p>(program: &'p Program, tables: &Tables) -> Result<Expanded<'p>> {
+pub(crate) fn open<'p>(program: &'p Program, tables: &Tables) -> Result<Opened<'p>> {
+    expand_all(program, &mut |_, f, transform| apply(f, transform, tables))
+}
+
+fn expand_all<'p>(program: &'p Program, apply: &mut Apply<'_>) -> Result<Opened<'p>> {
     let mut plain: Vec<Option<Cow<'_, Function>>> = vec![None; program.functions().len()];
     let mut transformed: HashMap<(FnId, Transform), Function> = HashMap::new();
     let needed = needed(program);
@@ -64,7 +107,7 @@ pub(crate) fn expand_all<'p>(program: &'p Program, tables: &Tables) -> Result<Ex
                 let key = (*callee, transform.clone());
                 if *transform != Transform::Call && !transformed.contains_key(&key) {
                     too_large(callee_plain, transform, node.span)?;
-                    let result = apply(callee_plain, transform, tables);
+                    let result = apply(*callee, callee_plain, transform);
                     let what = || format!("the {} of `{}` is taken here", transform.name(), callee_plain.name);
                     transformed.insert(key, result.map_err(|e| e.note(what(), node.span))?);
                 }
@@ -347,23 +390,23 @@ impl Workspace {
                     self.op(op, &operands, node.span)
                 }
                 NodeKind::Apply(transform, callee) if live[id.index()] => {
-                let operands: Vec<Id> = node.args.iter().filter_map(|a| values.class[a.index()]).collect();
-                let results = call(self, transform, *callee, &operands, node.span)?;
-                for result in &results {
-                    // A call comes before its results.
-                    let result_of = &self.node(*result).args;
-                    let tuple = result_of.first().filter(|_| matches!(self.node(*result).head, Head::Get(_)));
-                    for made in tuple.copied().into_iter().chain([*result]) {
-                        values.made(made, node.span);
+                    let operands: Vec<Id> = node.args.iter().filter_map(|a| values.class[a.index()]).collect();
+                    let results = call(self, transform, *callee, &operands, node.span)?;
+                    for result in &results {
+                        // A call comes before its results.
+                        let result_of = &self.node(*result).args;
+                        let tuple = result_of.first().filter(|_| matches!(self.node(*result).head, Head::Get(_)));
+                        for made in tuple.copied().into_iter().chain([*result]) {
+                            values.made(made, node.span);
+                        }
                     }
+                    tuples.insert(id, results);
+                    continue;
                 }
-                tuples.insert(id, results);
-                continue;
-            }
-            NodeKind::Get(i) if live[id.index()] => {
-                let results = node.args.first().and_then(|t| tuples.get(t));
-                *results.and_then(|r| r.get(*i)).ok_or_else(|| not_plain(f))?
-            }
+                NodeKind::Get(i) if live[id.index()] => {
+                    let results = node.args.first().and_then(|t| tuples.get(t));
+                    *results.and_then(|r| r.get(*i)).ok_or_else(|| not_plain(f))?
+                }
                 NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Get(_) => continue,
             };
             values.made(class, node.span);
@@ -400,11 +443,27 @@ struct Marked {
     work: Workspace,
     params: Vec<(Aval, Span)>,
     results: Vec<Id>,
+    /// What stands for each live node of the function, before the table: a value or a marker.
+    nodes: Vec<Option<Id>>,
+    /// What the table did.
+    report: Report,
+}
+
+/// What is noted down while a table runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Watch {
+    Nothing,
+    Times,
+    Applications,
 }
 
 impl Marked {
     /// Applies the structural rule, then the table.
     fn new(f: &Function, transform: &Transform, functions: &mut Functions<'_>) -> Result<Marked> {
+        Marked::watched(f, transform, functions, Watch::Nothing)
+    }
+
+    fn watched(f: &Function, transform: &Transform, functions: &mut Functions<'_>, watch: Watch) -> Result<Marked> {
         let tables = functions.tables;
         let (mut marked, table) = match transform {
             Transform::Call => {
@@ -412,7 +471,7 @@ impl Marked {
                 let mut work = Workspace::new(f.param_avals());
                 let values = work.load(f, functions)?;
                 let results = f.results().iter().map(|r| class(&values, *r)).collect::<Result<_>>()?;
-                (Marked { work, params, results }, None)
+                (Marked { work, params, results, nodes: values.class, report: Report::default() }, None)
             }
             Transform::Jvp { wrt } => (jvp::jvp(f, wrt, functions)?, Some(&tables.push)),
             Transform::Vjp { wrt } => (vjp::vjp(f, wrt, functions)?, Some(&tables.pull)),
@@ -422,8 +481,11 @@ impl Marked {
         };
         marked.work.settle();
         if let Some(table) = table {
+            let facts = &mut marked.work.egraph.analysis;
+            facts.timed = watch == Watch::Times;
+            facts.applied = (watch == Watch::Applications).then(Vec::new);
             // No right-hand side holds a marker, so one pass rewrites them all.
-            table.run(&mut marked.work.egraph, 1, &|_| true)?;
+            marked.report = table.run(&mut marked.work.egraph, 1, &|_| true)?;
         }
         Ok(marked)
     }
@@ -499,6 +561,25 @@ impl Marked {
             other => Error::internal(format!("a class holds no primitive but {other:?}")),
         })
     }
+}
+
+/// The class of every node of a function that was read back from an e-graph.
+fn classes(egraph: &EGraph, f: &Function) -> Vec<Option<Id>> {
+    let mut at: Vec<Option<Id>> = Vec::with_capacity(f.len());
+    for (_, node) in f.nodes() {
+        let term = match &node.kind {
+            NodeKind::Param(i) => Some(Term::leaf(Head::Param(NodeId::from(*i).0))),
+            NodeKind::Op(op) => {
+                let (prim, attrs) = encode(op);
+                let attrs = attrs.into_iter().map(|a| egraph.lookup(Term::leaf(Head::Attr(a))));
+                let args: Option<SmallVec<[Id; 4]>> = attrs.chain(node.args.iter().map(|a| at[a.index()])).collect();
+                args.map(|args| Term::new(Head::Prim(prim), args))
+            }
+            NodeKind::Apply(..) | NodeKind::Get(_) => None,
+        };
+        at.push(term.and_then(|t| egraph.lookup(t)));
+    }
+    at
 }
 
 /// The parameters of a function, with their lines.

@@ -6,6 +6,7 @@
 
 use super::functions::Functions;
 use super::{Marked, Values, Workspace, call, class, params};
+use crate::rules::Report;
 use crate::term::{Head, Term};
 use egg::Id;
 use egrad_ir::{Aval, Binary, Function, Op, Result, Span};
@@ -51,7 +52,7 @@ pub(super) fn vjp(f: &Function, wrt: &[usize], functions: &mut Functions<'_>) ->
     for (x, i) in inputs.iter().zip(wrt) {
         results.push(cotangent[usize::from(*x)].unwrap_or_else(|| work.zeros(&params[*i].0)));
     }
-    Ok(Marked { work, params, results })
+    Ok(Marked { work, params, results, nodes: values.class, report: Report::default() })
 }
 
 /// Which classes depend on the inputs through edges that carry a derivative, by id.

@@ -6,6 +6,7 @@
 
 use super::functions::Functions;
 use super::{Marked, Workspace, call, params};
+use crate::rules::Report;
 use crate::term::{Head, Mask, Term, encode};
 use egg::Id;
 use egrad_ir::graph::{move_axis, not_plain};
@@ -87,5 +88,6 @@ pub(super) fn vmap(
             }
         });
     }
-    Ok(Marked { work, params, results })
+    let nodes = values.iter().map(|v| v.map(|(id, _)| id)).collect();
+    Ok(Marked { work, params, results, nodes, report: Report::default() })
 }

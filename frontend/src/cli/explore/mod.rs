@@ -3,7 +3,10 @@
 mod dot;
 mod json;
 mod kernels;
+mod rules;
 mod text;
+mod timeline;
+mod why;
 
 pub(super) use kernels::{buffers, count, ops};
 
@@ -42,8 +45,11 @@ pub(crate) enum Stage {
 #[derive(Args)]
 pub(crate) struct Options {
     /// A file with a program's text, or the name of a built-in program (see --list).
-    #[arg(required_unless_present = "list")]
+    #[arg(required_unless_present_any = ["list", "rules"])]
     program: Option<String>,
+    /// `why NODE`: as --why.
+    #[arg(value_name = "why NODE", num_args = 2..=3, conflicts_with = "why")]
+    question: Vec<String>,
     /// Which stage to print.
     #[arg(long, value_enum, default_value = "kernels")]
     stage: Stage,
@@ -53,6 +59,23 @@ pub(crate) struct Options {
     /// Print a graph for Graphviz: `… --dot | dot -Tsvg`.
     #[arg(long, conflicts_with = "json")]
     dot: bool,
+    /// Print the rules that made a node what it is, from what was written to what was chosen: `%12`
+    /// of the transformed function, `extracted %12`, `result 0`, or `all`.
+    #[arg(long, value_name = "NODE", conflicts_with_all = ["dot", "timeline"])]
+    why: Option<String>,
+    /// Print what each rule did and how long it took, pass by pass.
+    #[arg(long, conflicts_with = "dot")]
+    timeline: bool,
+    /// Print the rules of a set with their mathematics, or of all sets.
+    #[arg(
+        long,
+        value_name = "SET",
+        num_args = 0..=1,
+        default_missing_value = rules::ALL,
+        value_parser = clap::builder::PossibleValuesParser::new(rules::sets()),
+        conflicts_with_all = ["dot", "program"]
+    )]
+    rules: Option<String>,
     /// List the built-in programs.
     #[arg(long)]
     list: bool,
@@ -81,8 +104,27 @@ pub(crate) fn explore(options: &Options, out: &mut impl Write) -> Outcome {
     if options.list {
         return list(options, out);
     }
+    if let Some(set) = &options.rules {
+        return rules::rules(set, options.json, out);
+    }
     let source = Source::named(options.program.as_deref().unwrap_or_default())?;
+    if let Some(words) = question(options)? {
+        return why::why(options, &words, &source, out);
+    }
+    if options.timeline {
+        return timeline::timeline(options, &source, out);
+    }
     stage(options, &source, out)
+}
+
+/// What `--why NODE` or `why NODE` asks about.
+fn question(options: &Options) -> std::result::Result<Option<Vec<String>>, Failure> {
+    match (&options.why, &options.question[..]) {
+        (Some(node), _) => Ok(Some(vec![node.clone()])),
+        (None, []) => Ok(None),
+        (None, [word, node @ ..]) if word == "why" => Ok(Some(node.to_vec())),
+        (None, words) => Err(Failure::Usage(format!("explore PROGRAM {}: only `why NODE` goes here", words.join(" ")))),
+    }
 }
 
 fn list(options: &Options, out: &mut impl Write) -> Outcome {
@@ -173,12 +215,17 @@ fn unknown_rule<'a>(name: &str, rules: impl Iterator<Item = &'a str> + Clone) ->
 }
 
 fn compile(options: &Options, transformed: &Program) -> Result<Compilation> {
+    rewrite::compile_transformed(transformed, &settings(options))
+}
+
+/// What the optimizer may do.
+fn settings(options: &Options) -> rewrite::Options {
     let mut machine = rewrite::cost::Machine::default();
     machine.launch_ns = options.launch_ns.unwrap_or(machine.launch_ns);
     let fusion = if options.no_fusion { Fusion::Off } else { Fusion::Search };
     let numerics = options.target.numerics();
     let (calls, disabled) = (options.target.calls, options.disable.clone());
-    rewrite::compile_transformed(transformed, &rewrite::Options { numerics, fusion, machine, disabled, calls })
+    rewrite::Options { numerics, fusion, machine, disabled, calls, ..rewrite::Options::default() }
 }
 
 /// What a backend makes of the kernels.
