@@ -149,6 +149,13 @@ impl Ready {
         }
     }
 
+    pub(crate) fn code(&self) -> Vec<usize> {
+        match self {
+            Ready::Plain { .. } => Vec::new(),
+            Ready::Kernels { executable, .. } => executable.code(),
+        }
+    }
+
     pub(crate) fn listing(&self, stage: &str) -> Option<Vec<String>> {
         match self {
             Ready::Plain { .. } => None,

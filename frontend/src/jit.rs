@@ -399,6 +399,13 @@ impl<Args, Out> Compiled<Args, Out> {
         self.core.ready.schedule()
     }
 
+    /// The addresses of the machine code it runs, that of the functions it calls included: functions
+    /// that are called are compiled once, so programs that call the same share addresses. Empty where
+    /// there is no such code.
+    pub fn code(&self) -> Vec<usize> {
+        self.core.ready.code()
+    }
+
     /// What a stage of the device's compilation looks like, one text per kernel: `clif`,
     /// `assembly`, `spirv`. `None` if the device has no such stage.
     pub fn listing(&self, stage: &str) -> Option<Vec<String>> {
