@@ -124,8 +124,8 @@ impl Products {
 unsafe fn product<T: 'static>(contract: &Contract, [m, n]: [usize; 2], at: [u64; 3], zero: T, one: T) {
     let (a, b, c) = (&contract.a, &contract.b, &contract.c);
     // SAFETY: every element (i, j) of each matrix lies in its buffer, which the verifier checked for
-    // all indices below the contraction's extents; c is written and not read (`read_dst` is false) and aliases
-    // neither a nor b, since a written operand aliases no other one.
+    // all indices below the contraction's extents; c is written and not read (`read_dst` is false)
+    // and aliases neither a nor b, since a written operand aliases no other one.
     unsafe {
         gemm::gemm(
             m,

@@ -4,12 +4,19 @@
 //! kernel ─ normal ─▶ nest in normal form ─ plan ─▶ what is computed where ─ emit ─▶ CLIF ─ jit ─▶ code
 //! ```
 //!
+//! * `partial` cuts long sums in two kernels first, so that threads can share them;
 //! * `normal` drops and joins axes, `plan` chooses the axis vectors run along and where each
 //!   value is computed, `emit` writes the function;
 //! * `contract` hands matrix products to the `gemm` crate;
-//! * `jit` compiles a schedule's functions in one `JITModule`, into memory that `memory` owns and
-//!   gives back; what they call is in `symbols`;
-//! * `run` gives them memory, `launch` calls them, on the threads of `pool` if that is quicker.
+//! * `compile` does all that for a schedule, and once for each schedule that others call; `jit`
+//!   puts the functions in one `JITModule`, in memory that `memory` owns and gives back; what they
+//!   call is in `symbols`;
+//! * `run` gives kernels memory, for one element or a batch; `launch` calls them, on the threads of
+//!   `pool` if that is quicker.
+//!
+//! A function takes the address of an argument block: a range of a domain axis, for threads to share
+//! the rest; a range of a batch; per operand its address, and its stride from one element of the
+//! batch to the next. So what is compiled once runs over batches of any size and layout.
 //!
 //! Cranelift's vectors have 128 bits, so a group of lanes is several of them side by side.
 

@@ -19,11 +19,13 @@
 //! once                              store b1[0] = exp %4
 //! ```
 //!
+//! A matrix product that sums over a long axis becomes a batch of products and the sum of these.
 //! The pieces depend on the kernel alone, and so do the results, however many threads there are.
 
+use crate::contract::{self, Products};
 use crate::normal;
 use crate::plan::{self, Plan};
-use egrad_ir::kernel::{Acc, Affine, Body, Inst, Kernel, LoopNest, Operand, Pass, Store, ValueId};
+use egrad_ir::kernel::{Acc, Affine, Body, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Store, ValueId};
 use egrad_ir::schedule::{Buffer, BufferId, Schedule, Step};
 use egrad_ir::{Binary, Dtype, Numerics, Reduce};
 use smallvec::SmallVec;
@@ -74,25 +76,31 @@ pub(crate) struct Two {
 
 /// The two kernels that a long reduction becomes; `None` for what is no such thing.
 pub(crate) fn in_two(kernel: &Kernel, fused: bool) -> Option<Two> {
-    let nest = candidate(kernel)?;
-    let plan = plan::plan(kernel, &nest, fused);
-    let pieces = pieces(&nest, &plan)?;
-    let dtypes: Vec<Dtype> = nest.passes[0].accs.iter().map(|acc| plan.values[acc.value.index()].dtype).collect();
-    Some(divide(kernel, &nest, &dtypes, &pieces))
+    match &kernel.body {
+        Body::Loops(nest) => {
+            let nest = candidate(nest, kernel.numerics)?;
+            let plan = plan::plan(kernel, &nest, fused);
+            let pieces = pieces(&nest, &plan)?;
+            let accs = &nest.passes[0].accs;
+            let dtypes: Vec<Dtype> = accs.iter().map(|acc| plan.values[acc.value.index()].dtype).collect();
+            Some(divide(kernel, &nest, &dtypes, &pieces))
+        }
+        Body::Contract(contract) => Some(divide_product(kernel, contract, &pieces_of_product(kernel, contract)?)),
+        Body::Call(_) => None,
+    }
 }
 
-/// The normal form of a kernel that may be worth it.
-fn candidate(kernel: &Kernel) -> Option<LoopNest> {
-    let Body::Loops(nest) = &kernel.body else { return None };
+/// The normal form of a nest that may be worth it.
+fn candidate(nest: &LoopNest, numerics: Numerics) -> Option<LoopNest> {
     let pass = nest.passes.first()?;
     let trips = |pass: &Pass| pass.loops.iter().product::<usize>();
     let later: usize = nest.passes[1..].iter().map(trips).sum();
-    let fits = kernel.numerics == Numerics::Fast
+    let fits = numerics == Numerics::Fast
         && !pass.accs.is_empty()
         && pass.stores.is_empty()
         && trips(pass) >= 4 * GRAIN
         && trips(pass) / 8 >= later;
-    fits.then(|| normal::normalise(nest, kernel.numerics))
+    fits.then(|| normal::normalise(nest, numerics))
 }
 
 /// Pieces of a loop.
@@ -206,6 +214,92 @@ fn divide(kernel: &Kernel, nest: &LoopNest, dtypes: &[Dtype], pieces: &Pieces) -
         name: kernel.name.clone(),
         operands: kernel.operands.iter().cloned().chain(partial(false)).collect(),
         body: Body::Loops(LoopNest { domain: nest.domain.clone(), passes }),
+        numerics: kernel.numerics,
+    };
+    Two { first, used, second }
+}
+
+/// A product of matrices is cut if it takes long, in ns, its strips are few, and pieces of the summed
+/// axis are long enough to make up for adding what they come to.
+const LONG_PRODUCT: f64 = 40_000.0;
+const STRIPS: usize = 8;
+const SHORTEST: usize = 512;
+
+/// The pieces of a contraction's summed axis; `None` if it needs none.
+fn pieces_of_product(kernel: &Kernel, contract: &Contract) -> Option<Pieces> {
+    if contract::as_loops(contract, kernel.numerics) {
+        return None;
+    }
+    let products = Products::new(contract.clone());
+    if products.time < LONG_PRODUCT || products.strips * products.batch >= STRIPS {
+        return None;
+    }
+    let wanted = ((2.0 * products.time / LONG_PRODUCT) as usize).min(contract.k / SHORTEST).min(2 * STRIPS);
+    (wanted > 1).then(|| Pieces { of: 0, count: wanted, len: contract.k / wanted })
+}
+
+/// Divides the summed axis of a contraction.
+fn divide_product(kernel: &Kernel, contract: &Contract, pieces: &Pieces) -> Two {
+    let Pieces { count, len, .. } = *pieces;
+    let (a, b, c) = (&contract.a, &contract.b, &contract.c);
+    let mut size = contract.m * contract.n;
+    let mut dense: SmallVec<[usize; 4]> = SmallVec::new();
+    for extent in contract.batch.iter().rev() {
+        dense.insert(0, size);
+        size *= extent;
+    }
+    let partial = |written: bool| Operand { dtype: contract.dtype, len: count * size, written };
+    let used: Vec<usize> = if a.operand == b.operand { vec![a.operand] } else { vec![a.operand, b.operand] };
+    let of_pieces = |matrix: &Matrix, step: usize, operand: usize| Matrix {
+        operand,
+        batch_strides: [step * len].iter().chain(&matrix.batch_strides).copied().collect(),
+        ..matrix.clone()
+    };
+    let first = Kernel {
+        name: format!("{}_pieces", kernel.name),
+        operands: used.iter().map(|operand| kernel.operands[*operand].clone()).chain([partial(true)]).collect(),
+        body: Body::Contract(Contract {
+            batch: [count].iter().chain(&contract.batch).copied().collect(),
+            k: len,
+            a: of_pieces(a, a.column, 0),
+            b: of_pieces(b, b.row, used.len() - 1),
+            c: Matrix {
+                operand: used.len(),
+                offset: 0,
+                batch_strides: [size].iter().chain(&dense).copied().collect(),
+                row: contract.n,
+                column: 1,
+            },
+            ..contract.clone()
+        }),
+        numerics: kernel.numerics,
+    };
+
+    let value = ValueId::from;
+    let at = [&dense[..], &[contract.n, 1, size]].concat();
+    let load = Inst::Load { operand: kernel.operands.len(), index: Affine { offset: 0, strides: at.into() } };
+    let sum = Acc { kind: Reduce::Sum, value: value(0) };
+    let mut passes = vec![Pass { loops: vec![count], insts: vec![load], accs: vec![sum], stores: Vec::new() }];
+    let from = count * len;
+    let rest = contract::loop_nest(&Contract {
+        k: contract.k - from,
+        a: Matrix { offset: a.offset + a.column * from, ..a.clone() },
+        b: Matrix { offset: b.offset + b.row * from, ..b.clone() },
+        c: c.clone(),
+        ..contract.clone()
+    });
+    // What is left over is a sum, or zero if that is nothing, and a store of it.
+    let mut after = rest.passes;
+    after.iter_mut().for_each(|pass| renumber(pass, |value| value + 2));
+    let last = after.last_mut().expect("it is stored");
+    let left_over = last.stores[0].value;
+    last.stores[0].value = value(left_over.index() + 1);
+    last.insts.push(Inst::Binary(Binary::Add, value(1), left_over));
+    passes.extend(after);
+    let second = Kernel {
+        name: kernel.name.clone(),
+        operands: kernel.operands.iter().cloned().chain([partial(false)]).collect(),
+        body: Body::Loops(LoopNest { domain: rest.domain, passes }),
         numerics: kernel.numerics,
     };
     Two { first, used, second }

@@ -115,7 +115,13 @@ fn two_users_share_a_worker() {
 
 #[test]
 fn jobs_post_jobs() {
-    model(2, 1, &[|board| board.run(2, &|_| post(board, 2))]);
+    model(
+        2,
+        1,
+        &[|board| {
+            board.run(2, &|_| post(board, 2));
+        }],
+    );
 }
 
 #[test]

@@ -71,6 +71,35 @@ fn users_share_the_threads() {
     }
 }
 
+/// Products large enough for strips, of rows and of columns.
+#[test]
+fn matrix_products_are_shared() {
+    for [m, n, k] in [[530, 64, 64], [64, 530, 64], [260, 257, 70]] {
+        let text = format!(
+            "kernel product(b0: read f32[{}], b1: read f32[{}], b2: write f32[{}]) fast {{
+               contract f32 batch [2] m {m} n {n} k {k} {{
+                 a = b0 offset 0 batch [{}] row 1 column {m}
+                 b = b1 offset 0 batch [0] row {n} column 1
+                 c = b2 offset 0 batch [{}] row {n} column 1
+               }}
+             }}",
+            2 * m * k,
+            k * n,
+            2 * m * n,
+            m * k,
+            m * n,
+        );
+        let schedule = schedule(kernel(&text));
+        let x = inputs(&schedule, Fill::Tame, &mut Numbers(1));
+        let x: Vec<&Array> = x.iter().collect();
+        let want = schedule.eval(&x, Elementary::Shared).unwrap();
+        for cpu in [Cpu::with_threads(1), Cpu::with_threads(2), Cpu::sharing_anything(4)] {
+            let got = cpu.unwrap().compile(schedule.clone()).unwrap().run(&x).unwrap();
+            assert_close(&got.outputs[0], &want.outputs[0], Close::Within(1e-5), &|| format!("{m} {n} {k}"));
+        }
+    }
+}
+
 #[test]
 fn a_panic_in_one_user_leaves_the_others_their_threads() {
     let cpu = Cpu::sharing_anything(2).unwrap();

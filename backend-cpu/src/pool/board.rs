@@ -72,12 +72,13 @@ impl Board {
     }
 
     /// Does `work` once for each of so many chunks, here and in whichever workers come; returns
-    /// when all are done.
+    /// when all are done, and whether it paid to post them: others did some, and none of them so
+    /// late that this thread had to sleep.
     ///
     /// # Panics
     /// With what the first chunk that panicked did so with, once no other one is running; chunks
     /// that nobody had claimed by then are left out.
-    pub(crate) fn run(&self, chunks: usize, work: &Work<'_>) {
+    pub(crate) fn run(&self, chunks: usize, work: &Work<'_>) -> bool {
         // SAFETY: the two types differ in the lifetime alone. The pointer is followed for claimed
         // chunks only, and this function doesn't return before `wait` has seen all of them done:
         // nothing between here and there unwinds, since `claim` catches what the work panics with.
@@ -91,13 +92,14 @@ impl Board {
             panic: Mutex::new(None),
         });
         self.post(&job);
-        job.claim();
+        let own = job.claim();
         lock(&self.state).jobs.retain(|other| !Arc::ptr_eq(other, &job));
-        job.wait();
+        let slept = job.wait();
         let panic = lock(&job.panic).take();
         if let Some(panic) = panic {
             resume_unwind(panic);
         }
+        own < chunks && !slept
     }
 
     /// Whether no job is posted.
@@ -178,14 +180,16 @@ impl Job {
         self.next.load(Ordering::Relaxed) < self.chunks
     }
 
-    /// Claims chunks until none is left.
-    fn claim(&self) {
+    /// Claims chunks until none is left; returns how many it got.
+    fn claim(&self) -> usize {
+        let mut claimed = 0;
         loop {
             // What the work reads was handed over with the job, under the board's lock.
             let chunk = self.next.fetch_add(1, Ordering::Relaxed);
             if chunk >= self.chunks {
-                return;
+                return claimed;
             }
+            claimed += 1;
             // SAFETY: this chunk is claimed and not done, so `Board::run` still borrows the work.
             let work = unsafe { &*self.work.0 };
             let mut done = 1;
@@ -201,8 +205,8 @@ impl Job {
         }
     }
 
-    /// Waits until every chunk is done.
-    fn wait(&self) {
+    /// Waits until every chunk is done; returns whether it had to sleep.
+    fn wait(&self) -> bool {
         let mut spins = 0;
         while self.done.load(Ordering::Acquire) < self.chunks {
             if spins < SPINS {
@@ -212,5 +216,6 @@ impl Job {
                 park();
             }
         }
+        spins == SPINS
     }
 }

@@ -7,6 +7,7 @@ use egrad_ir::{Error, Result};
 use std::ffi::OsStr;
 use std::fmt;
 use std::panic::RefUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
@@ -38,6 +39,10 @@ pub(crate) struct Pool {
     board: Arc<Board>,
     threads: usize,
     worth: Worth,
+    /// How many small jobs are still done alone, after one that it didn't pay to share.
+    alone: AtomicUsize,
+    /// How many that was the last time.
+    patience: AtomicUsize,
     workers: OnceLock<Vec<JoinHandle<()>>>,
 }
 
@@ -47,22 +52,28 @@ pub(crate) struct Worth {
     /// Being shared with workers that are looking for some: another thread's caches have to get to
     /// know of it, which takes a good part of a microsecond.
     shared: f64,
-    /// Waking a worker, which takes the system ten times as long.
+    /// Waking a worker, which takes the system several times as long.
     woken: f64,
     /// Claiming a chunk.
     chunk: f64,
+    /// Being shared even where the last small jobs gained nothing: on a machine that is busy with
+    /// other things, a worker comes late, or is put aside while it has a chunk.
+    large: f64,
 }
 
 impl Worth {
     /// What is quickest.
-    pub(crate) const USUAL: Worth = Worth { shared: 3_000.0, woken: 20_000.0, chunk: 1_500.0 };
+    pub(crate) const USUAL: Worth = Worth { shared: 3_000.0, woken: 10_000.0, chunk: 3_000.0, large: 200_000.0 };
 
     /// Everything is worth everything.
-    pub(crate) const ANYTHING: Worth = Worth { shared: 0.0, woken: 0.0, chunk: 0.0 };
+    pub(crate) const ANYTHING: Worth = Worth { shared: 0.0, woken: 0.0, chunk: 0.0, large: 0.0 };
 }
 
 /// No more chunks than so many per thread: enough for threads to finish together.
 const CHUNKS: usize = 16;
+
+/// No more small jobs than so many are done alone before one is shared again.
+const PATIENCE: usize = 63;
 
 impl Pool {
     /// A pool of that many threads, the caller's own among them, which shares what is worth it.
@@ -73,7 +84,14 @@ impl Pool {
         if !(1..=MOST).contains(&threads) {
             return Err(Error::device(format!("kernels run on 1 to {MOST} threads, not {threads}")));
         }
-        Ok(Pool { board: Arc::new(Board::new()), threads, worth, workers: OnceLock::new() })
+        Ok(Pool {
+            board: Arc::new(Board::new()),
+            threads,
+            worth,
+            alone: AtomicUsize::new(0),
+            patience: AtomicUsize::new(0),
+            workers: OnceLock::new(),
+        })
     }
 
     /// The process's pool, of as many threads as the environment asks for.
@@ -97,6 +115,13 @@ impl Pool {
         if self.threads == 1 || time < worth.shared || (time < worth.woken && !self.board.is_watched()) {
             return None;
         }
+        if time < worth.large {
+            let alone = self.alone.load(Ordering::Relaxed);
+            if alone > 0 {
+                self.alone.store(alone - 1, Ordering::Relaxed);
+                return None;
+            }
+        }
         Some(((time / worth.chunk) as usize).clamp(2, CHUNKS * self.threads))
     }
 
@@ -108,7 +133,13 @@ impl Pool {
             return (0..chunks).for_each(work);
         }
         self.workers.get_or_init(|| self.start());
-        self.board.run(chunks, work);
+        let patience = if self.board.run(chunks, work) {
+            0
+        } else {
+            (2 * self.patience.load(Ordering::Relaxed) + 1).min(PATIENCE)
+        };
+        self.patience.store(patience, Ordering::Relaxed);
+        self.alone.store(patience, Ordering::Relaxed);
     }
 
     /// Starts the workers; if the system refuses some, the others do.
@@ -284,10 +315,43 @@ mod tests {
     fn work_is_shared_when_it_is_worth_it() {
         let shares = |worth, time| Pool::new(4, worth).unwrap().parts(time);
         assert_eq!(shares(Worth::USUAL, 100.0), None);
-        assert_eq!(shares(Worth::USUAL, 30_000.0), Some(20));
+        assert_eq!(shares(Worth::USUAL, 30_000.0), Some(10));
         assert_eq!(shares(Worth::USUAL, 1e9), Some(64));
         assert_eq!(shares(Worth::ANYTHING, 0.5), Some(64));
         assert_eq!(Pool::new(1, Worth::ANYTHING).unwrap().parts(1e9), None);
+    }
+
+    /// Every job gets a worker's help or doesn't, as the test has it.
+    #[test]
+    fn sharing_is_given_up_for_a_while_where_it_gains_nothing() {
+        let pool = Pool::new(2, Worth::USUAL).unwrap();
+        let waits = || (0..).find(|_| pool.parts(50_000.0).is_some()).unwrap();
+        let alone = || {
+            // The worker is kept out: it works for another user.
+            let (entered, release) = (std::sync::Barrier::new(3), std::sync::Barrier::new(3));
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    pool.board.run(2, &|_| {
+                        entered.wait();
+                        release.wait();
+                    })
+                });
+                entered.wait();
+                pool.run(2, &|_| ());
+                release.wait();
+            });
+        };
+        check(&pool, 2);
+        let mut last = 0;
+        for _ in 0..8 {
+            alone();
+            let waited = waits();
+            assert!(waited == (2 * last + 1).min(super::PATIENCE) || last == 0, "{waited} after {last}");
+            last = waited;
+        }
+        assert_eq!(last, super::PATIENCE);
+        alone();
+        assert!(pool.parts(1e6).is_some(), "large jobs are shared all the same");
     }
 
     #[test]
