@@ -3,6 +3,7 @@
 pub mod analysis;
 mod choices;
 mod clock;
+mod compare;
 pub mod cost;
 pub mod explain;
 mod extract;
@@ -15,6 +16,7 @@ mod schedule;
 pub mod term;
 mod transform;
 
+pub use compare::{Compared, Comparison, Difference, compare};
 pub use saturate::{Saturated, saturate};
 pub use transform::{Expanded, egraph_of, expand_timed, expand_with};
 
@@ -143,15 +145,5 @@ pub fn compile_plain(transformed: Function, options: &Options) -> Result<Compila
     let places = if options.watch { schedule::places(&plan, &nodes, &kernels) } else { Vec::new() };
     let size = EgraphSize { nodes: egraph.total_number_of_nodes(), classes: egraph.number_of_classes() };
     let egraph = saturated;
-    Ok(Compilation {
-        transformed,
-        extracted,
-        schedule,
-        predicted_us,
-        stages,
-        extraction_us,
-        places,
-        egraph,
-        size,
-    })
+    Ok(Compilation { transformed, extracted, schedule, predicted_us, stages, extraction_us, places, egraph, size })
 }

@@ -31,8 +31,7 @@ fn load(egraph: &mut EGraph, f: &Function) -> Vec<Id> {
             NodeKind::Param(i) => Term::leaf(Head::Param(*i as u32)),
             NodeKind::Op(op) => {
                 let (prim, attrs) = encode(op);
-                let mut args: Vec<Id> =
-                    attrs.into_iter().map(|a| egraph.add(Term::leaf(Head::Attr(a)))).collect();
+                let mut args: Vec<Id> = attrs.into_iter().map(|a| egraph.add(Term::leaf(Head::Attr(a)))).collect();
                 args.extend(node.args.iter().map(|a| ids[a.index()]));
                 Term::new(Head::Prim(prim), args)
             }
@@ -147,7 +146,7 @@ fn check(compilation: &Compilation, why: &Why) -> Vec<RuleStep> {
         assert!(step.replays(Tables::standard()).unwrap(), "{step:?}");
         steps.push(step.clone());
     }
-    for origin in &why.origins {
+    for origin in why.origins.iter().chain(why.inner.iter().flat_map(|(_, origins)| origins)) {
         if let Whence::Rules { steps: rules, .. } = &origin.whence {
             assert!(!rules.is_empty(), "{origin:?}");
             for step in rules {

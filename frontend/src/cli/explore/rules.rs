@@ -72,7 +72,14 @@ pub(super) fn rules(set: &str, as_json: bool, out: &mut impl Write) -> Outcome {
                 line.mathematics().try_for_each(|text| writeln!(out, "  {text}"))?;
             }
             let guards: String = line.guards.iter().map(|g| format!(", if {g}")).collect();
-            writeln!(out, "    {:width$}  {:<14}  {} => {}{guards}", line.name, line.float.name(), line.left, right(line))?;
+            writeln!(
+                out,
+                "    {:width$}  {:<14}  {} => {}{guards}",
+                line.name,
+                line.float.name(),
+                line.left,
+                right(line)
+            )?;
         }
     }
     Ok(())

@@ -1,9 +1,9 @@
 //! `explore --timeline`: what every rule did, when, and how long it took.
 
 use super::{json, tables};
+use crate::cli::Outcome;
 use crate::cli::source::Source;
 use crate::cli::time::Time;
-use crate::cli::Outcome;
 use egrad_rewrite::rules::{Fired, Iteration, Report, Tables};
 use egrad_rewrite::{self as rewrite};
 use serde_json::{Value, json};
