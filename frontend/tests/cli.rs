@@ -98,7 +98,11 @@ fn the_tour_passes_its_checks() {
         ] {
             assert!(out.contains(check), "{check}: {out}");
         }
-        let kernels = ["✓ one kernel writes both gradients", "✓ where it may choose, by the same kernels", "parallel p0 in 0..100000 {"];
+        let kernels = [
+            "✓ one kernel writes both gradients",
+            "✓ where it may choose, by the same kernels",
+            "parallel p0 in 0..100000 {",
+        ];
         assert!(kernels.iter().all(|k| out.contains(k) == (device == "cpu")), "{out}");
         let all = out.matches('✓').count();
         assert!(out.contains(&format!("{all} of {all} checks passed")), "{out}");

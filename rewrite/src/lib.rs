@@ -4,6 +4,7 @@ pub mod analysis;
 mod calls;
 mod choices;
 mod clock;
+mod compare;
 pub mod cost;
 pub mod explain;
 mod extract;
@@ -17,6 +18,7 @@ pub mod term;
 mod transform;
 
 pub use calls::Calls;
+pub use compare::{Compared, Comparison, Difference, compare};
 pub use saturate::{Saturated, saturate};
 pub use transform::{Expanded, egraph_of, expand_timed, expand_with, keep_calls};
 

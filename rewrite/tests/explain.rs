@@ -146,7 +146,7 @@ fn check(compilation: &Compilation, why: &Why) -> Vec<RuleStep> {
         assert!(step.replays(Tables::standard()).unwrap(), "{step:?}");
         steps.push(step.clone());
     }
-    for origin in &why.origins {
+    for origin in why.origins.iter().chain(why.inner.iter().flat_map(|(_, origins)| origins)) {
         if let Whence::Rules { steps: rules, .. } = &origin.whence {
             assert!(!rules.is_empty(), "{origin:?}");
             for step in rules {

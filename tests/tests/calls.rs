@@ -38,13 +38,35 @@ fn calls(schedule: &Schedule) -> usize {
     schedule.steps.iter().map(|step| of(&step.kernel.body)).sum()
 }
 
-/// Runs a function of arrays in every mode; checks the results against inlining and that the kept
-/// modes make at least so many calls.
+/// What functions here return, as a list of arrays.
+trait Leaves {
+    fn leaves(self) -> Vec<Array>;
+}
+
+impl Leaves for Array {
+    fn leaves(self) -> Vec<Array> {
+        vec![self]
+    }
+}
+
+macro_rules! tuples {
+    ($($($A:ident $i:tt),+;)*) => {$(
+        impl<$($A: Leaves),+> Leaves for ($($A,)+) {
+            fn leaves(self) -> Vec<Array> {
+                [$(self.$i.leaves()),+].concat()
+            }
+        }
+    )*};
+}
+tuples! { A 0, B 1; A 0, B 1, C 2, D 3, E 4, F 5; }
+
+/// Runs a function of arrays in every mode; checks the results against the interpreter's, and that
+/// the modes that keep calls make at least so many.
 macro_rules! check {
     ($name:literal, $least:expr, $make:expr, $($arg:expr),+) => {{
         let args = ($($arg,)+);
-        let want = Flat::of(&$make.options(Options { device: Device::Interpreter, ..Options::default() }).run(&args).unwrap().0)
-            .leaves.iter().map(|a| (*a).clone()).collect::<Vec<Array>>();
+        let reference = Options { device: Device::Interpreter, ..Options::default() };
+        let want = $make.options(reference).run(&args).unwrap().0.leaves();
         for calls_mode in Calls::ALL {
             let compiled = $make.options(mode(calls_mode)).compile(&args).unwrap();
             let n = calls(compiled.schedule().unwrap());
@@ -54,8 +76,7 @@ macro_rules! check {
             if calls_mode == Calls::Inline {
                 assert_eq!(n, 0, "{}", $name);
             }
-            let out = compiled.call(&args).unwrap();
-            let got = Flat::of(&out).leaves.iter().map(|a| (*a).clone()).collect::<Vec<Array>>();
+            let got = compiled.call(&args).unwrap().leaves();
             assert_eq!(got.len(), want.len());
             for (got, want) in got.iter().zip(&want) {
                 assert_close(&format!("{}, {calls_mode}", $name), got, want);
@@ -85,18 +106,38 @@ fn every_mode_gives_the_same() {
     check!("grad of jit", 1, jit(grad(jit(loss))), w.clone(), f32s(&[5]));
     check!("per-example gradients", 1, jit(vmap(grad(jit(loss)), (None, 0))), w.clone(), x.clone());
     check!("jit of grad", 1, jit(vmap(jit(grad(loss)), (None, 0))), w.clone(), x.clone());
-    check!("grad of vmap of jit", 2, jit(grad(|w: Tensor, x: Tensor| vmap(jit(loss), (None, 0))(w, x).sum())), w.clone(), x.clone());
+    check!(
+        "grad of vmap of jit",
+        2,
+        jit(grad(|w: Tensor, x: Tensor| vmap(jit(loss), (None, 0))(w, x).sum())),
+        w.clone(),
+        x.clone()
+    );
     check!("nested batches", 1, jit(vmap(vmap(jit(row), (None, 0)), (None, 0))), w.clone(), f32s(&[3, 4, 5]));
     check!(
         "nested calls",
         2,
-        jit(vmap(jit(|w: Tensor, x: Tensor| jit(row).call((w.sin(), x)) * vmap(jit(|a: Tensor| a * a), 0)(x)), (None, 0))),
+        jit(vmap(
+            jit(|w: Tensor, x: Tensor| jit(row).call((w.sin(), x)) * vmap(jit(|a: Tensor| a * a), 0)(x)),
+            (None, 0)
+        )),
         w.clone(),
         x.clone()
     );
     check!("second order", 1, jit(vmap(hessian(jit(|x: Tensor| (x.sin() * x).sum().exp())), 0)), f32s(&[3, 4]));
-    check!("jvp", 1, jit(|x: Tensor| jvp(|x: Tensor| vmap(jit(|r: Tensor| r.sin().sum()), 0)(x))((x,), (x * x,))), f32s(&[3, 4]));
-    check!("captured", 1, jit(|w: Tensor, x: Tensor| vmap(jit(move |r: Tensor| row(w, r)), 0)(x)), w.clone(), x.clone());
+    check!(
+        "jvp",
+        1,
+        jit(|x: Tensor| jvp(|x: Tensor| vmap(jit(|r: Tensor| r.sin().sum()), 0)(x))((x,), (x * x,))),
+        f32s(&[3, 4])
+    );
+    check!(
+        "captured",
+        1,
+        jit(|w: Tensor, x: Tensor| vmap(jit(move |r: Tensor| row(w, r)), 0)(x)),
+        w.clone(),
+        x.clone()
+    );
     check!(
         "results as they came in, twice, and constant",
         1,
@@ -104,7 +145,13 @@ fn every_mode_gives_the_same() {
         f32s(&[6, 2, 2]),
         numbers(Dtype::Bool, &[3])
     );
-    check!("f64, i32", 1, jit(vmap(jit(|x: Tensor, n: Tensor| (x.sin() * x, n + 1)), (0, 0))), numbers(Dtype::F64, &[11, 3]), numbers(Dtype::I32, &[11]));
+    check!(
+        "f64, i32",
+        1,
+        jit(vmap(jit(|x: Tensor, n: Tensor| (x.sin() * x, n + 1)), (0, 0))),
+        numbers(Dtype::F64, &[11, 3]),
+        numbers(Dtype::I32, &[11])
+    );
 }
 
 #[test]
@@ -151,7 +198,7 @@ fn one_function_called_often_is_compiled_once() {
     .options(mode(Calls::PushIn));
     let x = f32s(&[33]);
     let compiled = f.compile(&(x.clone(),)).unwrap();
-    let callees: Vec<_> = compiled.schedule().unwrap().steps.iter().filter_map(|s| match &s.kernel.body {
+    let callees = compiled.schedule().unwrap().steps.iter().filter_map(|s| match &s.kernel.body {
         Body::Call(call) => Some(std::sync::Arc::as_ptr(&call.callee)),
         Body::Loops(_) | Body::Contract(_) => None,
     });

@@ -1,10 +1,11 @@
-//! The commands: `tour`, `run`, `explore`, `devices`.
+//! The commands: `tour`, `run`, `explore`, `diff`, `devices`.
 //!
 //! ```text
 //! tour      the tutorial's programs, timed and checked             tour/
 //! run       a program's text on given inputs                       run, value
 //! explore   any stage of a program's compilation, as text, JSON    explore/
-//!           or Graphviz
+//!           or Graphviz; the rules, and why they made what they made
+//! diff      whether two programs compute the same, and how         diff
 //! devices   what this machine can run programs on                  device
 //! ```
 //!
@@ -13,6 +14,7 @@
 //! stops listening (`| head`) is no error.
 
 mod device;
+mod diff;
 mod explore;
 mod programs;
 mod run;
@@ -44,8 +46,10 @@ enum Command {
     Tour(tour::Options),
     /// Runs a program's text on given inputs and prints the results.
     Run(run::Options),
-    /// Prints a stage of a program's compilation.
+    /// Prints a stage of a program's compilation, or why the rules made it what it is.
     Explore(explore::Options),
+    /// Compares two programs: whether they compute the same, by which kernels, and how fast.
+    Diff(diff::Options),
     /// Lists what programs can run on.
     Devices,
 }
@@ -138,6 +142,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Tour(options) => tour::tour(&options, &mut out),
         Command::Run(options) => run::run(&options, &mut out),
         Command::Explore(options) => explore::explore(&options, &mut out),
+        Command::Diff(options) => diff::diff(&options, &mut out),
         Command::Devices => device::list(&mut out),
     };
     match outcome.and_then(|()| out.flush().map_err(Failure::Output)) {

@@ -26,8 +26,9 @@ use crate::{Compilation, Fusion, Options, Place};
 use egg::{Id, Var};
 use egrad_ir::kernel::Body;
 use egrad_ir::{Aval, Error, FnId, Function, Literal, NodeId, NodeKind, Op, Program, Result, Span};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
+use std::collections::BTreeSet;
 use terms::{Args, By, Edge, TermIx, Terms};
 
 /// What is asked about.
@@ -61,9 +62,11 @@ pub struct Origin {
     pub function: FnId,
     /// That function's name.
     pub name: String,
-    /// The node, in the function whose nodes the numbers are: the expanded function that this
-    /// transform's result became a part of, or what was written.
+    /// The node, in the function whose nodes the numbers are.
     pub node: NodeId,
+    /// That function, expanded, which this transform's result became a part of; for what was
+    /// written, the function it was written in.
+    pub within: FnId,
     /// How it was made.
     pub whence: Whence,
     /// What the numbers in the steps stand for.
@@ -140,6 +143,8 @@ pub struct Why {
     pub part: Option<NodeId>,
     /// Where the node comes from, the last transform first; empty if the program is not known.
     pub origins: Vec<Origin>,
+    /// The same of every other written node that the chains are about, in order.
+    pub inner: Vec<(NodeId, Vec<Origin>)>,
     /// From what was written to what was chosen; the last chain is the node's own. None if nothing
     /// was rewritten.
     pub chains: Vec<Chain>,
@@ -391,9 +396,17 @@ impl<'a> Explanation<'a> {
             print.number(self.chosen[chosen.index()]);
         }
         let terms = print.finish(self);
-        let origins = self.trail.as_ref().map(|t| t.follow(written, self.tables)).transpose()?.unwrap_or_default();
+        let follow = |node: NodeId| match &self.trail {
+            Some(trail) => trail.follow(node, self.tables),
+            None => Ok(Vec::new()),
+        };
+        let origins = follow(written)?;
+        let from: BTreeSet<NodeId> = chains.iter().map(|c| NodeId(c.from)).collect();
+        let inner = from.into_iter().filter(|n| n.index() < transformed.len() && *n != written);
+        let inner = inner.filter(|_| self.trail.is_some());
+        let inner = inner.map(|node| Ok((node, follow(node)?))).collect::<Result<_>>()?;
         let place = part.and_then(|p| compilation.places.get(p.index()).cloned()).or(place);
-        Ok(Why { written, chosen, part, origins, chains, fused, place, terms })
+        Ok(Why { written, chosen, part, origins, inner, chains, fused, place, terms })
     }
 
     fn exists(&self, f: &Function, node: NodeId, which: &str) -> Result<()> {
@@ -575,7 +588,9 @@ fn unproved(rule: &Rule, why: &str) -> Error {
 struct Print<'f> {
     written: &'f Function,
     numbers: HashMap<TermIx, u32>,
+    /// The numbers given out, in order.
     used: Vec<(u32, TermIx)>,
+    seen: HashSet<u32>,
     next: u32,
 }
 
@@ -587,7 +602,7 @@ impl<'f> Print<'f> {
                 numbers.entry(*term).or_insert(NodeId::from(i).0);
             }
         }
-        Print { written, numbers, used: Vec::new(), next: NodeId::from(written.len()).0 }
+        Print { written, numbers, used: Vec::new(), seen: HashSet::new(), next: NodeId::from(written.len()).0 }
     }
 
     fn number(&mut self, t: TermIx) -> u32 {
@@ -596,7 +611,7 @@ impl<'f> Print<'f> {
             *next += 1;
             *next - 1
         });
-        if !self.used.iter().any(|(n, _)| *n == number) {
+        if self.seen.insert(number) {
             self.used.push((number, t));
         }
         number

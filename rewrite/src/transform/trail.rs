@@ -12,6 +12,7 @@ use crate::rules::{Applied, Table, Tables};
 use egg::Id;
 use egrad_ir::{Error, FnId, Function, NodeId, NodeKind, Program, Result, Span, Transform};
 use hashbrown::HashMap;
+use std::cell::OnceCell;
 
 /// Where a numbered node was made.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +45,8 @@ pub(crate) struct Trail<'p> {
     expansions: Vec<Expansion>,
     /// The expanded function, with numbers for lines.
     expanded: Function,
+    /// Per function of the program the lines of its text, once they are asked for.
+    lines: Vec<OnceCell<Vec<String>>>,
 }
 
 /// The number of a node, in place of its line.
@@ -108,7 +111,8 @@ impl<'p> Trail<'p> {
             expansions.push(Expansion { callee, transform, plain, result, work: marked.work, classes, node, source });
             Ok(of)
         })?;
-        Ok(Trail { program, made, expansions, expanded })
+        let lines = vec![OnceCell::new(); program.functions().len()];
+        Ok(Trail { program, made, expansions, expanded, lines })
     }
 
     /// The origins of a node of the expanded function, from the last transform back to what was
@@ -119,6 +123,7 @@ impl<'p> Trail<'p> {
     pub(crate) fn follow(&self, node: NodeId, tables: &Tables) -> Result<Vec<Origin>> {
         let mut origins = Vec::new();
         let (mut function, mut node) = (&self.expanded, node);
+        let mut within = FnId::from(self.program.functions().len() - 1);
         loop {
             let made = number(function.node(node).span).and_then(|n| self.made.get(n)).copied();
             let made =
@@ -138,24 +143,24 @@ impl<'p> Trail<'p> {
                 function: *callee,
                 name: plain.name.clone(),
                 node,
+                within,
                 whence,
                 terms,
             });
             let Some(from) = from else { return Ok(origins) };
-            (function, node) = (plain, from);
+            (function, node, within) = (plain, from, *callee);
         }
     }
 
     fn traced(&self, id: FnId, node: NodeId) -> Origin {
         let f = self.program.function(id);
         // A node per line, after that of the signature.
-        let line = node
-            .index()
-            .checked_sub(f.params().len())
-            .and_then(|i| f.to_string().lines().nth(i + 1).map(str::to_owned));
-        let text = line.map_or_else(|| format!("{node}: {}", f.aval(node)), |l| l.trim().to_owned());
+        let text = || f.to_string().lines().skip(1).map(|l| l.trim().to_owned()).collect();
+        let lines = self.lines[id.index()].get_or_init(text);
+        let line = node.index().checked_sub(f.params().len()).and_then(|i| lines.get(i).cloned());
+        let text = line.unwrap_or_else(|| format!("{node}: {}", f.aval(node)));
         let whence = Whence::Written { text, at: f.node(node).span };
-        Origin { transform: None, function: id, name: f.name.clone(), node, whence, terms: Vec::new() }
+        Origin { transform: None, function: id, name: f.name.clone(), node, within: id, whence, terms: Vec::new() }
     }
 
     /// Where in `function` node `n` of an expansion's result was copied to, near to `node`.
@@ -191,7 +196,6 @@ impl Expansion {
 
     /// Where a node of the result comes from; the function's node it was made of; and what the
     /// numbers in it stand for. `place` gives a node of the result its number.
-    #[expect(clippy::type_complexity, reason = "three things that are found together")]
     fn whence(
         &self,
         node: NodeId,

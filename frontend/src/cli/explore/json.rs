@@ -13,7 +13,7 @@ use std::fmt::Display;
 use std::io::Write;
 
 /// Writes a value and ends the line.
-pub(super) fn write(out: &mut impl Write, value: &impl Serialize) -> Outcome {
+pub(in crate::cli) fn write(out: &mut impl Write, value: &impl Serialize) -> Outcome {
     serde_json::to_writer_pretty(&mut *out, &value).map_err(std::io::Error::from)?;
     writeln!(out)?;
     Ok(())

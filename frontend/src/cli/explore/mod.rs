@@ -1,7 +1,7 @@
 //! `egrad explore`: any stage of a program's compilation.
 
 mod dot;
-mod json;
+pub(super) mod json;
 mod kernels;
 mod rules;
 mod text;
@@ -47,8 +47,8 @@ pub(crate) struct Options {
     /// A file with a program's text, or the name of a built-in program (see --list).
     #[arg(required_unless_present_any = ["list", "rules"])]
     program: Option<String>,
-    /// `why NODE`: as --why.
-    #[arg(value_name = "why NODE", num_args = 2..=3, conflicts_with = "why")]
+    /// As --why NODE, said in words: `explore PROGRAM why result 0`.
+    #[arg(value_names = ["why", "NODE"], num_args = 2..=3, conflicts_with_all = ["why", "timeline", "dot"])]
     question: Vec<String>,
     /// Which stage to print.
     #[arg(long, value_enum, default_value = "kernels")]

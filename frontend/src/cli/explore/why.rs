@@ -4,10 +4,11 @@ use super::{json, tables};
 use crate::cli::source::Source;
 use crate::cli::{Failure, Outcome};
 use egrad_ir::{Function, NodeId, Span};
-use egrad_rewrite::explain::{Chain, Explanation, Named, Origin, Reason, RuleStep, Subject, Whence, Why};
+use egrad_rewrite::explain::{Chain, Explanation, Named, Origin, Reason, RuleStep, Step, Subject, Whence, Why};
 use egrad_rewrite::rules::Tables;
 use egrad_rewrite::{self as rewrite, Compilation, Place};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{Result, Write};
 
@@ -101,7 +102,7 @@ fn text(out: &mut impl Write, compilation: &Compilation, subject: Subject, why: 
         origin_text(out, origin)?;
     }
     writeln!(out, "\ntransformed\n  {}", line(transformed, why.written))?;
-    let mut defined: Vec<u32> = Vec::new();
+    let mut defined = BTreeSet::new();
     for (i, chain) in why.chains.iter().enumerate() {
         chain_text(out, why, i, chain, &mut defined)?;
     }
@@ -151,8 +152,10 @@ impl fmt::Display for Shown<'_> {
 }
 
 fn origin_text(out: &mut impl Write, origin: &Origin) -> Result<()> {
-    let Origin { transform, function, name, node, whence, terms } = origin;
-    let of = |out: &mut dyn Write| writeln!(out, "\n{} of {function} {name}", transform.unwrap_or("call"));
+    let Origin { transform, function, name, node, within, whence, terms } = origin;
+    let of = |out: &mut dyn Write| {
+        writeln!(out, "\n{} of {function} {name}, numbered as in {within} expanded", transform.unwrap_or("call"))
+    };
     match whence {
         Whence::Written { text, at } => {
             writeln!(out, "\nwritten in {function} {name}\n  {text}")?;
@@ -185,13 +188,12 @@ fn definitions(
     out: &mut impl Write,
     why: &Why,
     numbers: impl IntoIterator<Item = u32>,
-    defined: &mut Vec<u32>,
+    defined: &mut BTreeSet<u32>,
 ) -> Result<()> {
     for number in numbers {
-        if defined.contains(&number) {
+        if !defined.insert(number) {
             continue;
         }
-        defined.push(number);
         let term = why.terms.binary_search_by_key(&number, |t| t.number).ok().map(|i| &why.terms[i]);
         if let Some(Named { text, aval, .. }) = term.filter(|t| !t.text.is_empty()) {
             writeln!(out, "    %{number} is {text}: {aval}")?;
@@ -200,8 +202,40 @@ fn definitions(
     Ok(())
 }
 
-fn chain_text(out: &mut impl Write, why: &Why, i: usize, chain: &Chain, defined: &mut Vec<u32>) -> Result<()> {
+/// Where a node comes from, in a line.
+fn history(node: NodeId, origins: &[Origin]) -> String {
+    let mut text = String::new();
+    for origin in origins.iter().rev() {
+        let Origin { transform, function, name, whence, .. } = origin;
+        let transform = transform.unwrap_or("call");
+        text += &match whence {
+            Whence::Written { text, at: Span::Unknown } => format!("{node} comes from `{text}` in {function} {name}"),
+            Whence::Written { text, at } => format!("{node} comes from `{text}` in {function} {name} at {at}"),
+            Whence::Kept => String::new(),
+            Whence::Structure => format!(", the structure of {transform}"),
+            Whence::Rules { steps, .. } => {
+                steps.iter().map(|s| format!(", {} [{}]", s.rule, s.float.name())).collect::<String>()
+            }
+        };
+    }
+    text
+}
+
+fn chain_text(out: &mut impl Write, why: &Why, i: usize, chain: &Chain, defined: &mut BTreeSet<u32>) -> Result<()> {
+    let term = |n: u32| why.terms.binary_search_by_key(&n, |t| t.number).map_or("", |i| why.terms[i].text.as_str());
+    let others = |differ: &[(usize, usize)]| {
+        differ.iter().map(|(k, j)| format!("argument {k} by ({})", j + 1)).collect::<Vec<_>>().join(", ")
+    };
+    // What only follows from its operands is said in a line.
+    if let [Step { from, to, reason: Reason::Operands(differ) }] = &chain.steps[..] {
+        defined.insert(*to);
+        return writeln!(out, "\nsimplified ({}): %{from} = %{to} = {}, {}", i + 1, term(*to), others(differ));
+    }
     writeln!(out, "\nsimplified ({}): %{} = %{}", i + 1, chain.from, chain.to)?;
+    if let Ok(at) = why.inner.binary_search_by_key(&chain.from, |(node, _)| node.0) {
+        let (node, origins) = &why.inner[at];
+        writeln!(out, "    {}", history(*node, origins))?;
+    }
     let leaves = chain.steps.iter().filter_map(|s| match &s.reason {
         Reason::Rule(step) => Some(step.leaves.iter().map(|(n, _)| *n)),
         Reason::Operands(_) | Reason::Constant(_) => None,
@@ -212,8 +246,7 @@ fn chain_text(out: &mut impl Write, why: &Why, i: usize, chain: &Chain, defined:
         match &step.reason {
             Reason::Rule(rule) => writeln!(out, "  {}", Shown(rule))?,
             Reason::Operands(differ) => {
-                let all: Vec<String> = differ.iter().map(|(k, j)| format!("argument {k} by ({})", j + 1)).collect();
-                writeln!(out, "  {}\n      %{}\n    = %{}", all.join(", "), step.from, step.to)?;
+                writeln!(out, "  {}\n      %{}\n    = %{}", others(differ), step.from, step.to)?;
             }
             Reason::Constant(literal) => {
                 writeln!(out, "  every element is {literal}\n      %{}\n    = %{}", step.from, step.to)?;
@@ -240,7 +273,7 @@ fn terms(all: &[Named]) -> Vec<Value> {
 }
 
 fn value(subject: Subject, why: &Why) -> Value {
-    let origins = why.origins.iter().rev().map(|o| {
+    let origin = |o: &Origin| {
         let (steps, part, text, at) = match &o.whence {
             Whence::Written { text, at } => {
                 (Vec::new(), false, Some(text), Some(*at).filter(|at| *at != Span::Unknown))
@@ -253,6 +286,7 @@ fn value(subject: Subject, why: &Why) -> Value {
             "function": o.function.to_string(),
             "name": o.name,
             "node": o.node.to_string(),
+            "within": o.within.to_string(),
             "text": text,
             "at": at.map(|at| at.to_string()),
             "structure": o.whence == Whence::Structure,
@@ -260,7 +294,9 @@ fn value(subject: Subject, why: &Why) -> Value {
             "steps": steps,
             "terms": terms(&o.terms),
         })
-    });
+    };
+    let origins = |all: &[Origin]| all.iter().rev().map(origin).collect::<Vec<_>>();
+    let inner = why.inner.iter().map(|(node, all)| json!({"node": node.to_string(), "origins": origins(all)}));
     let chains = why.chains.iter().map(|c| {
         let steps = c.steps.iter().map(|s| match &s.reason {
             Reason::Rule(rule) => json!({"from": s.from, "to": s.to, "rule": step(rule)}),
@@ -284,7 +320,8 @@ fn value(subject: Subject, why: &Why) -> Value {
         "transformed": why.written.to_string(),
         "extracted": why.chosen.map(|c| c.to_string()),
         "part": why.part.map(|c| c.to_string()),
-        "origins": origins.collect::<Vec<_>>(),
+        "origins": origins(&why.origins),
+        "inner": inner.collect::<Vec<_>>(),
         "chains": chains.collect::<Vec<_>>(),
         "fused": why.fused.iter().map(step).collect::<Vec<_>>(),
         "place": place,
