@@ -98,7 +98,8 @@ impl Chosen for Plan<'_> {
         match self.place[v.index()] {
             Place::Source => matches!(self.choices.value(v).source, Source::Param(_)),
             Place::Inline => false,
-            Place::Kernel(_) | Place::Alias => true,
+            Place::Kernel(_) => true,
+            Place::Alias => self.in_memory(self.storage(v)),
         }
     }
 

@@ -3,12 +3,13 @@
 mod support;
 
 use egrad_ir::eval::Elementary;
-use egrad_ir::{Array, Aval, FnId, Function, NodeId, Numerics, Program, Transform};
+use egrad_ir::op::Axes;
+use egrad_ir::{Array, Aval, FnId, Function, Literal, NodeId, Numerics, Op, Program, Transform};
 use egrad_rewrite::rules::Tables;
 use egrad_rewrite::{Calls, Options, compile, expand, transform};
 use proptest::prelude::*;
 use support::programs::{Choices, random_function};
-use support::{Random, close, function, run, same_bits};
+use support::{Build, Random, close, function, run, same_bits};
 
 /// A function that applies a transform to one of the program, and does something with the results.
 fn wrap(program: &Program, callee: FnId, transform: Transform, choices: &mut Choices<'_>) -> Function {
@@ -28,9 +29,24 @@ fn wrap(program: &Program, callee: FnId, transform: Transform, choices: &mut Cho
     }
     function(transform.name(), &avals, |b, p| {
         let before: Vec<NodeId> = p.to_vec();
-        // Sometimes through another operation, so that calls are not all there is.
-        let args: Vec<NodeId> =
-            before.iter().map(|x| if choices.below(3) == 0 { b.unary("sin", *x) } else { *x }).collect();
+        // Sometimes through another operation, a view, or not at all, so that calls are not all there is.
+        let through = |b: &mut Build, choices: &mut Choices<'_>, x: NodeId| {
+            let aval = b.f.aval(x).clone();
+            match choices.below(8) {
+                0 | 1 => b.unary("sin", x),
+                2 => {
+                    let y = b.unary("sin", x);
+                    let y = b.op(Op::Reshape(aval.shape.insert(0, 1)), &[y]);
+                    b.op(Op::Reshape(aval.shape), &[y])
+                }
+                3 if aval.dtype.is_float() => {
+                    let half = b.op(Op::Constant(Literal::new(aval.dtype, 0.5)), &[]);
+                    b.op(Op::BroadcastInDim { shape: aval.shape, dims: Axes::new() }, &[half])
+                }
+                _ => x,
+            }
+        };
+        let args: Vec<NodeId> = before.iter().map(|x| through(b, choices, *x)).collect();
         let mut results = b.apply(program, transform, callee, &args);
         if choices.below(2) == 0 {
             results[0] = b.unary("tanh", results[0]);

@@ -76,7 +76,6 @@ fn line(name: &'static str, left: &'static str, right: &'static str, guards: &[&
         left: left.into(),
         right: Right::Text(right.into()),
         guards: guards.iter().map(|g| (*g).into()).collect(),
-        about: &[],
     }
 }
 

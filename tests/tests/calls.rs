@@ -61,7 +61,7 @@ macro_rules! tuples {
 tuples! { A 0, B 1; A 0, B 1, C 2, D 3, E 4, F 5; }
 
 /// Runs a function of arrays in every mode; checks the results against the interpreter's, and that
-/// the modes that keep calls make at least so many.
+/// the modes that keep calls make at least so many, if it matters.
 macro_rules! check {
     ($name:literal, $least:expr, $make:expr, $($arg:expr),+) => {{
         let args = ($($arg,)+);
@@ -70,8 +70,8 @@ macro_rules! check {
         for calls_mode in Calls::ALL {
             let compiled = $make.options(mode(calls_mode)).compile(&args).unwrap();
             let n = calls(compiled.schedule().unwrap());
-            if KEPT.contains(&calls_mode) {
-                assert!(n >= $least, "{}: {calls_mode} makes {n} calls", $name);
+            if let Some(least) = $least.filter(|_| KEPT.contains(&calls_mode)) {
+                assert!(n >= least, "{}: {calls_mode} makes {n} calls", $name);
             }
             if calls_mode == Calls::Inline {
                 assert_eq!(n, 0, "{}", $name);
@@ -96,27 +96,27 @@ fn loss(w: Tensor, x: Tensor) -> Tensor {
 #[test]
 fn every_mode_gives_the_same() {
     let (w, x) = (f32s(&[5, 5]), f32s(&[7, 5]));
-    check!("a plain call", 1, jit(|w: Tensor, x: Tensor| jit(row).call((w, x)).exp()), w.clone(), f32s(&[5]));
-    check!("vmap", 1, jit(vmap(jit(row), (None, 0))), w.clone(), x.clone());
-    check!("a transposing copy", 1, jit(vmap(jit(row), (None, 1))), w.clone(), f32s(&[5, 9]));
-    check!("out axes", 1, jit(vmap_with(jit(row), (None, 0), 1)), w.clone(), x.clone());
-    check!("both mapped", 1, jit(vmap(jit(row), (0, 0))), f32s(&[3, 5, 5]), f32s(&[3, 5]));
-    check!("a batch of one", 1, jit(vmap(jit(row), (None, 0))), w.clone(), f32s(&[1, 5]));
-    check!("an empty batch", 0, jit(vmap(jit(row), (None, 0))), w.clone(), f32s(&[0, 5]));
-    check!("grad of jit", 1, jit(grad(jit(loss))), w.clone(), f32s(&[5]));
-    check!("per-example gradients", 1, jit(vmap(grad(jit(loss)), (None, 0))), w.clone(), x.clone());
-    check!("jit of grad", 1, jit(vmap(jit(grad(loss)), (None, 0))), w.clone(), x.clone());
+    check!("a plain call", Some(1), jit(|w: Tensor, x: Tensor| jit(row).call((w, x)).exp()), w.clone(), f32s(&[5]));
+    check!("vmap", Some(1), jit(vmap(jit(row), (None, 0))), w.clone(), x.clone());
+    check!("a transposing copy", Some(1), jit(vmap(jit(row), (None, 1))), w.clone(), f32s(&[5, 9]));
+    check!("out axes", Some(1), jit(vmap_with(jit(row), (None, 0), 1)), w.clone(), x.clone());
+    check!("both mapped", Some(1), jit(vmap(jit(row), (0, 0))), f32s(&[3, 5, 5]), f32s(&[3, 5]));
+    check!("a batch of one", Some(1), jit(vmap(jit(row), (None, 0))), w.clone(), f32s(&[1, 5]));
+    check!("an empty batch", None::<usize>, jit(vmap(jit(row), (None, 0))), w.clone(), f32s(&[0, 5]));
+    check!("grad of jit", Some(1), jit(grad(jit(loss))), w.clone(), f32s(&[5]));
+    check!("per-example gradients", Some(1), jit(vmap(grad(jit(loss)), (None, 0))), w.clone(), x.clone());
+    check!("jit of grad", Some(1), jit(vmap(jit(grad(loss)), (None, 0))), w.clone(), x.clone());
     check!(
         "grad of vmap of jit",
-        2,
+        Some(2),
         jit(grad(|w: Tensor, x: Tensor| vmap(jit(loss), (None, 0))(w, x).sum())),
         w.clone(),
         x.clone()
     );
-    check!("nested batches", 1, jit(vmap(vmap(jit(row), (None, 0)), (None, 0))), w.clone(), f32s(&[3, 4, 5]));
+    check!("nested batches", Some(1), jit(vmap(vmap(jit(row), (None, 0)), (None, 0))), w.clone(), f32s(&[3, 4, 5]));
     check!(
         "nested calls",
-        2,
+        Some(2),
         jit(vmap(
             jit(|w: Tensor, x: Tensor| jit(row).call((w.sin(), x)) * vmap(jit(|a: Tensor| a * a), 0)(x)),
             (None, 0)
@@ -124,30 +124,30 @@ fn every_mode_gives_the_same() {
         w.clone(),
         x.clone()
     );
-    check!("second order", 1, jit(vmap(hessian(jit(|x: Tensor| (x.sin() * x).sum().exp())), 0)), f32s(&[3, 4]));
+    check!("second order", Some(1), jit(vmap(hessian(jit(|x: Tensor| (x.sin() * x).sum().exp())), 0)), f32s(&[3, 4]));
     check!(
         "jvp",
-        1,
+        Some(1),
         jit(|x: Tensor| jvp(|x: Tensor| vmap(jit(|r: Tensor| r.sin().sum()), 0)(x))((x,), (x * x,))),
         f32s(&[3, 4])
     );
     check!(
         "captured",
-        1,
+        Some(1),
         jit(|w: Tensor, x: Tensor| vmap(jit(move |r: Tensor| row(w, r)), 0)(x)),
         w.clone(),
         x.clone()
     );
     check!(
         "results as they came in, twice, and constant",
-        1,
+        Some(1),
         jit(vmap(jit(|x: Tensor, n: Tensor| (x, x, x.sum(), ones_like(x), n.not(), x.reshape([4]))), (0, None))),
         f32s(&[6, 2, 2]),
         numbers(Dtype::Bool, &[3])
     );
     check!(
         "f64, i32",
-        1,
+        Some(1),
         jit(vmap(jit(|x: Tensor, n: Tensor| (x.sin() * x, n + 1)), (0, 0))),
         numbers(Dtype::F64, &[11, 3]),
         numbers(Dtype::I32, &[11])
