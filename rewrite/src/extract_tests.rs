@@ -66,7 +66,7 @@ fn input(aval: &Aval, seed: usize) -> Array {
 fn check_with(f: &Function, machine: &Machine, strict: bool, fusion: Fusion) -> Schedule {
     f.verify().unwrap();
     let choices = Choices::of_function(f);
-    let plan = extract(&choices, machine, strict, fusion);
+    let plan = extract(&choices, machine, strict, fusion).expect("it calls nothing");
     let numerics = if strict { Numerics::Strict } else { Numerics::Fast };
     let (schedule, predicted, _) = schedule(&plan, numerics).unwrap();
     assert_eq!(schedule.steps.len(), predicted.len());

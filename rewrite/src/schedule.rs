@@ -68,6 +68,7 @@ pub(crate) fn schedule(plan: &Plan<'_>, numerics: Numerics) -> Result<(Schedule,
         let stores = match &group.lowered.body {
             Body::Loops(nest) => nest.passes.iter().any(|p| !p.stores.is_empty()),
             Body::Contract(c) => c.m * c.n * c.batch.iter().product::<usize>() > 0,
+            Body::Call(_) => group.lowered.operands.iter().any(|o| o.written && o.len > 0),
         };
         if !stores {
             continue; // every result is empty
@@ -97,6 +98,8 @@ pub(crate) fn places(plan: &Plan<'_>, nodes: &HashMap<ValueIx, NodeId>, kernels:
     let of = |v: ValueIx| match choices.value(v).source {
         Source::Param(_) => Place::Input,
         Source::Literal(_) => Place::Literal,
+        // Its kernel says so below.
+        Source::Call(_) => Place::Inline(Vec::new()),
         Source::Computed if plan.is_inline(v) => Place::Inline(Vec::new()),
         Source::Computed => Place::View(nodes[&plan.storage(v)]),
     };
@@ -109,9 +112,14 @@ pub(crate) fn places(plan: &Plan<'_>, nodes: &HashMap<ValueIx, NodeId>, kernels:
         let mut stack: Vec<ValueIx> = plan.members(*k).to_vec();
         while let Some(v) = stack.pop() {
             let Some(node) = nodes.get(&v).filter(|_| seen.insert(v)) else { continue };
-            // An input or a constant that is a result as it is.
-            if choices.value(v).source != Source::Computed {
-                continue;
+            match choices.value(v).source {
+                // An input or a constant that is a result as it is.
+                Source::Param(_) | Source::Literal(_) => continue,
+                Source::Call(_) => {
+                    places[node.index()] = Place::Kernel(step);
+                    continue;
+                }
+                Source::Computed => {}
             }
             match &mut places[node.index()] {
                 Place::Inline(steps) => steps.push(step),
@@ -134,6 +142,17 @@ pub(crate) fn extracted(plan: &Plan<'_>, name: &str) -> Result<(Function, HashMa
         let value = choices.value(v);
         let node = match value.source {
             Source::Param(p) => params[p],
+            Source::Call(c) => {
+                let call = &choices.calls[c];
+                if !nodes.contains_key(&v) {
+                    let site = &call.callee.site;
+                    let args: Vec<NodeId> = call.args.iter().map(|a| nodes[a]).collect();
+                    let results =
+                        f.apply(site.transform.clone(), site.callee, &args, site.results.to_vec(), value.span);
+                    nodes.extend(call.results.iter().copied().zip(results));
+                }
+                nodes[&v]
+            }
             Source::Literal(l) => {
                 let scalar = f.add(Op::Constant(l), &[], value.span)?;
                 if value.aval.shape.rank() == 0 {

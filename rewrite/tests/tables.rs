@@ -71,11 +71,11 @@ fn simplification_ends() {
 fn line(name: &'static str, left: &'static str, right: &'static str, guards: &[&'static str]) -> Line {
     Line {
         name,
+        about: &[],
         float: FloatClass::Exact,
         left: left.into(),
         right: Right::Text(right.into()),
         guards: guards.iter().map(|g| (*g).into()).collect(),
-        about: &[],
     }
 }
 

@@ -5,6 +5,7 @@
 //! down by every step of the expansion, so the numbers tell where a node was copied from, and the
 //! e-graph that a transform was carried out in tells which rules made it.
 
+use super::functions::Functions;
 use super::{Marked, Watch, Workspace, expand_by};
 use crate::explain::{Bound, Named, Origin, Sides, Whence};
 use crate::rules::{Applied, Table, Tables};
@@ -88,7 +89,7 @@ impl<'p> Trail<'p> {
             marked_program.add(numbered(f, &mut made, |node| Made::Traced(id, node)));
         }
         let expanded = expand_by(&marked_program, &mut |callee, plain, transform| {
-            let marked = Marked::watched(plain, transform, tables, Watch::Applications)?;
+            let marked = Marked::watched(plain, transform, &mut Functions::new(tables), Watch::Applications)?;
             let of = expansions.len();
             let result = numbered(&marked.read_back(&plain.name)?, &mut made, |node| Made::Expanded(of, node));
             let egraph = &marked.work.egraph;

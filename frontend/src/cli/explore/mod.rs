@@ -14,8 +14,7 @@ use super::device;
 use super::source::Source;
 use super::{Failure, Outcome, Target, programs};
 use clap::{Args, ValueEnum};
-use egrad::{Device, Error, Result};
-use egrad_ir::Function;
+use egrad::{Device, Error, Program, Result};
 use egrad_rewrite::rules::Tables;
 use egrad_rewrite::{self as rewrite, Compilation, Fusion};
 use std::collections::BTreeSet;
@@ -151,15 +150,12 @@ fn stage(options: &Options, source: &Source, out: &mut impl Write) -> Outcome {
         };
     }
     let tables = tables(options)?;
-    let plain = match &tables {
-        Some(tables) => rewrite::expand_with(program, tables),
-        None => rewrite::expand(program),
-    };
-    let plain = plain.map_err(|e| source.blame(e))?;
+    let tables = tables.as_ref().unwrap_or(Tables::standard());
+    let transformed = rewrite::transform(program, tables, options.target.calls).map_err(|e| source.blame(e))?;
     if options.stage == Stage::Transformed {
-        return function(options, &plain, out);
+        return functions(options, &transformed, out);
     }
-    let compilation = compile(options, plain).map_err(|e| source.blame(e))?;
+    let compilation = compile(options, &transformed).map_err(|e| source.blame(e))?;
     match options.stage {
         Stage::Trace | Stage::Transformed => Ok(()),
         Stage::Egraph => match (options.json, options.dot) {
@@ -167,7 +163,7 @@ fn stage(options: &Options, source: &Source, out: &mut impl Write) -> Outcome {
             (_, true) => Ok(dot::egraph(out, &compilation)?),
             _ => Ok(text::egraph(out, &compilation)?),
         },
-        Stage::Extracted => function(options, &compilation.extracted, out),
+        Stage::Extracted => functions(options, &compilation.program(), out),
         Stage::Kernels => match (options.json, options.dot) {
             (true, _) => json::write(out, &json::kernels(&compilation)),
             (_, true) => Ok(dot::kernels(out, &compilation)?),
@@ -179,12 +175,15 @@ fn stage(options: &Options, source: &Source, out: &mut impl Write) -> Outcome {
     }
 }
 
-fn function(options: &Options, function: &Function, out: &mut impl Write) -> Outcome {
+/// The text of a program, so that it can be run and explored again.
+fn functions(options: &Options, program: &Program, out: &mut impl Write) -> Outcome {
+    let alone = program.functions().len() == 1;
     match (options.json, options.dot) {
-        (true, _) => json::write(out, &json::function(function)),
-        (_, true) => Ok(dot::functions(out, [function])?),
-        // The text of a program, so that it can be run and explored again.
-        _ => Ok(write!(out, "egrad 1\n\n{function}")?),
+        (true, _) if alone => json::write(out, &json::function(program.entry())),
+        (true, _) => json::write(out, &json::program(program)),
+        (_, true) => Ok(dot::functions(out, program.functions().map(|(_, f)| f))?),
+        _ if alone => Ok(write!(out, "egrad 1\n\n{}", program.entry())?),
+        _ => Ok(write!(out, "{program}")?),
     }
 }
 
@@ -215,8 +214,8 @@ fn unknown_rule<'a>(name: &str, rules: impl Iterator<Item = &'a str> + Clone) ->
     format!("there is no rule `{name}`; the rules of `{stage}` are {}", of_stage.join(", "))
 }
 
-fn compile(options: &Options, plain: Function) -> Result<Compilation> {
-    rewrite::compile_plain(plain, &settings(options))
+fn compile(options: &Options, transformed: &Program) -> Result<Compilation> {
+    rewrite::compile_transformed(transformed, &settings(options))
 }
 
 /// What the optimizer may do.
@@ -225,7 +224,8 @@ fn settings(options: &Options) -> rewrite::Options {
     machine.launch_ns = options.launch_ns.unwrap_or(machine.launch_ns);
     let fusion = if options.no_fusion { Fusion::Off } else { Fusion::Search };
     let numerics = options.target.numerics();
-    rewrite::Options { numerics, fusion, machine, disabled: options.disable.clone(), ..rewrite::Options::default() }
+    let (calls, disabled) = (options.target.calls, options.disable.clone());
+    rewrite::Options { numerics, fusion, machine, disabled, calls, ..rewrite::Options::default() }
 }
 
 /// What a backend makes of the kernels.

@@ -27,7 +27,7 @@ pub(super) fn train<W: Write>(tour: &mut Tour<'_, W>) -> Outcome {
     let (train, held_out) = Digits::load();
     let [pixels, units, digits] = SIZES;
     tour.title(&format!(
-        "5. A {pixels}-{units}-{digits} network learns {} digits: {EPOCHS} epochs of minibatch SGD",
+        "6. A {pixels}-{units}-{digits} network learns {} digits: {EPOCHS} epochs of minibatch SGD",
         train.len()
     ))?;
     let mut random = Random::new(7);

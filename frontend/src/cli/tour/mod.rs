@@ -9,7 +9,7 @@ use super::time::timed;
 use super::{Failure, Outcome, Target};
 use clap::Args;
 use data::Random;
-use egrad::{Array, Compiled, Result, eager, grad, jit, vmap};
+use egrad::{Array, Calls, Compiled, Device, Result, eager, grad, jit, vmap};
 use std::io::{self, Write};
 
 /// The arguments of `egrad tour`.
@@ -177,19 +177,47 @@ impl<W: Write> Tour<'_, W> {
             first == second && close_to(&first.0, &right_dw) && close_to(&first.1, &right_db)
         })?;
 
-        let inner = jit(grad(squared_error)).options(self.options.clone());
-        let outer = jit(vmap(inner, (None, 0, 0))).options(self.options.clone());
-        let boundary = outer(&args.0, &args.1, &args.2)?;
-        self.check("jit(vmap(jit(grad))) gives the same", boundary == first)?;
-        if let (Some(one), Some(other)) = (compiled.schedule(), outer.compile(&args)?.schedule()) {
-            self.check("by the same kernels", one == other)?;
+        self.orders(&compiled, &args, &first)
+    }
+
+    /// The same with `jit` inside `vmap`, its call made in every way.
+    fn orders(&mut self, inside: &Compiled<Examples, Gradients>, args: &Examples, want: &Gradients) -> Outcome {
+        self.title("5. jit(vmap(jit(grad))): the same with a jit inside, its call made in every way")?;
+        let (again, time) = timed(|| inside.call(args));
+        again?;
+        self.say("jit(vmap(grad))", time)?;
+        for calls in Calls::ALL {
+            // A GPU has no other way yet.
+            if inside.device() == Device::Vulkan && matches!(calls, Calls::PushIn | Calls::Dispatch) {
+                continue;
+            }
+            let options = egrad::Options { calls, ..self.options.clone() };
+            let outer = jit(vmap(jit(grad(squared_error)), (None, 0, 0))).options(options);
+            let compiled = outer.compile(args)?;
+            compiled.call(args)?;
+            let (got, time) = timed(|| compiled.call(args));
+            let got = got?;
+            let kernels = match (inside.schedule(), compiled.schedule()) {
+                (Some(one), Some(other)) if one == other => ", by the same kernels",
+                (Some(_), Some(_)) => ", by other kernels",
+                _ => "",
+            };
+            self.say(&format!("  --calls {calls}"), format!("{time}{kernels}"))?;
+            let same = close(&got.0, &want.0) && close(&got.1, &want.1);
+            self.check(&format!("jit(vmap(jit(grad))) gives the same by {calls}"), same)?;
+            if inside.schedule().is_some() && calls == Calls::Auto {
+                self.check("where it may choose, by the same kernels", kernels == ", by the same kernels")?;
+            }
         }
         Ok(())
     }
 }
 
+type Examples = ((Array, Array), Array, Array);
+type Gradients = (Array, Array);
+
 /// The tutorial's parameters and five examples.
-fn five() -> Result<((Array, Array), Array, Array)> {
+fn five() -> Result<Examples> {
     let x: Vec<f32> = (0..5).map(|i| i as f32 / 4.0).collect();
     let y = x.iter().map(|x| 2.5 * x + 0.5).collect();
     Ok(((Array::from(2.0f32), Array::from(1.0f32)), vector(x)?, vector(y)?))
