@@ -189,6 +189,18 @@ fn why_in_words() {
 }
 
 #[test]
+fn deep_programs() {
+    const DEPTH: usize = 20_000;
+    let lines: String = (0..DEPTH).map(|i| format!("%{} = neg %{i}\n", i + 1)).collect();
+    let deep = file("why.deep.eg", &format!("egrad 1 fn f(%0: f32[]) {{\n{lines}return %{DEPTH}\n}}"));
+    let value = json(&["explore", &deep, "why", "result", "0"]);
+    let chain = value["why"][0]["chains"].as_array().unwrap().last().unwrap();
+    assert_eq!((&chain["from"], &chain["to"]), (&Value::from(DEPTH), &Value::from(0)));
+    let text = out(&["diff", &deep, &deep, "--no-measure"]);
+    assert!(text.contains("in the same e-class"), "{text}");
+}
+
+#[test]
 fn rules_with_their_mathematics() {
     let all = out(&["explore", "--rules"]);
     let flat = all.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -136,7 +136,7 @@ impl<'p> Trail<'p> {
                 Made::Expanded(number, node) => (number, node),
             };
             let expansion = &self.expansions[number];
-            let (whence, from, terms) = expansion.whence(of, tables, &|n| self.place(function, node, number, n))?;
+            let (whence, from, terms) = expansion.whence(of, tables, &|n| self.place(function, node, of, number, n))?;
             let Expansion { callee, transform, plain, .. } = expansion;
             origins.push(Origin {
                 transform: Some(transform.name()),
@@ -163,13 +163,14 @@ impl<'p> Trail<'p> {
         Origin { transform: None, function: id, name: f.name.clone(), node, within: id, whence, terms: Vec::new() }
     }
 
-    /// Where in `function` node `n` of an expansion's result was copied to, near to `node`.
-    fn place(&self, function: &Function, node: NodeId, expansion: usize, n: NodeId) -> Option<NodeId> {
+    /// Where in `function` node `n` of an expansion's result was copied to, in the copy whose node
+    /// `of` is `node`. A copy keeps the order of the nodes and lies in one piece.
+    fn place(&self, function: &Function, node: NodeId, of: NodeId, expansion: usize, n: NodeId) -> Option<NodeId> {
         let result = &self.expansions[expansion].result;
         let copy = |n: NodeId| {
             let marked = result.node(n).span;
-            let copies = function.nodes().filter(|(_, m)| m.span == marked).map(|(id, _)| id);
-            copies.min_by_key(|id| id.0.abs_diff(node.0))
+            let mut copies = function.nodes().filter(|(_, m)| m.span == marked).map(|(id, _)| id);
+            if n <= of { copies.rfind(|id| *id <= node) } else { copies.find(|id| *id > node) }
         };
         match result.node(n).kind {
             NodeKind::Param(_) => {
