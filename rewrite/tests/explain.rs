@@ -138,8 +138,19 @@ fn check_origin(book: &mut Book<'_>, node: NodeId, origins: &[Origin]) {
         assert_eq!(book.read(&term.text), book.number(term.number), "{node}: {term:?}");
     }
     for step in steps {
-        // A right-hand side holds what the node needs, so that has numbers of its own.
+        // What the node doesn't need may have been dropped: then it has a number of this step alone.
+        let dropped: Vec<&(u32, Aval)> = step.leaves.iter().filter(|(n, _)| *n >= len).collect();
+        assert!(*part || dropped.iter().all(|(n, _)| !step.after.contains(&format!("%{n}"))), "{node}: {step:?}");
+        let known = book.ids.clone();
+        for (n, aval) in dropped {
+            assert!(terms.iter().any(|t| t.number == *n && t.aval == *aval), "{node}: {step:?}");
+            book.egraph.analysis.params.push(aval.clone());
+            let param = book.egraph.analysis.params.len() as u32 - 1;
+            let id = book.egraph.add(Term::leaf(Head::Param(param)));
+            book.ids.insert(*n, id);
+        }
         let parts = book.parts(&step.after);
+        book.ids = known;
         let id = book.number(node.0);
         assert!(if *part { parts.contains(&id) } else { parts.last() == Some(&id) }, "{node}: {step:?}");
     }

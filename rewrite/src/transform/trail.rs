@@ -136,7 +136,8 @@ impl<'p> Trail<'p> {
                 Made::Expanded(number, node) => (number, node),
             };
             let expansion = &self.expansions[number];
-            let (whence, from, terms) = expansion.whence(of, tables, &|n| self.place(function, node, of, number, n))?;
+            let (whence, from, terms) =
+                expansion.whence(of, tables, function.len(), &|n| self.place(function, node, of, number, n))?;
             let Expansion { callee, transform, plain, .. } = expansion;
             origins.push(Origin {
                 transform: Some(transform.name()),
@@ -196,11 +197,12 @@ impl Expansion {
     }
 
     /// Where a node of the result comes from; the function's node it was made of; and what the
-    /// numbers in it stand for. `place` gives a node of the result its number.
+    /// numbers in it stand for. `place` gives a node of the result its number, which is below `length`.
     fn whence(
         &self,
         node: NodeId,
         tables: &Tables,
+        length: usize,
         place: &dyn Fn(NodeId) -> Option<NodeId>,
     ) -> Result<(Whence, Option<NodeId>, Vec<Named>)> {
         let egraph = &self.work.egraph;
@@ -231,18 +233,15 @@ impl Expansion {
         let table = self.table(tables).ok_or_else(|| Error::internal("a call has no rules"))?;
         let mut names: HashMap<u32, u32> = HashMap::new();
         let mut terms: Vec<Named> = Vec::new();
-        let mut spare = self.plain.len().max(self.result.len()) as u32;
+        let mut spare = NodeId::from(length).0;
         let mut name = |key: u32| {
             *names.entry(key).or_insert_with(|| {
                 let id = Id::from(key as usize);
-                let known = self.node.get(&id).and_then(|n| Some((*n, place(*n)?)));
-                let (number, text) = match known {
-                    Some((n, placed)) => (placed.0, self.text(n, place)),
-                    None => {
-                        spare += 1;
-                        (spare, egraph.id_to_node(id).to_string())
-                    }
-                };
+                let known = self.node.get(&id).copied();
+                // What nothing needs has no place; it gets a number of this step alone.
+                let number = known.and_then(place).map_or(spare, |placed| placed.0);
+                spare += u32::from(number == spare);
+                let text = known.map_or_else(|| egraph.id_to_node(id).to_string(), |n| self.text(n, place));
                 if let Some(aval) = egraph[id].data.aval() {
                     terms.push(Named { number, text, aval: aval.clone() });
                 }
