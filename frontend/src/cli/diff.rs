@@ -3,9 +3,9 @@
 use super::explore::{count, json};
 use super::source::Source;
 use super::time::Time;
-use super::{Failure, Outcome, device};
+use super::{Failure, Outcome, calls_parser, device};
 use clap::Args;
-use egrad::{Array, Device, Dtype, Result};
+use egrad::{Array, Calls, Device, Dtype, Result};
 use egrad_ir::kernel::Executable;
 use egrad_ir::{Aval, Function, NodeId};
 use egrad_rewrite::{self as rewrite, Comparison, Compilation, Difference};
@@ -35,19 +35,32 @@ pub(crate) struct Options {
     /// Give every result the bits the reference interpreter computes.
     #[arg(long)]
     strict: bool,
+    /// What becomes of calls, for the kernels and times of both programs: `auto`, `inline`,
+    /// `push-in` or `dispatch`.
+    #[arg(long, default_value = "auto", value_name = "MODE", value_parser = calls_parser())]
+    calls: Calls,
+    /// The same for the first program alone.
+    #[arg(long, value_name = "MODE", value_parser = calls_parser())]
+    calls_a: Option<Calls>,
+    /// The same for the second program alone.
+    #[arg(long, value_name = "MODE", value_parser = calls_parser())]
+    calls_b: Option<Calls>,
 }
 
 impl Options {
-    /// What the optimizer may do with either program.
-    fn settings(&self) -> rewrite::Options {
+    /// What the optimizer may do with a program.
+    fn settings(&self, calls: Option<Calls>) -> rewrite::Options {
         let numerics = if self.strict { egrad::Numerics::Strict } else { egrad::Numerics::Fast };
-        rewrite::Options { numerics, ..rewrite::Options::default() }
+        rewrite::Options { numerics, calls: calls.unwrap_or(self.calls), ..rewrite::Options::default() }
     }
 }
 
 /// One of the two programs.
 struct Side {
     name: String,
+    calls: Calls,
+    /// The program with its calls inlined, whichever way they are made: what it computes.
+    plain: Function,
     compilation: Compilation,
     /// The kernels as text, in the order in which they run.
     kernels: Vec<String>,
@@ -58,13 +71,21 @@ impl Side {
     fn new(name: &str, settings: &rewrite::Options) -> std::result::Result<Side, Failure> {
         let source = Source::named(name)?;
         let plain = rewrite::expand(&source.program).map_err(|e| source.blame(e))?;
-        let compilation = rewrite::compile_plain(plain, settings).map_err(|e| source.blame(e))?;
+        let compilation = rewrite::compile(&source.program, settings).map_err(|e| source.blame(e))?;
         let kernels = compilation.schedule.steps.iter().map(|s| s.kernel.to_string()).collect();
-        Ok(Side { name: source.name, compilation, kernels, measured_us: None })
+        Ok(Side { name: source.name, calls: settings.calls, plain, compilation, kernels, measured_us: None })
     }
 
     fn predicted_us(&self) -> f64 {
         self.compilation.predicted_us.iter().sum()
+    }
+
+    /// Its name, and how it makes calls if that isn't left to it.
+    fn title(&self) -> String {
+        match self.calls {
+            Calls::Auto => self.name.clone(),
+            calls @ (Calls::Inline | Calls::PushIn | Calls::Dispatch) => format!("{} (calls: {calls})", self.name),
+        }
     }
 
     fn kernel(&self, i: usize) -> &str {
@@ -202,7 +223,7 @@ fn input(aval: &Aval, seed: u64) -> Result<Array> {
 /// Runs both programs on the CPU in turn; the median of either's times.
 fn measure(sides: [&mut Side; 2]) -> Result<()> {
     let [a, b] = sides;
-    let avals = a.compilation.transformed.param_avals();
+    let avals = a.plain.param_avals();
     let inputs: Vec<Array> = avals.iter().zip(1..).map(|(aval, i)| input(aval, i)).collect::<Result<_>>()?;
     let inputs: Vec<&Array> = inputs.iter().collect();
     let backend = device::backend(Device::Cpu)?;
@@ -244,10 +265,9 @@ fn line(f: &Function, node: NodeId) -> String {
 
 /// Runs the command.
 pub(crate) fn diff(options: &Options, out: &mut impl Write) -> Outcome {
-    let settings = options.settings();
-    let [mut a, mut b] = [Side::new(&options.a, &settings)?, Side::new(&options.b, &settings)?];
-    let functions = [&a.compilation.transformed, &b.compilation.transformed];
-    let comparison = rewrite::compare(functions[0], functions[1], &settings)?;
+    let settings = [options.calls_a, options.calls_b].map(|calls| options.settings(calls));
+    let [mut a, mut b] = [Side::new(&options.a, &settings[0])?, Side::new(&options.b, &settings[1])?];
+    let comparison = rewrite::compare(&a.plain, &b.plain, &settings[0])?;
     if !options.no_measure {
         measure([&mut a, &mut b])?;
     }
@@ -255,7 +275,7 @@ pub(crate) fn diff(options: &Options, out: &mut impl Write) -> Outcome {
     if options.json {
         return json::write(out, &value(&a, &b, &comparison, &pairs));
     }
-    writeln!(out, "A is {}, B is {}\n\nresults", a.name, b.name)?;
+    writeln!(out, "A is {}, B is {}\n\nresults", a.title(), b.title())?;
     for (i, result) in comparison.results.iter().enumerate() {
         let Some(Difference { path, nodes, operations, shared }) = &result.difference else {
             writeln!(out, "  {i}: {} in the same e-class", result.aval)?;
@@ -278,8 +298,8 @@ pub(crate) fn diff(options: &Options, out: &mut impl Write) -> Outcome {
             }
         };
         writeln!(out, "     first difference, {place}:")?;
-        writeln!(out, "     A  {}", line(&a.compilation.transformed, nodes[0]))?;
-        writeln!(out, "     B  {}", line(&b.compilation.transformed, nodes[1]))?;
+        writeln!(out, "     A  {}", line(&a.plain, nodes[0]))?;
+        writeln!(out, "     B  {}", line(&b.plain, nodes[1]))?;
     }
     let same = pairs.iter().filter(|p| p.difference.is_none()).count();
     let [n, m] = [a.kernels.len(), b.kernels.len()];
@@ -314,6 +334,7 @@ fn value(a: &Side, b: &Side, comparison: &Comparison, pairs: &[Pair]) -> Value {
         let kernels = kernels.map(|(s, us)| json!({"name": s.kernel.name, "predicted_us": us}));
         json!({
             "program": side.name,
+            "calls": side.calls.name(),
             "kernels": kernels.collect::<Vec<_>>(),
             "predicted_us": side.predicted_us(),
             "measured_us": side.measured_us,
@@ -324,8 +345,8 @@ fn value(a: &Side, b: &Side, comparison: &Comparison, pairs: &[Pair]) -> Value {
             let [x, y] = d.nodes;
             json!({
                 "path": d.path,
-                "a": line(&a.compilation.transformed, x),
-                "b": line(&b.compilation.transformed, y),
+                "a": line(&a.plain, x),
+                "b": line(&b.plain, y),
                 "operations": d.operations,
                 "shared": d.shared,
             })
