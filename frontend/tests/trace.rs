@@ -183,22 +183,28 @@ fn captured_arrays_become_hidden_inputs_once() {
 }
 
 #[test]
-fn a_jitted_function_is_inlined() {
+fn a_jitted_function_is_called() {
     check(
         trace_avals(vmap(jit(square), 0), &[f32s([3])]),
         expect![[r#"
-        egrad 1
+            egrad 1
 
-        fn @0 square(%0: f32[]) -> (f32[]) {
-          %1: f32[] = mul %0 %0
-          return %1
-        }
+            fn @0 square(%0: f32[]) -> (f32[]) {
+              %1: f32[] = mul %0 %0
+              return %1
+            }
 
-        fn @1 f(%0: f32[3]) -> (f32[3]) {
-          %1: (f32[3]) = vmap @0 %0 {in_axes = [0], out_axes = [0], size = 3}
-          %2: f32[3] = get %1 {index = 0}
-          return %2
-        }
-    "#]],
+            fn @1 square(%0: f32[]) -> (f32[]) {
+              %1: (f32[]) = call @0 %0
+              %2: f32[] = get %1 {index = 0}
+              return %2
+            }
+
+            fn @2 f(%0: f32[3]) -> (f32[3]) {
+              %1: (f32[3]) = vmap @1 %0 {in_axes = [0], out_axes = [0], size = 3}
+              %2: f32[3] = get %1 {index = 0}
+              return %2
+            }
+        "#]],
     );
 }

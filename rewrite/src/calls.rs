@@ -34,7 +34,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 /// What becomes of calls: `jit` inside traced code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Calls {
-    /// Whatever costs least.
+    /// Whatever costs least. Programs of more than 20,000 operations, written out, are inlined
+    /// without asking.
     #[default]
     Auto,
     /// A copy of the function's operations among the caller's.

@@ -142,12 +142,38 @@ pub fn expand(program: &Program) -> Result<Function> {
 pub fn transform(program: &Program, tables: &rules::Tables, calls: Calls) -> Result<Program> {
     let called =
         program.functions().any(|(_, f)| f.nodes().any(|(_, n)| matches!(n.kind, NodeKind::Apply(Transform::Call, _))));
-    if called && calls != Calls::Inline {
+    let keep = match calls {
+        Calls::Inline => false,
+        Calls::PushIn | Calls::Dispatch => called,
+        Calls::Auto => called && written_out(program) <= MOST_PRICED,
+    };
+    if keep {
         return keep_calls(program, tables);
     }
     let mut plain = Program::new();
     plain.add(expand_with(program, tables)?);
     Ok(plain)
+}
+
+/// How many operations a program may have, written out, for the ways of making its calls to be priced.
+const MOST_PRICED: usize = 20_000;
+
+/// About how many operations the program has with its calls and transforms written out.
+fn written_out(program: &Program) -> usize {
+    let mut sizes: Vec<usize> = Vec::with_capacity(program.functions().len());
+    for (_, f) in program.functions() {
+        let of = |kind: &NodeKind| match kind {
+            NodeKind::Op(_) => 1,
+            NodeKind::Param(_) | NodeKind::Get(_) => 0,
+            NodeKind::Apply(Transform::Call | Transform::Vmap { .. }, callee) => sizes[callee.index()],
+            // A derivative has a few operations for each.
+            NodeKind::Apply(Transform::Jvp { .. } | Transform::Vjp { .. }, callee) => {
+                sizes[callee.index()].saturating_mul(4)
+            }
+        };
+        sizes.push(f.nodes().fold(0, |sum: usize, (_, n)| sum.saturating_add(of(&n.kind))));
+    }
+    sizes.last().copied().unwrap_or(0)
 }
 
 /// Compiles the program's entry function.
