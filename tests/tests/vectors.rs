@@ -1,6 +1,6 @@
 //! The reference vectors, on every device that this machine has for certain, in both widths.
 
-use egrad::{Device, Dtype};
+use egrad::{Calls, Device, Dtype};
 use egrad_tests::vectors::{Report, Settings, Verdict, files, other_signs, run_files};
 use std::path::{Path, PathBuf};
 
@@ -20,9 +20,9 @@ fn run(settings: &Settings) -> Vec<Report> {
 }
 
 #[track_caller]
-fn check(device: Device, strict: bool) {
+fn check(device: Device, strict: bool, calls: Calls) {
     for width in [Dtype::F64, Dtype::F32] {
-        let reports = run(&Settings { device, width, strict, only: None });
+        let reports = run(&Settings { device, width, strict, calls, only: None });
         let mut wrong = Vec::new();
         let mut passed = 0;
         for (case, verdict) in reports.iter().flat_map(|r| &r.cases) {
@@ -40,22 +40,32 @@ fn check(device: Device, strict: bool) {
 
 #[test]
 fn interpreter() {
-    check(Device::Interpreter, false);
+    check(Device::Interpreter, false, Calls::Auto);
 }
 
 #[test]
 fn interpreter_strict() {
-    check(Device::Interpreter, true);
+    check(Device::Interpreter, true, Calls::Auto);
 }
 
 #[test]
 fn cpu() {
-    check(Device::Cpu, false);
+    check(Device::Cpu, false, Calls::Auto);
+}
+
+#[test]
+fn cpu_pushing_every_function_in() {
+    check(Device::Cpu, false, Calls::PushIn);
+}
+
+#[test]
+fn cpu_dispatching_every_function() {
+    check(Device::Cpu, false, Calls::Dispatch);
 }
 
 #[test]
 fn cpu_strict() {
-    check(Device::Cpu, true);
+    check(Device::Cpu, true, Calls::Auto);
 }
 
 /// What strict runs let pass is about cases that exist (that they need it, the strict runs check).
@@ -63,7 +73,8 @@ fn cpu_strict() {
 fn exceptions_are_about_cases() {
     for (case, part) in other_signs().iter().flat_map(|(_, parts)| *parts) {
         let only = Some((*case).to_owned());
-        let settings = Settings { device: Device::Interpreter, width: Dtype::F64, strict: true, only };
+        let settings =
+            Settings { device: Device::Interpreter, width: Dtype::F64, strict: true, calls: Calls::Auto, only };
         assert_eq!(run(&settings).iter().map(|r| r.counts()[0]).sum::<usize>(), 1, "{case} {part}");
     }
 }
@@ -90,7 +101,8 @@ fn a_wrong_number_fails_in_its_part() {
         let number = file.pointer_mut(place).unwrap();
         *number = (number.as_f64().unwrap() * (1.0 + 1e-9) + 1e-9).into();
         std::fs::write(&path, file.to_string()).unwrap();
-        let settings = Settings { device: Device::Interpreter, width: Dtype::F64, strict: false, only: None };
+        let settings =
+            Settings { device: Device::Interpreter, width: Dtype::F64, strict: false, calls: Calls::Auto, only: None };
         let mut verdicts = Vec::new();
         run_files(std::slice::from_ref(&path), &settings, |r| verdicts.extend(r.cases)).unwrap();
         let [(_, Verdict::Failed(wrong))] = verdicts.as_slice() else { panic!("{part}: {verdicts:?}") };
@@ -103,7 +115,8 @@ fn a_wrong_number_fails_in_its_part() {
 /// What is no file of reference vectors is said to be none.
 #[test]
 fn malformed_files_are_errors() {
-    let settings = Settings { device: Device::Interpreter, width: Dtype::F64, strict: false, only: None };
+    let settings =
+        Settings { device: Device::Interpreter, width: Dtype::F64, strict: false, calls: Calls::Auto, only: None };
     let path = std::env::temp_dir().join(format!("egrad-malformed-{}.json", std::process::id()));
     for (text, error) in [
         ("{", "EOF"),
@@ -126,7 +139,8 @@ fn malformed_files_are_errors() {
 fn cases_are_selected_by_name() {
     let some = |only: &str| {
         let only = Some(only.to_owned());
-        let settings = Settings { device: Device::Interpreter, width: Dtype::F64, strict: false, only };
+        let settings =
+            Settings { device: Device::Interpreter, width: Dtype::F64, strict: false, calls: Calls::Auto, only };
         run(&settings).iter().map(|r| r.cases.len()).sum::<usize>()
     };
     assert_eq!(some("layernorm"), 1);

@@ -392,7 +392,7 @@ fn check_slot(count: usize, slot: &Slot, aval: &Aval, written: bool, operands: &
 impl Schedule {
     /// Checks every kernel and how they are connected: operands that exist and have the kernel's
     /// type and length; inputs on distinct buffers that nobody writes; each other buffer written
-    /// by one step, before it is read; no step reading what it writes; outputs that exist.
+    /// by one step, before it is read (unless it has no elements); no step reading what it writes; outputs that exist.
     ///
     /// # Errors
     /// [`Error::Internal`] naming the step and the buffer.
@@ -428,7 +428,8 @@ fn check_schedule(schedule: &Schedule) -> Check {
         }
         for (operand, id) in step.kernel.operands.iter().zip(&step.operands) {
             fits(*id, operand.dtype, Some(operand.len)).map_err(fail)?;
-            if !operand.written && !ready[id.index()] {
+            // What has no elements needs no writer.
+            if !operand.written && !ready[id.index()] && operand.len > 0 {
                 return Err(fail(format!("reads {id} before it is written")));
             }
         }
@@ -440,7 +441,6 @@ fn check_schedule(schedule: &Schedule) -> Check {
     }
     for (i, (id, aval)) in schedule.outputs.iter().enumerate() {
         fits(*id, aval.dtype, aval.shape.checked_size()).map_err(|e| format!("output {i}: {e}"))?;
-        // What has no elements needs no writer.
         if !ready[id.index()] && schedule.buffer(*id).len > 0 {
             return Err(format!("output {i}: {id} is never written"));
         }

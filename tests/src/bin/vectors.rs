@@ -1,7 +1,7 @@
 //! Runs the reference vectors: see `tests/vectors/README.md`.
 
 use clap::{Parser, ValueEnum};
-use egrad::{Device, Dtype};
+use egrad::{Calls, Device, Dtype};
 use egrad_tests::vectors::{Settings, Verdict, files, other_signs, run_files};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,6 +24,10 @@ struct Arguments {
     /// Compile strictly, and compare the signs of zeros.
     #[arg(long)]
     strict: bool,
+    /// What becomes of calls: auto, inline, push-in or dispatch. With the last two every function of a
+    /// case is called as a jitted one.
+    #[arg(long, default_value = "auto")]
+    calls: Calls,
     /// Name what each unsupported case lacks, and how many lack each.
     #[arg(long)]
     list_unsupported: bool,
@@ -53,7 +57,7 @@ fn main() -> ExitCode {
 
 /// How many cases failed.
 fn run(arguments: Arguments) -> Result<usize, String> {
-    let Arguments { device, float, strict, list_unsupported, only, paths } = arguments;
+    let Arguments { device, float, strict, calls, list_unsupported, only, paths } = arguments;
     let width = match float {
         Float::F32 => Dtype::F32,
         Float::F64 => Dtype::F64,
@@ -61,7 +65,7 @@ fn run(arguments: Arguments) -> Result<usize, String> {
     let only_some = only.is_some();
     let mut total = [0; 3];
     let mut lacking: BTreeMap<String, usize> = BTreeMap::new();
-    run_files(&files(&paths)?, &Settings { device, width, strict, only }, |report| {
+    run_files(&files(&paths)?, &Settings { device, width, strict, calls, only }, |report| {
         if only_some && report.cases.is_empty() {
             return;
         }

@@ -13,7 +13,7 @@ mod program;
 mod schema;
 
 use compare::{Tolerance, compare};
-use egrad::{Array, Device, Dtype, Literal, Numerics, Options, jit};
+use egrad::{Array, Calls, Device, Dtype, Literal, Numerics, Options, jit};
 use program::{Callable, Unbuilt};
 use schema::{Case, File, Vjp};
 use std::collections::BTreeMap;
@@ -31,6 +31,8 @@ pub struct Settings {
     pub width: Dtype,
     /// [`Numerics::Strict`], and the signs of zeros count.
     pub strict: bool,
+    /// What becomes of calls. If they are kept, every function of a case is called as a jitted one.
+    pub calls: Calls,
     /// Only cases whose name, or family and name (`unary/exp_1`), match: `*` stands for anything.
     pub only: Option<String>,
 }
@@ -197,7 +199,8 @@ fn run_case(family: &str, case: &Case, settings: &Settings) -> Verdict {
     if settings.width == Dtype::F32 && case.tags.iter().any(|t| t == "f64_only") {
         return Verdict::Unsupported(vec!["f64_only".to_owned()]);
     }
-    match program::entry(case, settings.width) {
+    let called = matches!(settings.calls, Calls::PushIn | Calls::Dispatch);
+    match program::entry(case, settings.width, called) {
         Err(Unbuilt::Missing(what)) => Verdict::Unsupported(what),
         Err(Unbuilt::Malformed(what)) => Verdict::Failed(vec![what]),
         Ok(entry) => match (Run { family, case, settings, entry }).all() {
@@ -265,7 +268,7 @@ impl Run<'_> {
         inputs: &[Option<&schema::Tensor>],
         want: &[Option<&schema::Tensor>],
     ) -> Result<(), String> {
-        let Settings { device, width, strict, .. } = *self.settings;
+        let Settings { device, width, strict, calls, .. } = *self.settings;
         let relative = match width {
             Dtype::F64 => 1e-11,
             Dtype::F32 | Dtype::I32 | Dtype::Bool => (8.0 * f32_error.unwrap_or(0.0)).max(1e-5),
@@ -277,7 +280,7 @@ impl Run<'_> {
         };
         let arrays = inputs.iter().map(array).collect::<egrad::Result<Vec<_>>>().map_err(|e| e.to_string())?;
         let numerics = if strict { Numerics::Strict } else { Numerics::Fast };
-        let compiled = jit(f.function()).options(Options { device, numerics, ..Options::default() });
+        let compiled = jit(f.function()).options(Options { device, numerics, calls, ..Options::default() });
         let got = catch_unwind(AssertUnwindSafe(|| compiled(&arrays)));
         let got = match got {
             Ok(Ok(got)) => got,

@@ -24,12 +24,13 @@ pub(super) enum Unbuilt {
     Malformed(String),
 }
 
-/// The case's entry, where floats are `width` wide.
+/// The case's entry, where floats are `width` wide; if `called`, every function of the case is called
+/// as a jitted one.
 ///
 /// # Errors
 /// If it can't be built.
-pub(super) fn entry(case: &Case, width: Dtype) -> Result<Callable, Unbuilt> {
-    let mut link = Link { case, width, missing: BTreeSet::new() };
+pub(super) fn entry(case: &Case, width: Dtype, called: bool) -> Result<Callable, Unbuilt> {
+    let mut link = Link { case, width, called, missing: BTreeSet::new() };
     let entry = link.callable(&case.entry).map_err(Unbuilt::Malformed)?;
     if link.missing.is_empty() { Ok(entry) } else { Err(Unbuilt::Missing(link.missing.into_iter().collect())) }
 }
@@ -37,6 +38,7 @@ pub(super) fn entry(case: &Case, width: Dtype) -> Result<Callable, Unbuilt> {
 struct Link<'a> {
     case: &'a Case,
     width: Dtype,
+    called: bool,
     /// What was met that the frontend doesn't offer.
     missing: BTreeSet<String>,
 }
@@ -45,6 +47,7 @@ impl Link<'_> {
     fn callable(&mut self, callable: &schema::Callable) -> Result<Callable, String> {
         use schema::Callable as C;
         Ok(match callable {
+            C::Fn { name } if self.called => self.function(name)?.jit(),
             C::Fn { name } => self.function(name)?,
             C::Jit { jit } => self.callable(jit)?.jit(),
             C::Checkpoint { checkpoint } => {
