@@ -3,7 +3,6 @@
 
 use egrad_ir::kernel::{Acc, Affine, Contract, Inst, LoopNest, Matrix, Pass, Store, ValueId};
 use egrad_ir::{Binary, Dtype, Literal, Numerics, Reduce};
-use smallvec::SmallVec;
 
 /// Up to so many multiplications per matrix product, a call of `gemm` costs more than it saves.
 const SMALL: usize = 16 * 16 * 16;
@@ -46,47 +45,91 @@ pub(crate) fn loop_nest(c: &Contract) -> LoopNest {
     LoopNest { domain, passes: vec![sum, Pass { stores: vec![store(3)], ..Pass::default() }] }
 }
 
-/// Runs a contraction on the operands at these addresses.
-///
-/// # Safety
-/// The contraction has been verified for operands of the lengths of the live buffers at
-/// `operands`, of its element type and aligned to it; that of `c` is not accessed by anything
-/// else meanwhile.
-pub(crate) unsafe fn run(contract: &Contract, operands: &[u64]) {
-    let mut batch: SmallVec<[usize; 4]> = SmallVec::from_elem(0, contract.batch.len());
-    loop {
-        let at = |m: &Matrix| {
-            let element = m.offset + m.batch_strides.iter().zip(&batch).map(|(s, i)| s * i).sum::<usize>();
-            operands[m.operand] + (element * contract.dtype.bytes()) as u64
+/// A contraction as matrix products that can run in any order: one per index of its batch, or if
+/// threads share them one per strip of rows or columns of its result.
+pub(crate) struct Products {
+    contract: Contract,
+    /// Whether strips are of rows.
+    rows: bool,
+    /// Rows or columns of a strip.
+    width: usize,
+    /// Strips per index of the batch.
+    pub(crate) strips: usize,
+    /// Indices of the batch.
+    pub(crate) batch: usize,
+    /// About how long all take, in ns.
+    pub(crate) time: f64,
+}
+
+/// Strips are as wide as a multiple of this: every strip packs the other operand once more, which
+/// then costs a twentieth of the multiplications.
+const GRAIN: usize = 256;
+
+/// Multiplications of a strip, at least.
+const STRIP: usize = 1 << 20;
+
+impl Products {
+    pub(crate) fn new(contract: Contract) -> Products {
+        let rows = contract.m >= contract.n;
+        let (extent, other) = if rows { (contract.m, contract.n) } else { (contract.n, contract.m) };
+        let each = other.saturating_mul(contract.k).max(1);
+        let width = STRIP.div_ceil(each).next_multiple_of(GRAIN);
+        let batch: usize = contract.batch.iter().product();
+        let work = contract.m as f64 * contract.n as f64 * contract.k as f64;
+        Products { rows, width, strips: (extent / width).max(1), batch, time: 0.03 * work * batch as f64, contract }
+    }
+
+    /// Runs one of the products on the operands at these addresses, `strips` of them (one or
+    /// `self.strips`) being those of one index of the batch.
+    ///
+    /// # Safety
+    /// The contraction has been verified for operands of the lengths of the live buffers at
+    /// `operands`, of its element type and aligned to it; what this product writes (which differs
+    /// from what the others do) is not accessed by anything else meanwhile, and nothing writes the
+    /// other operands.
+    pub(crate) unsafe fn run(&self, number: usize, strips: usize, operands: &[u64]) {
+        let c = &self.contract;
+        let strip = number % strips;
+        let start = strip * self.width;
+        let width = |extent: usize| if strip + 1 == strips { extent - start } else { self.width };
+        let (extents, corners) = if self.rows {
+            ([width(c.m), c.n], [c.c.row * start, c.a.row * start, 0])
+        } else {
+            ([c.m, width(c.n)], [c.c.column * start, 0, c.b.column * start])
         };
-        let at = [at(&contract.c), at(&contract.a), at(&contract.b)];
-        match contract.dtype {
-            // SAFETY: by the caller's promise, for `f32`.
-            Dtype::F32 => unsafe { product::<f32>(contract, at, 0.0, 1.0) },
-            // SAFETY: by the caller's promise, for `f64`.
-            Dtype::F64 => unsafe { product::<f64>(contract, at, 0.0, 1.0) },
+        let at = |matrix: &Matrix, corner: usize| {
+            let mut element = matrix.offset + corner;
+            let mut rest = number / strips;
+            for (extent, stride) in c.batch.iter().zip(&matrix.batch_strides).rev() {
+                element += rest % extent * stride;
+                rest /= extent;
+            }
+            operands[matrix.operand] + (element * c.dtype.bytes()) as u64
+        };
+        let at = [at(&c.c, corners[0]), at(&c.a, corners[1]), at(&c.b, corners[2])];
+        match c.dtype {
+            // SAFETY: by the caller's promise, for `f32`; a strip's elements are the contraction's.
+            Dtype::F32 => unsafe { product::<f32>(c, extents, at, 0.0, 1.0) },
+            // SAFETY: as above, for `f64`.
+            Dtype::F64 => unsafe { product::<f64>(c, extents, at, 0.0, 1.0) },
             Dtype::I32 | Dtype::Bool => unreachable!("verified: contractions are of floats"),
         }
-        // The next batch index, the last axis fastest.
-        let Some(axis) = (0..batch.len()).rev().find(|a| batch[*a] + 1 < contract.batch[*a]) else { return };
-        batch[axis] += 1;
-        batch[axis + 1..].fill(0);
     }
 }
 
-/// One matrix product; `at` are the addresses of the first elements of c, a and b.
+/// One matrix product, m × n; `at` are the addresses of the first elements of c, a and b.
 ///
 /// # Safety
-/// As for [`run`], with `T` the contraction's element type.
-unsafe fn product<T: 'static>(contract: &Contract, at: [u64; 3], zero: T, one: T) {
+/// As for [`Products::run`], with `T` the contraction's element type.
+unsafe fn product<T: 'static>(contract: &Contract, [m, n]: [usize; 2], at: [u64; 3], zero: T, one: T) {
     let (a, b, c) = (&contract.a, &contract.b, &contract.c);
     // SAFETY: every element (i, j) of each matrix lies in its buffer, which the verifier checked for
-    // all indices below the extents; c is written and not read (`read_dst` is false) and aliases
+    // all indices below the contraction's extents; c is written and not read (`read_dst` is false) and aliases
     // neither a nor b, since a written operand aliases no other one.
     unsafe {
         gemm::gemm(
-            contract.m,
-            contract.n,
+            m,
+            n,
             contract.k,
             at[0] as *mut T,
             c.column as isize,

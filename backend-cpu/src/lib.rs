@@ -9,30 +9,37 @@
 //! * `contract` hands matrix products to the `gemm` crate;
 //! * `jit` compiles a schedule's functions in one `JITModule`, into memory that `memory` owns and
 //!   gives back; what they call is in `symbols`;
-//! * `run` calls them.
+//! * `run` gives them memory, `launch` calls them, on the threads of `pool` if that is quicker.
 //!
 //! Cranelift's vectors have 128 bits, so a group of lanes is several of them side by side.
 
+mod compile;
 mod contract;
 mod emit;
 mod isa;
 mod jit;
+mod launch;
 mod memory;
 mod normal;
+mod partial;
 mod plan;
+mod pool;
 mod run;
 mod symbols;
 
-use cranelift_codegen::Context;
-use cranelift_frontend::FunctionBuilderContext;
-use egrad_ir::kernel::{Backend, Body, Executable, Kernel, LoopNest, Run};
-use egrad_ir::schedule::{Schedule, Step};
+use egrad_ir::kernel::{Backend, Executable, Run};
+use egrad_ir::schedule::Schedule;
 use egrad_ir::{Array, Result};
-use hashbrown::HashMap;
-use run::{Launch, Runner, Work};
-use std::borrow::Cow;
+use pool::{Pool, Worth};
+use run::Program;
+use std::sync::Arc;
 
-/// The CPU this process runs on, one thread of it.
+/// The CPU this process runs on.
+///
+/// Kernels that are worth it run on several threads: as many as run at once, or as the environment
+/// variable `EGRAD_NUM_THREADS` says (from 1 to 1024). All of a process share them, they start with
+/// the first such kernel, and they sleep while there is none. With one, everything runs on the
+/// thread that asks for it.
 ///
 /// ```
 /// use egrad_cpu::Cpu;
@@ -42,16 +49,42 @@ use std::borrow::Cow;
 /// assert_eq!(compiled.run(&[])?.dispatches, 0);
 /// # Ok::<(), egrad_ir::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
-pub struct Cpu(());
+#[derive(Clone, Debug)]
+pub struct Cpu {
+    pool: Arc<Pool>,
+}
 
 impl Cpu {
-    /// The backend.
+    /// The backend, with the process's threads.
     ///
     /// # Errors
-    /// [`egrad_ir::Error::Device`] if Cranelift doesn't generate code for this CPU.
+    /// [`egrad_ir::Error::Device`] if Cranelift doesn't generate code for this CPU, or if
+    /// `EGRAD_NUM_THREADS` is no number of threads.
     pub fn new() -> Result<Cpu> {
-        isa::machine().map(|_| Cpu(()))
+        isa::machine()?;
+        Ok(Cpu { pool: Pool::shared()? })
+    }
+
+    /// The backend with threads of its own: as many as given, whoever runs a kernel being one of
+    /// them. They end when this value, its clones and everything compiled by them are dropped.
+    ///
+    /// # Errors
+    /// [`egrad_ir::Error::Device`] if Cranelift doesn't generate code for this CPU, or if `threads`
+    /// is 0 or more than 1024.
+    pub fn with_threads(threads: usize) -> Result<Cpu> {
+        isa::machine()?;
+        Ok(Cpu { pool: Arc::new(Pool::new(threads, Worth::USUAL)?) })
+    }
+
+    /// As [`Cpu::with_threads`], but every kernel that can be is cut into as many pieces as large
+    /// ones are: for tests.
+    ///
+    /// # Errors
+    /// As there.
+    #[doc(hidden)]
+    pub fn sharing_anything(threads: usize) -> Result<Cpu> {
+        isa::machine()?;
+        Ok(Cpu { pool: Arc::new(Pool::new(threads, Worth::ANYTHING)?) })
     }
 }
 
@@ -63,113 +96,25 @@ impl Backend for Cpu {
     fn compile(&self, schedule: Schedule) -> Result<Box<dyn Executable>> {
         // What makes running the code sound, so it is not left to the caller.
         schedule.verify()?;
-        let runner = compile(&schedule)?;
-        Ok(Box::new(Compiled { schedule, runner }))
-    }
-}
-
-/// Compiles a verified schedule.
-fn compile(schedule: &Schedule) -> Result<Runner> {
-    let mut compiler = Compiler::new(isa::machine()?, false);
-    let mut functions = Functions::default();
-    let mut launches = Vec::with_capacity(schedule.steps.len());
-    for step in &schedule.steps {
-        let kernel = &step.kernel;
-        let work = match (nest(kernel), &kernel.body) {
-            (Some(nest), _) => match functions.find(kernel) {
-                Some(Function { number, extent, .. }) => Work::Call { function: *number, extent: *extent },
-                None => {
-                    let plan = compiler.build(kernel, &nest);
-                    let number = compiler.compile(kernel)?;
-                    let extent = plan.nest.domain.first().copied().unwrap_or(1);
-                    functions.add(Function { kernel, number, extent });
-                    Work::Call { function: number, extent }
-                }
-            },
-            (None, Body::Contract(contract)) => Work::Contract(Box::new(contract.clone())),
-            (None, Body::Loops(_)) => unreachable!("loop nests are compiled"),
-        };
-        launches.push(Launch { work, operands: step.operands.iter().map(|b| b.index()).collect() });
-    }
-    Ok(Runner::new(schedule, launches, compiler.assembly.finish()?))
-}
-
-/// The functions compiled so far: equal kernels (the layers of a network) share one.
-#[derive(Default)]
-struct Functions<'a> {
-    by_name: HashMap<&'a str, Vec<Function<'a>>>,
-}
-
-struct Function<'a> {
-    kernel: &'a Kernel,
-    number: usize,
-    extent: usize,
-}
-
-impl<'a> Functions<'a> {
-    fn find(&self, kernel: &Kernel) -> Option<&Function<'a>> {
-        self.by_name.get(&*kernel.name)?.iter().find(|f| f.kernel == kernel)
-    }
-
-    fn add(&mut self, function: Function<'a>) {
-        self.by_name.entry(&function.kernel.name).or_default().push(function);
-    }
-}
-
-/// The loop nest a kernel is compiled from; `None` for what `gemm` does.
-fn nest(kernel: &Kernel) -> Option<Cow<'_, LoopNest>> {
-    match &kernel.body {
-        Body::Loops(nest) => Some(Cow::Borrowed(nest)),
-        Body::Contract(c) if contract::as_loops(c, kernel.numerics) => Some(Cow::Owned(contract::loop_nest(c))),
-        Body::Contract(_) => None,
-    }
-}
-
-/// Compiles kernels one after the other, reusing its memory.
-struct Compiler {
-    assembly: jit::Assembly,
-    context: Context,
-    builder: FunctionBuilderContext,
-    /// Whether a fused multiply-add is one instruction.
-    fused: bool,
-    /// Whether machine code is wanted as text too.
-    listing: bool,
-}
-
-impl Compiler {
-    fn new(machine: &isa::Machine, listing: bool) -> Compiler {
-        Compiler {
-            assembly: jit::Assembly::new(machine),
-            context: Context::new(),
-            builder: FunctionBuilderContext::new(),
-            fused: machine.fused,
-            listing,
-        }
-    }
-
-    /// Builds the kernel's function.
-    fn build(&mut self, kernel: &Kernel, nest: &LoopNest) -> plan::Plan {
-        self.context.clear();
-        self.context.set_disasm(self.listing);
-        let plan = plan::plan(kernel, nest, self.fused);
-        emit::function(&mut self.assembly.module, &mut self.context, &mut self.builder, kernel, &plan);
-        plan
-    }
-
-    /// Compiles the function built last; returns its number in the code.
-    fn compile(&mut self, kernel: &Kernel) -> Result<usize> {
-        self.assembly.define(&kernel.name, &mut self.context)
+        let program = compile::compile(&schedule)?;
+        Ok(Box::new(Compiled { schedule, program, pool: self.pool.clone() }))
     }
 }
 
 struct Compiled {
     schedule: Schedule,
-    runner: Runner,
+    program: Program,
+    pool: Arc<Pool>,
 }
+
+const _: () = {
+    const fn shared_by_threads<T: Send + Sync>() {}
+    shared_by_threads::<Compiled>();
+};
 
 impl Executable for Compiled {
     fn run(&self, inputs: &[&Array]) -> Result<Run> {
-        self.runner.run(&self.schedule, inputs)
+        self.program.run(&self.schedule, inputs, &self.pool)
     }
 
     fn schedule(&self) -> &Schedule {
@@ -177,66 +122,10 @@ impl Executable for Compiled {
     }
 
     fn listing(&self, stage: &str) -> Option<Vec<String>> {
-        let assembly = match stage {
-            "clif" => false,
-            "assembly" => true,
-            _ => return None,
-        };
-        let mut compiler = Compiler::new(isa::machine().ok()?, assembly);
-        let text = |step: &Step| {
-            let kernel = &step.kernel;
-            let Some(nest) = nest(kernel) else { return Some(format!("; {}: a call of gemm\n", kernel.name)) };
-            compiler.build(kernel, &nest);
-            if !assembly {
-                return Some(format!("; {}\n{}", kernel.name, compiler.context.func.display()));
-            }
-            compiler.compile(kernel).ok()?;
-            let compiled = compiler.context.compiled_code()?;
-            Some(format!("; {}\n{}", kernel.name, compiled.vcode.as_deref().unwrap_or_default()))
-        };
-        self.schedule.steps.iter().map(text).collect()
+        compile::listing(&self.schedule, stage)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::{Compiler, isa, nest};
-    use egrad_ir::Array;
-    use egrad_ir::kernel::Kernel;
-    use egrad_ir::scalar::Elementary;
-
-    /// Code for a CPU of the architecture's first years computes the same: what that lacks is
-    /// called.
-    #[test]
-    #[allow(unsafe_code)]
-    fn machines_without_newer_instructions_get_the_same_bits() {
-        let machine = isa::oldest().unwrap();
-        for (op, dtype) in [("exp", "f32"), ("log", "f64"), ("sin", "f32")] {
-            let text = format!(
-                "kernel k(b0: read {dtype}[21], b1: write {dtype}[21]) strict {{
-                   parallel p0 in 0..21 {{
-                     once {{
-                       %0 = load b0[p0]
-                       %1 = {op} %0
-                       store b1[p0] = %1
-                     }}
-                   }}
-                 }}"
-            );
-            let kernel = Kernel::parse(&text).unwrap();
-            let data: Vec<f64> = (0..21).map(|i| 0.37 * f64::from(i)).collect();
-            let x = Array::from_f64(kernel.operands[0].dtype, &data, [21]).unwrap();
-            let want = kernel.eval(&[&x], Elementary::Shared).unwrap().remove(0);
-            let mut got = Array::scratch(want.aval().clone()).unwrap();
-            let mut compiler = Compiler::new(&machine, false);
-            compiler.build(&kernel, &nest(&kernel).unwrap());
-            let number = compiler.compile(&kernel).unwrap();
-            let code = compiler.assembly.finish().unwrap();
-            let arguments = [0, 21, x.as_ptr() as u64, got.as_mut_ptr().unwrap() as u64];
-            // SAFETY: the block holds the axis' range and the addresses of two live arrays of the
-            // operands' type and length, the second of which nothing else refers to.
-            unsafe { code.entry(number)(arguments.as_ptr()) };
-            assert_eq!(got.to_f64(), want.to_f64());
-        }
+    fn code(&self) -> Vec<usize> {
+        self.program.code()
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn make_innermost(nest: &mut LoopNest, axis: usize) {
 }
 
 /// Every index a pass makes.
-fn pass_indices(pass: &mut Pass) -> impl Iterator<Item = &mut Affine> {
+pub(crate) fn pass_indices(pass: &mut Pass) -> impl Iterator<Item = &mut Affine> {
     let loaded = pass.insts.iter_mut().filter_map(|inst| match inst {
         Inst::Index(index) | Inst::Load { index, .. } => Some(index),
         Inst::Literal(_)

@@ -26,6 +26,10 @@ pub(crate) struct Plan {
     pub(crate) strip: usize,
     /// Whether the first pass, a reduction of long columns, runs in blocks; see [`blocked`].
     pub(crate) blocked: bool,
+    /// The domain axis whose range the argument block gives, so that threads can share it.
+    pub(crate) split: usize,
+    /// About how long the nest takes, in ns.
+    pub(crate) time: f64,
 }
 
 /// A pass's part of the plan.
@@ -68,6 +72,12 @@ pub(crate) struct Stream {
     pub(crate) strides: SmallVec<[usize; 4]>,
 }
 
+/// Indices of the axis that lanes run along which stay together: more than a group has lanes.
+const GRAIN: usize = 64;
+
+/// So many parts are enough for any number of threads to share an axis evenly.
+const ENOUGH: usize = 64;
+
 /// Lanes that vectors can hold at all.
 const NARROWEST: usize = 4;
 
@@ -75,7 +85,7 @@ const NARROWEST: usize = 4;
 pub(crate) fn plan(kernel: &Kernel, nest: &LoopNest, fused: bool) -> Plan {
     let numerics = kernel.numerics;
     let mut nest = normal::normalise(nest, numerics);
-    let choice = choose(kernel, &nest, numerics);
+    let (cost, choice) = choose(kernel, &nest, numerics);
     let mut strip = 0;
     if let Choice::Points { axis, .. } = choice {
         normal::make_innermost(&mut nest, axis);
@@ -96,6 +106,8 @@ pub(crate) fn plan(kernel: &Kernel, nest: &LoopNest, fused: bool) -> Plan {
         heavy: nest.passes.iter().any(|p| p.insts.iter().map(weight).sum::<f64>() >= HEAVY),
         strip,
         blocked: false,
+        split: 0,
+        time: time(kernel, &nest, cost),
         nest: LoopNest::default(),
     };
     let mut deps: Vec<u64> = Vec::new();
@@ -109,10 +121,43 @@ pub(crate) fn plan(kernel: &Kernel, nest: &LoopNest, fused: bool) -> Plan {
     plan.blocked = plan.points > 1 && strip == 0 && numerics == Numerics::Fast && blocked(kernel, &nest);
     plan.mark_splats(&nest, rank);
     plan.nest = nest;
+    plan.split = plan.splits();
     plan
 }
 
 impl Plan {
+    /// How many indices of the axis that threads share have to stay together: a range that is a
+    /// part of the axis starts at a multiple of that, ends at one or with the axis, and isn't
+    /// shorter.
+    pub(crate) fn grain(&self) -> usize {
+        self.grain_of(self.split)
+    }
+
+    /// Into how many parts the axis that threads share can be cut.
+    pub(crate) fn parts(&self) -> usize {
+        self.nest.domain.get(self.split).map_or(1, |extent| extent / self.grain())
+    }
+
+    fn grain_of(&self, axis: usize) -> usize {
+        let rank = self.nest.domain.len();
+        if self.points > 1 && axis + 1 == rank {
+            // At least a group, and few groups that are moved back.
+            GRAIN
+        } else if self.strip > 0 && axis + 2 == rank {
+            self.strip
+        } else {
+            1
+        }
+    }
+
+    /// The outermost axis that many threads can share, or the one that the most can.
+    fn splits(&self) -> usize {
+        let parts = |axis: &usize| self.nest.domain[*axis] / self.grain_of(*axis);
+        let mut axes = 0..self.nest.domain.len();
+        let most = axes.clone().rev().max_by_key(parts).unwrap_or(0);
+        axes.find(|axis| parts(axis) >= ENOUGH).unwrap_or(most)
+    }
+
     fn pass(&mut self, kernel: &Kernel, pass: &Pass, rank: usize, lanes: usize, deps: &mut Vec<u64>) {
         let first = self.values.len();
         let axes = rank + pass.loops.len();
@@ -320,8 +365,8 @@ enum Choice {
     Rows,
 }
 
-/// Chooses by the estimated cost of one domain point.
-fn choose(kernel: &Kernel, nest: &LoopNest, numerics: Numerics) -> Choice {
+/// Chooses by the estimated cost of one domain point; gives that too.
+fn choose(kernel: &Kernel, nest: &LoopNest, numerics: Numerics) -> (f64, Choice) {
     let rank = nest.domain.len();
     let rows: f64 = nest
         .passes
@@ -353,7 +398,15 @@ fn choose(kernel: &Kernel, nest: &LoopNest, numerics: Numerics) -> Choice {
             best = (cost, Choice::Points { axis, lanes: point_lanes(kernel, nest, axis, numerics) });
         }
     }
-    best.1
+    best
+}
+
+/// How long a nest takes whose points cost that much each, in ns: a cheap instruction takes about
+/// a tenth, and so do ten bytes of a cache.
+fn time(kernel: &Kernel, nest: &LoopNest, cost: f64) -> f64 {
+    let points: f64 = nest.domain.iter().map(|n| *n as f64).product();
+    let bytes: f64 = kernel.operands.iter().map(|o| (o.len * o.dtype.bytes()) as f64).sum();
+    0.1 * points * cost + 0.01 * bytes
 }
 
 /// What an instruction costs, in cheap instructions.

@@ -1,35 +1,44 @@
-//! Running a compiled schedule.
+//! Running a compiled schedule, once or for every element of a batch.
 //!
 //! What a run needs is worked out when the schedule is compiled: which steps to launch on which
 //! buffers, and where temporaries lie in one block of memory, so that buffers whose lifetimes don't
 //! overlap share its bytes. A run allocates the outputs and that block, both recycled, and fills
 //! argument blocks on the stack.
+//!
+//! A call runs its callee's kernels over a batch: each is launched once for all elements, at the
+//! strides the call says; temporaries lie element by element where one of them would. A batch
+//! whose temporaries are too large for the cache runs in tiles.
 #![allow(unsafe_code)]
 
-use crate::contract;
-use crate::emit::HEADER;
-use crate::jit::{Code, Entry};
-use egrad_ir::kernel::{Contract, Run};
+use crate::compile::Callee;
+use crate::contract::Products;
+use crate::jit::Code;
+use crate::launch::{self, Function, Place, part};
+use crate::pool::Pool;
+use egrad_ir::kernel::{self, Run};
 use egrad_ir::schedule::Schedule;
 use egrad_ir::{Array, Aval, Dtype, Error, Result};
 use smallvec::SmallVec;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How to run a schedule.
-pub(crate) struct Runner {
+pub(crate) struct Program {
     launches: Vec<Launch>,
     /// Per buffer where its memory comes from.
-    places: Vec<Place>,
+    homes: Vec<Home>,
     /// Per result what it is.
     results: Vec<Outcome>,
-    /// Arrays made for results: their avals.
-    made: Vec<Aval>,
-    /// Elements of `f64` in the block of temporaries.
+    /// Per array made for results: the first result that is it.
+    made: Vec<usize>,
+    /// Bytes of the block of temporaries, per element of a batch.
     scratch: usize,
-    /// What the entries of `launches` point into.
-    _code: Code,
+    /// What the launches' functions are in.
+    code: Code,
+    /// About how long a run takes, in ns.
+    time: f64,
 }
 
-/// A kernel to launch.
+/// A step.
 pub(crate) struct Launch {
     pub(crate) work: Work,
     /// The buffers it is launched on.
@@ -38,121 +47,277 @@ pub(crate) struct Launch {
 
 /// What a launch does.
 pub(crate) enum Work {
-    /// Calls a compiled function for all of the outermost axis.
-    Call {
-        /// Its number in the code.
-        function: usize,
-        /// The extent of the outermost domain axis.
-        extent: usize,
-    },
+    /// Calls a compiled function.
+    Function(Function),
     /// Calls `gemm`.
-    Contract(Box<Contract>),
+    Products(Box<Products>),
+    /// Runs another schedule's steps.
+    Call(Box<Call>),
+}
+
+/// A call of a callee, with its slots' strides in bytes.
+pub(crate) struct Call {
+    callee: Arc<Callee>,
+    count: usize,
+    inputs: Vec<Slot>,
+    outputs: Vec<Slot>,
+}
+
+/// The operand of an input or output, and the bytes from one element of the batch to the next.
+struct Slot {
+    operand: usize,
+    stride: u64,
 }
 
 /// Where a buffer's memory comes from.
 #[derive(Clone, Copy, PartialEq)]
-enum Place {
-    /// An input.
-    Input(usize),
-    /// An array made for a result.
-    Made(usize),
-    /// This many bytes into the block of temporaries.
-    Scratch(usize),
+enum Home {
+    /// It is given to the run: the inputs, then an array made for each result that is none.
+    Given(usize),
+    /// So many bytes, from there in the block of temporaries.
+    Scratch { offset: usize, bytes: usize },
     /// Nobody needs it.
     None,
 }
 
-/// What a result is.
-enum Outcome {
-    /// An input, perhaps under another shape.
-    Input(usize),
-    /// An array made for it.
-    Made(usize),
+/// What a result is, which one of those given to the run, and its bytes.
+struct Outcome {
+    given: usize,
+    bytes: usize,
 }
 
 /// Temporaries begin at multiples of this many bytes.
 const ALIGN: usize = 64;
 
-impl Runner {
+/// Up to so many bytes, the temporaries of a batch stay in the cache from one kernel to the next.
+const TILE: usize = 1 << 18;
+
+/// The memory a run has.
+struct Frame<'a> {
+    /// What it was given.
+    given: &'a [Place],
+    /// The block of temporaries.
+    block: *mut u8,
+    /// The elements of the batch, for which there is room in the block.
+    count: usize,
+}
+
+impl Call {
+    pub(crate) fn new(call: &kernel::Call, callee: Arc<Callee>) -> Call {
+        let slots = |slots: &[kernel::Slot], own: &[(_, Aval)]| {
+            let slot = |(slot, (_, aval)): (&kernel::Slot, &(_, Aval))| Slot {
+                operand: slot.operand,
+                stride: (slot.stride * aval.dtype.bytes()) as u64,
+            };
+            slots.iter().zip(own).map(slot).collect()
+        };
+        let (inputs, outputs) = (&call.callee.inputs, &call.callee.outputs);
+        Call { count: call.count, inputs: slots(&call.inputs, inputs), outputs: slots(&call.outputs, outputs), callee }
+    }
+
+    fn time(&self) -> f64 {
+        self.callee.program.time * self.count as f64
+    }
+
+    /// Runs the call for so many elements of an outer batch, whose operands are at `places`.
+    ///
+    /// # Safety
+    /// As for [`launch::kernel`], of the call.
+    unsafe fn run(&self, places: &[Place], outer: usize, pool: Option<&Pool>) -> Result<()> {
+        let slots = || self.inputs.iter().chain(&self.outputs);
+        // As one batch, if it lies as one: an element of the outer batch is where the last of the
+        // one before is followed by the next.
+        let one = slots().all(|slot| places[slot.operand].stride == slot.stride * self.count as u64);
+        let (turns, count) = if self.count == 1 {
+            (1, outer)
+        } else if one || outer == 1 {
+            (1, outer * self.count)
+        } else {
+            (outer, self.count)
+        };
+        for turn in 0..turns {
+            let place = |slot: &Slot| {
+                let place = places[slot.operand].at(turn as u64);
+                if self.count == 1 { place } else { Place { stride: slot.stride, ..place } }
+            };
+            let inputs: SmallVec<[Place; 8]> = self.inputs.iter().map(place).collect();
+            let outputs: SmallVec<[Place; 4]> = self.outputs.iter().map(place).collect();
+            // SAFETY: the call has been verified: for every element, inputs and outputs lie in its
+            // operands and are as long as the callee's, outputs are operands of their own and side
+            // by side. The rest the caller promises.
+            unsafe { self.callee.program.run_batch(&inputs, &outputs, count, pool)? };
+        }
+        Ok(())
+    }
+}
+
+impl Program {
     /// Plans the runs of a verified schedule.
-    pub(crate) fn new(schedule: &Schedule, launches: Vec<Launch>, code: Code) -> Runner {
-        let mut places = vec![Place::None; schedule.buffers.len()];
+    pub(crate) fn new(schedule: &Schedule, launches: Vec<Launch>, code: Code) -> Program {
+        let mut homes = vec![Home::None; schedule.buffers.len()];
+        let inputs = schedule.inputs.len();
         for (i, (id, _)) in schedule.inputs.iter().enumerate() {
-            places[id.index()] = Place::Input(i);
+            homes[id.index()] = Home::Given(i);
         }
         let mut made = Vec::new();
         let mut results = Vec::new();
-        for (id, aval) in &schedule.outputs {
-            let place = &mut places[id.index()];
-            if *place == Place::None {
-                *place = Place::Made(made.len());
-                made.push(aval.clone());
+        for (i, (id, aval)) in schedule.outputs.iter().enumerate() {
+            let home = &mut homes[id.index()];
+            if *home == Home::None {
+                *home = Home::Given(inputs + made.len());
+                made.push(i);
             }
-            results.push(match *place {
-                Place::Input(i) => Outcome::Input(i),
-                Place::Made(i) => Outcome::Made(i),
-                Place::Scratch(_) | Place::None => unreachable!("no temporaries yet"),
-            });
+            let Home::Given(given) = *home else { unreachable!("no temporaries yet") };
+            results.push(Outcome { given, bytes: aval.shape.size() * aval.dtype.bytes() });
         }
-        let bytes = place_temporaries(schedule, &mut places);
-        Runner { launches, places, results, made, scratch: bytes.div_ceil(8), _code: code }
+        let scratch = place_temporaries(schedule, &mut homes);
+        let time = launches.iter().map(|launch| launch.work.time()).sum();
+        Program { launches, homes, results, made, scratch, code, time }
     }
 
-    /// Runs on inputs of the schedule's avals.
-    pub(crate) fn run(&self, schedule: &Schedule, inputs: &[&Array]) -> Result<Run> {
+    /// Runs on inputs of the schedule's avals, sharing the work with the pool's threads.
+    pub(crate) fn run(&self, schedule: &Schedule, inputs: &[&Array], pool: &Pool) -> Result<Run> {
         let fit = inputs.len() == schedule.inputs.len()
             && inputs.iter().zip(&schedule.inputs).all(|(x, (_, aval))| x.aval() == aval);
         if !fit {
             return Err(Error::internal("the inputs are not those the schedule was compiled for"));
         }
         let mut made: SmallVec<[Array; 4]> = SmallVec::new();
-        for aval in &self.made {
-            made.push(Array::scratch(aval.clone())?);
+        for result in &self.made {
+            made.push(Array::scratch(schedule.outputs[*result].1.clone())?);
         }
+        let mut given: SmallVec<[Place; 8]> = SmallVec::new();
+        given.extend(inputs.iter().map(|x| Place { address: x.as_ptr() as u64, stride: 0 }));
+        given.extend(made.iter_mut().map(|x| Place { address: address(x) as u64, stride: 0 }));
+        // SAFETY: the inputs are borrowed for this call and of the avals just checked; the results
+        // this call made, and nothing else refers to them.
+        unsafe { self.launch(&given, 1, Some(pool))? };
+        let mut outputs = SmallVec::new();
+        for (outcome, (_, aval)) in self.results.iter().zip(&schedule.outputs) {
+            let array =
+                if outcome.given < inputs.len() { inputs[outcome.given] } else { &made[outcome.given - inputs.len()] };
+            outputs.push(if array.aval() == aval { array.clone() } else { array.reshape(aval.shape.clone())? });
+        }
+        Ok(Run { outputs, dispatches: schedule.launches() })
+    }
+
+    /// Runs for so many elements of a batch, whose inputs and outputs are at these places.
+    ///
+    /// # Safety
+    /// For every element, the places are live memory as long as the schedule's inputs and outputs
+    /// and aligned to their types; nothing writes inputs meanwhile, and nothing else accesses
+    /// outputs, which differ from one another and from one element to the next.
+    unsafe fn run_batch(&self, inputs: &[Place], outputs: &[Place], count: usize, pool: Option<&Pool>) -> Result<()> {
+        let made = self.made.iter().map(|result| outputs[*result]);
+        let given: SmallVec<[Place; 8]> = inputs.iter().copied().chain(made).collect();
+        let tile = |range: std::ops::Range<usize>, pool: Option<&Pool>| {
+            let at = |place: &Place| place.at(range.start as u64);
+            let given: SmallVec<[Place; 8]> = given.iter().map(at).collect();
+            // SAFETY: by the caller's promise, for these elements of the batch.
+            unsafe { self.launch(&given, range.len(), pool)? };
+            for (i, outcome) in self.results.iter().enumerate() {
+                let first = outcome.given.checked_sub(inputs.len()).map(|made| self.made[made]);
+                if first != Some(i) {
+                    // SAFETY: by the caller's promise; the verifier has checked that what becomes
+                    // this result, an input or another result, has as many elements of its type.
+                    unsafe { launch::copy(given[outcome.given], at(&outputs[i]), outcome.bytes, range.len()) };
+                }
+            }
+            Ok(())
+        };
+        let fits = TILE.checked_div(self.scratch).map_or(count, |n| n.clamp(1, count));
+        let parts = pool.and_then(|pool| pool.parts(self.time * count as f64)).map_or(1, |parts| parts.min(count));
+        match pool {
+            // Threads share the batch if it has some elements for each; else each launch.
+            Some(pool) if parts >= 2 * pool.threads() => {
+                let tiles = parts.max(count.div_ceil(fits));
+                let failed = Mutex::new(None);
+                pool.run(tiles, &|i| {
+                    if let Err(error) = tile(part(count, 1, tiles, i), None) {
+                        failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                    }
+                });
+                failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+            }
+            _ => {
+                let tiles = count.div_ceil(fits);
+                (0..tiles).try_for_each(|i| tile(part(count, 1, tiles, i), pool))
+            }
+        }
+    }
+
+    /// Runs the steps for so many elements of a batch, with temporaries of its own.
+    ///
+    /// # Safety
+    /// As for [`Program::run_batch`], of what is given: the inputs, then per array made for results
+    /// its place.
+    unsafe fn launch(&self, given: &[Place], count: usize, pool: Option<&Pool>) -> Result<()> {
         let mut scratch = match self.scratch {
             0 => None,
-            n => Some(Array::scratch(Aval::new(Dtype::F64, [n]))?),
+            bytes => Some(Array::scratch(Aval::new(Dtype::F64, [bytes.saturating_mul(count).div_ceil(8)]))?),
         };
         let block = scratch.as_mut().map_or(std::ptr::null_mut(), address);
-        let made_at: SmallVec<[*mut u8; 4]> = made.iter_mut().map(address).collect();
-        let mut arguments: SmallVec<[u64; 16]> = SmallVec::new();
+        let frame = Frame { given, block, count };
         for launch in &self.launches {
-            arguments.clear();
-            arguments.extend([0, 0]);
-            arguments.extend(launch.operands.iter().map(|buffer| match self.places[*buffer] {
-                Place::Input(i) => inputs[i].as_ptr() as u64,
-                Place::Made(i) => made_at[i] as u64,
-                Place::Scratch(offset) => block.wrapping_add(offset) as u64,
-                Place::None => unreachable!("every operand has been placed"),
-            }));
+            let places = launch.operands.iter().map(|buffer| self.place(*buffer, &frame));
             match &launch.work {
-                Work::Call { function, extent } => {
-                    arguments[1] = *extent as u64;
-                    // SAFETY: the function was compiled from a kernel of this schedule, and reads a
-                    // header and one address per operand from the block, which `arguments` is. The
-                    // verifier has checked that every index the kernel makes is below its operand's
-                    // length; the addresses are those of live memory of at least that length and
-                    // aligned to the element type: inputs, borrowed for this call and of the avals
-                    // just checked, which the kernel only reads; results and temporaries that this
-                    // call made and nothing else refers to. A written operand aliases no other one:
-                    // it is no input, and its bytes of the block are not shared while it lives.
-                    unsafe { call(self._code.entry(*function), arguments.as_ptr()) };
+                Work::Function(function) => {
+                    let entry = self.code.entry(function.number);
+                    // SAFETY: the function was compiled from this step's kernel, and the schedule has
+                    // been verified: the kernel's operands have the buffers' types and lengths, and a
+                    // written one is no input and aliases no other one, its bytes of the block not
+                    // being shared while it lives.
+                    unsafe { launch::kernel(entry, function, places, count, pool) };
                 }
-                Work::Contract(contract) => {
+                Work::Products(products) => {
                     // SAFETY: as above.
-                    unsafe { contract::run(contract, &arguments[HEADER..]) };
+                    unsafe { launch::contraction(products, places, count, pool) };
+                }
+                Work::Call(call) => {
+                    let places: SmallVec<[Place; 8]> = places.collect();
+                    // SAFETY: as above.
+                    unsafe { call.run(&places, count, pool)? };
                 }
             }
         }
-        let mut outputs = SmallVec::new();
-        for (outcome, (_, aval)) in self.results.iter().zip(&schedule.outputs) {
-            let array = match outcome {
-                Outcome::Input(i) => inputs[*i],
-                Outcome::Made(i) => &made[*i],
-            };
-            outputs.push(if array.aval() == aval { array.clone() } else { array.reshape(aval.shape.clone())? });
+        Ok(())
+    }
+
+    /// Where a buffer is in a run.
+    fn place(&self, buffer: usize, frame: &Frame<'_>) -> Place {
+        match self.homes[buffer] {
+            Home::Given(i) => frame.given[i],
+            // Every temporary has its share of the block as if there were one element, as many times
+            // as there are; they lie side by side at its start.
+            Home::Scratch { offset, bytes } => {
+                Place { address: frame.block.wrapping_add(offset * frame.count) as u64, stride: bytes as u64 }
+            }
+            Home::None => unreachable!("every operand has been placed"),
         }
-        Ok(Run { outputs, dispatches: self.launches.len() })
+    }
+
+    /// The addresses of the functions it calls, those of callees included.
+    pub(crate) fn code(&self) -> Vec<usize> {
+        let mut code = Vec::new();
+        for launch in &self.launches {
+            match &launch.work {
+                Work::Function(function) => code.push(self.code.entry(function.number) as usize),
+                Work::Products(_) => {}
+                Work::Call(call) => code.extend(call.callee.program.code()),
+            }
+        }
+        code
+    }
+}
+
+impl Work {
+    /// About how long it takes, in ns.
+    fn time(&self) -> f64 {
+        match self {
+            Work::Function(function) => function.time,
+            Work::Products(products) => products.time,
+            Work::Call(call) => call.time(),
+        }
     }
 }
 
@@ -161,27 +326,8 @@ fn address(array: &mut Array) -> *mut u8 {
     array.as_mut_ptr().expect("nothing else refers to an array that has just been made")
 }
 
-/// Calls a compiled kernel.
-///
-/// # Safety
-/// As the kernel demands of its argument block.
-unsafe fn call(entry: Entry, arguments: *const u64) {
-    // Code before us may have left the upper halves of the vector registers dirty, which makes
-    // every 128-bit instruction depend on them.
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx") {
-        // SAFETY: the machine has the instruction; callees may clobber the vector registers, and
-        // the upper halves hold nothing anyone preserved.
-        unsafe {
-            std::arch::asm!("vzeroupper", options(nostack, nomem, preserves_flags), out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _, out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _)
-        };
-    }
-    // SAFETY: by the caller's promise.
-    unsafe { entry(arguments) }
-}
-
 /// Gives every temporary its bytes in one block, first fit by lifetime; returns the block's length.
-fn place_temporaries(schedule: &Schedule, places: &mut [Place]) -> usize {
+fn place_temporaries(schedule: &Schedule, homes: &mut [Home]) -> usize {
     let mut last_use = vec![0; schedule.buffers.len()];
     for (i, step) in schedule.steps.iter().enumerate() {
         for buffer in &step.operands {
@@ -195,7 +341,7 @@ fn place_temporaries(schedule: &Schedule, places: &mut [Place]) -> usize {
         used.retain(|(_, _, last)| *last >= i);
         for buffer in &step.operands {
             let b = buffer.index();
-            if places[b] != Place::None {
+            if homes[b] != Home::None {
                 continue;
             }
             let info = &schedule.buffers[b];
@@ -210,7 +356,7 @@ fn place_temporaries(schedule: &Schedule, places: &mut [Place]) -> usize {
                 at += 1;
             }
             used.insert(at, (start, start + bytes, last_use[b]));
-            places[b] = Place::Scratch(start);
+            homes[b] = Home::Scratch { offset: start, bytes: info.len * info.dtype.bytes() };
             total = total.max(start + bytes);
         }
     }

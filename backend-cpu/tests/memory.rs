@@ -4,7 +4,10 @@ mod common;
 
 use common::{kernel, schedule};
 use egrad_cpu::Cpu;
-use egrad_ir::kernel::Backend;
+use egrad_ir::kernel::{Backend, Body, Call, Kernel, Operand, Slot};
+use egrad_ir::schedule::Schedule;
+use egrad_ir::{Dtype, Numerics};
+use std::sync::Arc;
 
 /// A number from `/proc/self/status`, in KiB.
 fn status(key: &str) -> Option<usize> {
@@ -26,9 +29,21 @@ fn dropped_programs_give_their_memory_back() {
            }
          }",
     ));
+    let called = |callee: &Arc<Schedule>| {
+        let slot = |operand| Slot { operand, stride: 64 };
+        let call = Call { callee: callee.clone(), count: 2, inputs: vec![slot(0)], outputs: vec![slot(1)] };
+        let operand = |written| Operand { dtype: Dtype::F32, len: 128, written };
+        let operands = vec![operand(false), operand(true)];
+        Kernel { name: "call".into(), operands, body: Body::Call(call), numerics: Numerics::Fast }
+    };
     let cycles = |n: usize| {
         for _ in 0..n {
             drop(cpu.compile(schedule.clone()).unwrap());
+            // A callee of its own each time, called by two programs.
+            let callee = Arc::new(schedule.clone());
+            let one = cpu.compile(common::schedule(called(&callee))).unwrap();
+            let other = cpu.compile(common::schedule(called(&callee))).unwrap();
+            assert_eq!(one.code(), other.code());
         }
     };
     cycles(200);

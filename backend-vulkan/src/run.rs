@@ -138,6 +138,10 @@ impl Executable for Program {
         &self.schedule
     }
 
+    fn code(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
     fn listing(&self, stage: &str) -> Option<Vec<String>> {
         (stage == "spirv").then(|| self.modules.iter().map(Module::disassemble).collect())
     }

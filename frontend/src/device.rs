@@ -70,7 +70,12 @@ pub struct Options {
     pub numerics: Numerics,
     /// Names of rewrite rules that must not fire (`fuse/inline`, `simplify/add-zero`, …).
     pub disabled: Vec<String>,
+    /// What becomes of calls of jitted functions in traced code. Vulkan and the interpreter inline
+    /// them; Vulkan refuses to do otherwise.
+    pub calls: Calls,
 }
+
+pub use rewrite::Calls;
 
 /// What running op by op is called: no primitive shares a kernel with another.
 pub(crate) use rewrite::Fusion;
@@ -90,12 +95,13 @@ impl Ready {
             named @ (Device::Interpreter | Device::Cpu | Device::Vulkan) => named,
         };
         let compile = |device: Device, backend: &dyn Backend| {
-            let Options { device: _, numerics, disabled } = options.clone();
-            let schedule = rewrite::compile(
-                program,
-                &rewrite::Options { numerics, fusion, disabled, ..rewrite::Options::default() },
-            )?
-            .schedule;
+            let Options { device: _, numerics, disabled, calls } = options.clone();
+            let calls = match (device, calls) {
+                (Device::Vulkan, Calls::Auto) => Calls::Inline,
+                (_, calls) => calls,
+            };
+            let options = rewrite::Options { numerics, fusion, disabled, calls, ..rewrite::Options::default() };
+            let schedule = rewrite::compile(program, &options)?.schedule;
             Ok(Ready::Kernels { device, executable: backend.compile(schedule)? })
         };
         match device {

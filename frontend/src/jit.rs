@@ -38,7 +38,18 @@ use std::sync::Arc;
 /// captures become constants of the compiled program.
 ///
 /// Inside traced code a jitted function is called as `f.call((x, y))`, and can be given to `grad`
-/// and `vmap`; it is then part of the function being traced.
+/// and `vmap`. The call is then part of what is traced, and what becomes of it is the compiler's
+/// choice ([`Options::calls`](crate::Options) of the outermost `jit`): inlined, or compiled by itself
+/// and shared by all that call it.
+///
+/// ```
+/// use egrad::{Array, Calls, Options, Tensor, jit, vmap};
+/// let square = jit(|x: Tensor| x * x);
+/// let dispatch = Options { calls: Calls::Dispatch, ..Options::default() };
+/// let squares = jit(vmap(square, 0)).options(dispatch);
+/// let y = squares(&Array::from_vec(vec![1.0f32, 2.0, 3.0], [3]).unwrap()).unwrap();
+/// assert_eq!(y.as_slice::<f32>().unwrap(), [1.0, 4.0, 9.0]);
+/// ```
 #[track_caller]
 pub fn jit<F, A>(f: F) -> Jit<F, A>
 where
@@ -289,7 +300,7 @@ where
     type Output = F::Output;
     #[track_caller]
     fn call(&self, args: A) -> F::Output {
-        self.state.f.call(args)
+        crate::transform::call::<F, A>(&self.state.f, &args)
     }
 }
 

@@ -77,8 +77,8 @@
 //! assert_eq!(f(&Array::from(1.0f32)).unwrap().item::<f32>().unwrap(), 15.0);
 //! ```
 //!
-//! Inside traced code a jitted function is called by [`f.call((x,))`](Function::call): it becomes
-//! part of the program being traced.
+//! Inside traced code a jitted function is called by [`f.call((x,))`](Function::call). What becomes
+//! of the call is the compiler's choice, or yours: see [`Calls`].
 //!
 //! # Errors
 //!
@@ -119,7 +119,7 @@ mod transform;
 mod tree;
 
 pub use axes::Axes;
-pub use device::{Device, Options};
+pub use device::{Calls, Device, Options};
 pub use egrad_derive::Tree;
 pub use egrad_ir::{Array, Aval, Dtype, Element, Error, Literal, Numerics, Program, Result, Shape, Span};
 pub use function::{ArgAt, Args, Function};

@@ -156,21 +156,11 @@ impl Session {
     fn intern(&mut self, function: Function) -> FnId {
         let key = |f: &Function| {
             let mut h = DefaultHasher::new();
-            f.results().hash(&mut h);
-            for (_, n) in f.nodes() {
-                (&n.kind, &n.args, &n.avals).hash(&mut h);
-            }
+            f.hash(&mut h);
             h.finish()
         };
-        let same = |f: &Function, g: &Function| {
-            f.len() == g.len()
-                && f.results() == g.results()
-                && f.nodes()
-                    .zip(g.nodes())
-                    .all(|((_, a), (_, b))| (&a.kind, &a.args, &a.avals) == (&b.kind, &b.args, &b.avals))
-        };
         let known = self.known.entry(key(&function)).or_default();
-        if let Some(id) = known.iter().find(|id| same(self.program.function(**id), &function)) {
+        if let Some(id) = known.iter().find(|id| *self.program.function(**id) == function) {
             return *id;
         }
         let id = self.program.add(function);
@@ -438,55 +428,8 @@ pub(crate) fn outermost<R>(
     let frame = session.frames.swap_remove(0);
     let (hidden, positions): (Vec<Array>, Vec<NodeId>) = session.constants.into_iter().unzip();
     let (entry, _) = frame.finish(&results, &positions);
-    Ok(Traced { program: prune(session.program, entry), hidden, extra })
-}
-
-/// The program of `entry` and the functions it reaches, in their order.
-fn prune(program: Program, entry: Function) -> Program {
-    let n = program.functions().len();
-    let mut live = vec![false; n];
-    let callees = |f: &Function, live: &mut Vec<bool>| {
-        for (_, node) in f.nodes() {
-            if let NodeKind::Apply(_, callee) = &node.kind {
-                live[callee.index()] = true;
-            }
-        }
-    };
-    callees(&entry, &mut live);
-    for i in (0..n).rev() {
-        if live[i] {
-            callees(program.function(FnId::from(i)), &mut live);
-        }
-    }
-    let mut pruned = Program::new();
-    let mut new: Vec<Option<FnId>> = vec![None; n];
-    let renamed = |f: &Function, new: &[Option<FnId>]| {
-        let params = f.params().map(|p| (f.aval(p).clone(), f.node(p).span));
-        let mut g = Function::new(f.name.clone(), params);
-        for (_, node) in f.nodes().skip(f.params().len()) {
-            let kind = match &node.kind {
-                NodeKind::Apply(t, callee) => {
-                    NodeKind::Apply(t.clone(), new[callee.index()].expect("callees come before callers"))
-                }
-                kind @ (NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Get(_)) => kind.clone(),
-            };
-            g.push(kind, &node.args, node.avals.clone(), node.span);
-        }
-        g.set_results(f.results().to_vec());
-        g
-    };
-    if live.iter().all(|l| *l) {
-        pruned = program;
-        pruned.add(entry);
-        return pruned;
-    }
-    for (id, f) in program.functions() {
-        if live[id.index()] {
-            new[id.index()] = Some(pruned.add(renamed(f, &new)));
-        }
-    }
-    pruned.add(renamed(&entry, &new));
-    pruned
+    let entry = session.program.add(entry);
+    Ok(Traced { program: session.program.about(entry), hidden, extra })
 }
 
 /// A function's name for people, from its type's.

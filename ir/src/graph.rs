@@ -8,6 +8,7 @@ use crate::shape::Shape;
 use petgraph::graph::DiGraph;
 use smallvec::SmallVec;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// A value's element type and shape (JAX's "abstract value").
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -154,8 +155,15 @@ impl PartialEq for Node {
 
 impl Eq for Node {}
 
+impl Hash for Node {
+    /// As [`Node::eq`] compares.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.kind, &self.args, &self.avals).hash(state);
+    }
+}
+
 /// A function: nodes in topological order, of which the first are the parameters.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Function {
     /// A name for people; not unique.
     pub name: String,
@@ -260,6 +268,11 @@ impl Function {
         self.nodes.iter().enumerate().map(|(i, n)| (NodeId::from(i), n))
     }
 
+    /// Every node in order, to say anew what it applies; what it computes must stay the same.
+    pub fn nodes_mut(&mut self) -> impl Iterator<Item = &mut Node> {
+        self.nodes.iter_mut()
+    }
+
     /// Number of nodes, parameters included.
     pub fn len(&self) -> usize {
         self.nodes.len()
@@ -327,7 +340,7 @@ impl Function {
 }
 
 /// Functions that apply transforms to one another; a function's callees come before it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Program {
     functions: Vec<Function>,
 }
@@ -363,6 +376,37 @@ impl Program {
     /// If the program has no function.
     pub fn entry(&self) -> &Function {
         self.functions.last().expect("a program has an entry function")
+    }
+
+    /// The program about one of its functions: that one and the functions it needs, in their order.
+    ///
+    /// # Panics
+    /// If the program has no such function.
+    pub fn about(&self, entry: FnId) -> Program {
+        let n = entry.index() + 1;
+        let mut needed = vec![false; n];
+        needed[entry.index()] = true;
+        for i in (0..n).rev() {
+            if needed[i] {
+                for node in &self.functions[i].nodes {
+                    if let NodeKind::Apply(_, callee) = &node.kind {
+                        needed[callee.index()] = true;
+                    }
+                }
+            }
+        }
+        let mut about = Program::new();
+        let mut new: Vec<Option<FnId>> = vec![None; n];
+        for i in (0..n).filter(|i| needed[*i]) {
+            let mut function = self.functions[i].clone();
+            for node in &mut function.nodes {
+                if let NodeKind::Apply(_, callee) = &mut node.kind {
+                    *callee = new[callee.index()].expect("callees come before callers");
+                }
+            }
+            new[i] = Some(about.add(function));
+        }
+        about
     }
 
     /// The avals of the results of `transform` applied to `callee` with operands of these avals.

@@ -2,7 +2,7 @@
 
 use crate::dtype::Dtype;
 use crate::graph::{Aval, id};
-use crate::kernel::Kernel;
+use crate::kernel::{Body, Kernel};
 use petgraph::graph::DiGraph;
 
 id! {
@@ -49,6 +49,15 @@ impl Schedule {
     /// If the schedule has no such buffer.
     pub fn buffer(&self, id: BufferId) -> &Buffer {
         &self.buffers[id.index()]
+    }
+
+    /// How many kernels one run launches: those of callees too, each once for a whole batch.
+    pub fn launches(&self) -> usize {
+        let of = |step: &Step| match &step.kernel.body {
+            Body::Loops(_) | Body::Contract(_) => 1,
+            Body::Call(call) => call.callee.launches(),
+        };
+        self.steps.iter().map(of).sum()
     }
 
     /// The schedule as a graph: a node per step (its position), an edge from each step to those

@@ -129,7 +129,28 @@ fn indices() -> Kernel {
 }
 
 fn all() -> Vec<Kernel> {
-    vec![elementwise(), reduction(), softmax(), contract(), indices()]
+    vec![elementwise(), reduction(), softmax(), contract(), indices(), batched_call()]
+}
+
+/// [`schedule`] for each of two elements that share the predicate; the first result is laid out
+/// after the others.
+fn batched_call() -> Kernel {
+    let slot = |operand, stride| Slot { operand, stride };
+    let call = Call {
+        callee: std::sync::Arc::new(schedule()),
+        count: 2,
+        inputs: vec![slot(0, 60), slot(1, 0)],
+        outputs: vec![slot(5, 51), slot(2, 51), slot(3, 6), slot(4, 6)],
+    };
+    let operands = vec![
+        read(Dtype::F32, 111),
+        read(Dtype::Bool, 1),
+        write(Dtype::F32, 102),
+        write(Dtype::F64, 12),
+        write(Dtype::F64, 12),
+        write(Dtype::F32, 102),
+    ];
+    Kernel { name: "call_twice".into(), operands, body: Body::Call(call), numerics: Numerics::Strict }
 }
 
 /// Builds a function and runs it.
@@ -288,6 +309,54 @@ fn schedules_run() {
     assert!(compiled.listing("clif").is_none());
     let error = schedule().eval(&[&p, &x], Elementary::Std).unwrap_err();
     assert_eq!(error.kind(), "dtype");
+}
+
+#[test]
+fn calls_run_for_every_element() {
+    let (x, p) = (numbers(Dtype::F32, &[111]), Array::from(true));
+    let got = batched_call().eval(&[&x, &p], Elementary::Shared).unwrap();
+    for i in 0..2 {
+        let data = x.to_f64()[60 * i..60 * i + 51].to_vec();
+        let element = Array::from_f64(Dtype::F32, &data, [3, 17]).unwrap();
+        let want = schedule().eval(&[&element, &p], Elementary::Shared).unwrap().outputs;
+        for (got, want) in got.iter().zip([&want[1], &want[2], &want[3], &want[0]]) {
+            let n = want.shape().size();
+            assert_eq!(got.to_f64()[i * n..(i + 1) * n], want.to_f64());
+        }
+    }
+    let launches = Schedule {
+        buffers: batched_call().operands.iter().map(|o| Buffer { dtype: o.dtype, len: o.len }).collect(),
+        steps: vec![Step { kernel: batched_call(), operands: (0..6).map(BufferId::from).collect() }],
+        ..Schedule::default()
+    };
+    assert_eq!(launches.launches(), 3);
+}
+
+#[test]
+fn mutant_calls_are_refused() {
+    let check = |mutate: &dyn Fn(&mut Kernel, &mut Call), expect: &str| {
+        let mut kernel = batched_call();
+        let Body::Call(mut call) = kernel.body.clone() else { panic!("a call") };
+        mutate(&mut kernel, &mut call);
+        kernel.body = Body::Call(call);
+        let error = kernel.verify().expect_err(expect).to_string();
+        assert!(error.contains(expect), "{error}\nshould say: {expect}");
+    };
+    check(&|_, c| c.count = 0, "calls for no element");
+    check(&|_, c| c.count = 3, "input 0: reaches 171 elements, but there are 111");
+    check(&|_, c| c.count = usize::MAX, "overflow");
+    check(&|_, c| c.inputs.truncate(1), "has 1 inputs, the callee 2");
+    check(&|_, c| c.inputs.swap(0, 1), "input 0: b1 is bool, the callee's f32");
+    check(&|_, c| c.inputs[0].operand = 9, "there is no operand b9");
+    check(&|_, c| c.inputs[0].operand = 2, "b2 is written");
+    check(&|_, c| c.outputs[0].operand = 0, "b0 is only read");
+    check(&|_, c| c.outputs[0].stride = 0, "output 0: stride 0 doesn't lay elements of 51 side by side in 102");
+    check(&|_, c| c.outputs[0].stride = 60, "output 0: reaches 111 elements, but there are 102");
+    check(&|k, _| k.operands[5].len = 103, "output 0: stride 51 doesn't lay elements of 51 side by side in 103");
+    check(&|_, c| c.outputs[2].operand = 4, "output 3: b4 is another output's operand");
+    check(&|k, _| k.operands.push(write(Dtype::F32, 1)), "b6 is written, but is no output");
+    let wrong = |s: &mut Schedule| s.steps.truncate(2);
+    check(&|_, c| wrong(std::sync::Arc::make_mut(&mut c.callee)), "callee: schedule: output 0: b7 is never written");
 }
 
 #[test]
@@ -476,7 +545,7 @@ fn malformed_kernels_are_refused() {
         ("f32[51], b1", "f16[51], b1", "expected an element type"),
         ("[51], b1", "[99999999999999999999], b1", "expected a number of elements"),
         ("strict", "lenient", "expected `fast` or `strict`"),
-        ("parallel", "serial", "expected `parallel` or `contract`"),
+        ("parallel", "serial", "expected `parallel`, `contract` or `call`"),
         ("p0 in 0..3", "p1 in 0..3", "expected axis `p0`, found `p1`"),
         ("p0 in 0..3", "p0 in 1..3", "expected `0` where the axis starts"),
         ("for r0 in 0..17 {\n      %0", "for {\n      %0", "expected axis `r0`"),
@@ -507,7 +576,7 @@ proptest! {
 
     #[test]
     fn mutilated_kernels_never_panic(
-        which in 0..5usize,
+        which in 0..6usize,
         cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..20usize), 1..4),
     ) {
         const PARTS: [&str; 20] = [

@@ -4,9 +4,10 @@
 //! Classes are typed. Merging classes of different avals, or two attributes, is a bug in a rule;
 //! the first such [fault](Facts::fault) is kept with the rule's name and surfaces after the run.
 
+use crate::rules::Applied;
 use crate::term::{Attr, Head, Prim, Term, decode};
 use egg::{DidMerge, Id};
-use egrad_ir::{Aval, Error, Literal, Op, Result, infer};
+use egrad_ir::{Aval, Error, FnId, Literal, Op, Result, Transform, infer};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -38,8 +39,23 @@ pub enum Fact {
         /// The one constant all elements are, if known.
         constant: Option<Literal>,
     },
+    /// The results of a call.
+    Tuple(Arc<[Aval]>),
     /// A term that makes no sense: a fault has been recorded.
     Ill,
+}
+
+/// A function that is called, perhaps for every element of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Site {
+    /// [`Transform::Call`], or a [`Transform::Vmap`] whose mapped axes are all at position 0.
+    pub transform: Transform,
+    /// The function.
+    pub callee: FnId,
+    /// The operands' avals.
+    pub params: Arc<[Aval]>,
+    /// The results' avals.
+    pub results: Arc<[Aval]>,
 }
 
 impl Fact {
@@ -47,7 +63,7 @@ impl Fact {
     pub fn aval(&self) -> Option<&Aval> {
         match self {
             Fact::Value { aval, .. } => Some(aval),
-            Fact::Attr(_) | Fact::Ill => None,
+            Fact::Attr(_) | Fact::Tuple(_) | Fact::Ill => None,
         }
     }
 
@@ -55,7 +71,7 @@ impl Fact {
     pub fn attr(&self) -> Option<&Attr> {
         match self {
             Fact::Attr(a) => Some(a),
-            Fact::Value { .. } | Fact::Ill => None,
+            Fact::Value { .. } | Fact::Tuple(_) | Fact::Ill => None,
         }
     }
 
@@ -63,18 +79,24 @@ impl Fact {
     pub fn constant(&self) -> Option<Literal> {
         match self {
             Fact::Value { constant, .. } => *constant,
-            Fact::Attr(_) | Fact::Ill => None,
+            Fact::Attr(_) | Fact::Tuple(_) | Fact::Ill => None,
         }
     }
 }
 
-/// The analysis: the parameters' avals, and the first fault.
+/// The analysis: the parameters' avals, what is called, and the first fault.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// The avals of [`Head::Param`] leaves.
     pub params: Vec<Aval>,
+    /// What [`Head::Call`] terms call.
+    pub sites: Vec<Site>,
     /// The name of the rule being applied, to blame.
     pub rule: Option<&'static str>,
+    /// Every application of a rule that said something new, in order, if that is wanted.
+    pub applied: Option<Vec<Applied>>,
+    /// Whether each rule's search is timed.
+    pub timed: bool,
     fault: Option<Error>,
 }
 
@@ -107,7 +129,7 @@ impl Facts {
 /// The aval of class `id`.
 ///
 /// # Panics
-/// If the class holds an attribute.
+/// If the class holds an attribute or a call.
 pub fn aval(egraph: &EGraph, id: Id) -> &Aval {
     egraph[id].data.aval().expect("a class that has an aval")
 }
@@ -204,6 +226,23 @@ fn derive(egraph: &EGraph, term: &Term) -> Result<Fact> {
             let shared = operands(*prim, Sort::Value)?.into_iter().find(|o| ***o == aval).map(Arc::clone);
             value(Sort::Value, shared.unwrap_or_else(|| Arc::new(aval)))
         }
+        Head::Call(site, _) => {
+            let site = egraph.analysis.sites.get(*site as usize);
+            let site = site.ok_or_else(|| Error::internal(format!("has a term `{term}` of no site")))?;
+            let fits = term.operands().iter().zip(site.params.iter());
+            for (operand, aval) in fits {
+                if **of(*operand, Sort::Value)? != *aval {
+                    return Err(Error::internal(format!("has a term `{term}` of operands it doesn't take")));
+                }
+            }
+            Fact::Tuple(Arc::clone(&site.results))
+        }
+        Head::Get(i) => match &egraph[term.args[0]].data {
+            Fact::Tuple(results) if (*i as usize) < results.len() => {
+                value(Sort::Value, Arc::new(results[*i as usize].clone()))
+            }
+            other => return Err(Error::internal(format!("has a term `{term}` of {other:?}"))),
+        },
         Head::Kernel => value(Sort::Value, of(term.args[0], Sort::Body)?.clone()),
         Head::Body => value(Sort::Body, of(term.args[0], Sort::Value)?.clone()),
         Head::Source => value(Sort::Source, of(term.args[0], Sort::Value)?.clone()),
@@ -245,6 +284,7 @@ impl egg::Analysis<Term> for Facts {
                 }
             }
             (Fact::Attr(a), Fact::Attr(b)) if a == b => DidMerge(false, false),
+            (Fact::Tuple(a), Fact::Tuple(b)) if a == b => DidMerge(false, false),
             (Fact::Ill, _) => DidMerge(false, false),
             (a, b) => {
                 let what = format!("merged {} with {}", describe(a), describe(b));
@@ -262,6 +302,7 @@ fn describe(fact: &Fact) -> String {
         Fact::Value { sort: Sort::Value, aval, .. } => format!("a value {aval}"),
         Fact::Value { sort: Sort::Body, aval, .. } => format!("a body {aval}"),
         Fact::Value { sort: Sort::Source, aval, .. } => format!("a source {aval}"),
+        Fact::Tuple(results) => format!("a tuple {results:?}"),
         Fact::Ill => "an ill-formed term".to_owned(),
     }
 }

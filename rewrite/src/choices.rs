@@ -1,12 +1,14 @@
 //! What extraction chooses from: the values of an e-graph and the ways to compute each.
 
-use crate::analysis::{EGraph, aval, operation};
+use crate::analysis::{EGraph, Site, aval, operation};
 use crate::term::{Head, Prim, Term};
 use egg::Id;
+use egrad_ir::schedule::Schedule;
 use egrad_ir::{Aval, Error, Literal, Op, Result, Span};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::fmt;
+use std::sync::Arc;
 
 /// A value of [`Choices`]: an e-class that some result may depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,6 +39,8 @@ pub(crate) enum Source {
     Param(usize),
     /// Every element is this literal.
     Literal(Literal),
+    /// A result of [`Choices::calls`]' call of that number, written by it.
+    Call(usize),
     /// One of the value's [`Alternative`]s.
     Computed,
 }
@@ -65,10 +69,28 @@ pub(crate) struct Value {
     pub(crate) span: Span,
 }
 
+/// A function that is called as it was compiled by itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Callee {
+    pub(crate) site: Site,
+    pub(crate) name: String,
+    pub(crate) schedule: Arc<Schedule>,
+}
+
+/// A call that is made.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) callee: Callee,
+    pub(crate) args: Vec<ValueIx>,
+    /// Every result, used or not; what is also known otherwise has a value of its own here.
+    pub(crate) results: Vec<ValueIx>,
+}
+
 /// Every value the results may depend on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Choices {
     pub(crate) values: Vec<Value>,
+    pub(crate) calls: Vec<Call>,
     pub(crate) results: Vec<ValueIx>,
     /// The avals of the parameters, used or not.
     pub(crate) params: Vec<Aval>,
@@ -98,16 +120,34 @@ fn alternative(
     Ok(Alternative { op, args, inline, contract })
 }
 
+/// The call among these whose result a class holds: the class of its tuple, it, and what it calls.
+/// Of several the oldest.
+fn call_in<'a>(egraph: &'a EGraph, id: Id, called: &'a HashMap<u32, Callee>) -> Option<(Id, &'a Term, &'a Callee)> {
+    let tuples = egraph[id].nodes.iter().filter(|n| matches!(n.head, Head::Get(_))).map(|n| egraph.find(n.args[0]));
+    let calls = tuples.flat_map(|tuple| egraph[tuple].nodes.iter().map(move |n| (tuple, n)));
+    let kept = calls.filter_map(|(tuple, n)| match n.head {
+        Head::Call(site, _) => Some((tuple, n, called.get(&site)?)),
+        _ => None,
+    });
+    kept.min_by_key(|(tuple, ..)| *tuple)
+}
+
 impl Choices {
     pub(crate) fn value(&self, v: ValueIx) -> &Value {
         &self.values[v.index()]
     }
 
-    /// The choices a saturated e-graph offers for the values in these classes.
+    /// The choices a saturated e-graph offers for the values in these classes, if what these sites
+    /// call is called and everything else is not.
     ///
     /// # Errors
     /// If no kernel can make some value: the fuse rule that would say so is missing or disabled.
-    pub(crate) fn of_egraph(egraph: &EGraph, results: &[Id], span: &dyn Fn(Id) -> Span) -> Result<Choices> {
+    pub(crate) fn of_egraph(
+        egraph: &EGraph,
+        results: &[Id],
+        span: &dyn Fn(Id) -> Span,
+        called: &HashMap<u32, Callee>,
+    ) -> Result<Choices> {
         let mut choices = Choices { params: egraph.analysis.params.clone(), ..Choices::default() };
         let read = egraph.classes().flat_map(|c| c.nodes.iter().filter(|n| n.head == Head::Source).map(|n| (n, c.id)));
         let sources: HashMap<Id, Id> = read.map(|(n, class)| (egraph.find(n.args[0]), class)).collect();
@@ -122,6 +162,7 @@ impl Choices {
         };
         choices.results = results.iter().map(|r| visit(*r, &mut order)).collect();
         let mut next = 0;
+        let mut calls: HashMap<Id, usize> = HashMap::new();
         while let Some(id) = order.get(next).copied() {
             next += 1;
             let class = &egraph[id];
@@ -130,11 +171,21 @@ impl Choices {
                 _ => None,
             });
             let mut alternatives: Vec<Alternative> = Vec::new();
-            let source = match (class.data.constant(), param) {
+            let mut source = match (class.data.constant(), param) {
                 (Some(literal), _) => Source::Literal(literal),
                 (None, Some(i)) => Source::Param(i),
                 (None, None) => Source::Computed,
             };
+            if source == Source::Computed
+                && let Some((tuple, term, callee)) = call_in(egraph, id, called)
+            {
+                let call = *calls.entry(tuple).or_insert_with(|| {
+                    let args = term.operands().iter().map(|a| visit(*a, &mut order)).collect();
+                    choices.calls.push(Call { callee: callee.clone(), args, results: Vec::new() });
+                    choices.calls.len() - 1
+                });
+                source = Source::Call(call);
+            }
             if source == Source::Computed {
                 let bodies = class.nodes.iter().filter(|n| n.head == Head::Kernel).map(|n| n.args[0]);
                 for body in bodies {
@@ -166,7 +217,40 @@ impl Choices {
             let load = sources.get(&id).is_none_or(|s| egraph[*s].nodes.iter().any(|n| n.head == Head::Load));
             choices.values.push(Value { aval: aval(egraph, id).clone(), source, alternatives, load, span: span(id) });
         }
+        let mut calls: Vec<(Id, usize)> = calls.into_iter().collect();
+        calls.sort_unstable();
+        for (tuple, call) in calls {
+            for (i, aval) in choices.calls[call].callee.site.results.clone().iter().enumerate() {
+                let class = egraph.lookup(Term::new(Head::Get(i as u32), [tuple]));
+                let value = class.and_then(|c| known.get(&egraph.find(c)).copied());
+                let own = |v: &ValueIx| {
+                    choices.value(*v).source == Source::Call(call) && !choices.calls[call].results.contains(v)
+                };
+                let value = value.filter(own).unwrap_or_else(|| {
+                    let span = span(tuple);
+                    let source = Source::Call(call);
+                    choices.values.push(Value {
+                        aval: aval.clone(),
+                        source,
+                        alternatives: Vec::new(),
+                        load: true,
+                        span,
+                    });
+                    ValueIx::from(choices.values.len() - 1)
+                });
+                choices.calls[call].results.push(value);
+            }
+        }
         Ok(choices)
+    }
+
+    /// The operands of each way to compute a value.
+    pub(crate) fn ways(&self, v: ValueIx) -> SmallVec<[&[ValueIx]; 2]> {
+        match self.value(v).source {
+            Source::Param(_) | Source::Literal(_) => SmallVec::new(),
+            Source::Call(c) => SmallVec::from_slice(&[&self.calls[c].args[..]]),
+            Source::Computed => self.value(v).alternatives.iter().map(|a| &a.args[..]).collect(),
+        }
     }
 
     /// The choices of a plain function as it is written: one alternative per value.

@@ -1,7 +1,8 @@
 //! What a kernel costs: the price extraction compares by.
 
 use egrad_ir::Dtype;
-use egrad_ir::kernel::{Body, Contract, Inst, LoopNest, Operand, Pass};
+use egrad_ir::kernel::{Body, Call, Contract, Inst, LoopNest, Operand, Pass};
+use egrad_ir::schedule::Step;
 use egrad_ir::{Binary, Unary};
 
 /// What the cost model knows of a machine. Times are in nanoseconds.
@@ -23,6 +24,8 @@ pub struct Machine {
     pub gather_ns: f64,
     /// Entering a loop.
     pub loop_ns: f64,
+    /// Going on to the next element of a batch in a kernel that runs over one.
+    pub element_ns: f64,
     /// Starting a matrix product.
     pub contract_launch_ns: f64,
     /// One multiply-add of a large matrix product in f32.
@@ -41,6 +44,7 @@ impl Default for Machine {
             simple_ns: 0.07,
             gather_ns: 0.7,
             loop_ns: 1.0,
+            element_ns: 2.0,
             contract_launch_ns: 120.0,
             contract_ns: 0.011,
         }
@@ -53,7 +57,21 @@ pub(crate) fn kernel_ns(machine: &Machine, operands: &[Operand], body: &Body) ->
     match body {
         Body::Loops(nest) => machine.launch_ns + loops_ns(machine, operands, nest),
         Body::Contract(c) => machine.launch_ns + contract_ns(machine, operands, c),
+        Body::Call(c) => call_ns(machine, operands, c),
     }
+}
+
+/// Every kernel of the callee is launched once and runs for every element.
+fn call_ns(machine: &Machine, operands: &[Operand], c: &Call) -> f64 {
+    let count = c.count as f64;
+    let of = |step: &Step| {
+        let ns = kernel_ns(machine, &step.kernel.operands, &step.kernel.body);
+        machine.launch_ns + count * (ns - machine.launch_ns + machine.element_ns)
+    };
+    let kernels: f64 = c.callee.steps.iter().map(of).sum();
+    let bytes: f64 = operands.iter().map(|o| (o.len * o.dtype.bytes()) as f64).sum();
+    let per_byte = if bytes > machine.cache_bytes { machine.memory_ns_per_byte } else { machine.cache_ns_per_byte };
+    kernels.max(bytes * per_byte)
 }
 
 fn loops_ns(machine: &Machine, operands: &[Operand], nest: &LoopNest) -> f64 {

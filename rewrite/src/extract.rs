@@ -114,9 +114,18 @@ impl Chosen for Plan<'_> {
     }
 }
 
-/// Chooses how to compute the results.
-pub(crate) fn extract<'a>(choices: &'a Choices, machine: &'a Machine, strict: bool, fusion: Fusion) -> Plan<'a> {
+/// Chooses how to compute the results. `None` if a call's operands depend on its results, as they may
+/// in an e-graph that knows them to be equal to something else.
+pub(crate) fn extract<'a>(
+    choices: &'a Choices,
+    machine: &'a Machine,
+    strict: bool,
+    fusion: Fusion,
+) -> Option<Plan<'a>> {
     let (alternative, rank) = shallowest(choices);
+    if choices.results.iter().any(|r| rank[r.index()] == u32::MAX) {
+        return None;
+    }
     let n = choices.values.len();
     let mut plan = Plan {
         choices,
@@ -140,7 +149,7 @@ pub(crate) fn extract<'a>(choices: &'a Choices, machine: &'a Machine, strict: bo
         Fusion::Search => plan.search(),
         Fusion::Off => {}
     }
-    plan
+    Some(plan)
 }
 
 /// Per value the alternative of least height (the cheaper one where heights tie), and a rank in
@@ -154,18 +163,19 @@ fn shallowest(choices: &Choices) -> (Vec<u32>, Vec<u32>) {
     let mut ready: Vec<(ValueIx, u32)> = Vec::new();
     for (i, v) in choices.values.iter().enumerate() {
         let mut counts = SmallVec::new();
-        for (a, alternative) in v.alternatives.iter().enumerate() {
-            counts.push(alternative.args.len() as u32);
-            for arg in &alternative.args {
+        for (a, args) in choices.ways(ValueIx::from(i)).into_iter().enumerate() {
+            counts.push(args.len() as u32);
+            for arg in args {
                 parents[arg.index()].push((i as u32, a as u32));
             }
-            if alternative.args.is_empty() {
+            if args.is_empty() {
                 ready.push((ValueIx::from(i), a as u32));
             }
         }
         waiting.push(counts);
-        if v.source != Source::Computed {
-            level.push(ValueIx::from(i));
+        match v.source {
+            Source::Param(_) | Source::Literal(_) => level.push(ValueIx::from(i)),
+            Source::Call(_) | Source::Computed => {}
         }
     }
     let mut chosen = vec![u32::MAX; n];
@@ -178,10 +188,8 @@ fn shallowest(choices: &Choices) -> (Vec<u32>, Vec<u32>) {
             u.cmp(v).then(price(u, a).total_cmp(&price(v, b))).then(a.cmp(b))
         });
         for (v, a) in ready.drain(..) {
-            if rank[v.index()] == u32::MAX
-                && choices.value(v).source == Source::Computed
-                && chosen[v.index()] == u32::MAX
-            {
+            let made = matches!(choices.value(v).source, Source::Call(_) | Source::Computed);
+            if rank[v.index()] == u32::MAX && made && chosen[v.index()] == u32::MAX {
                 chosen[v.index()] = a;
                 level.push(v);
             }
@@ -206,7 +214,8 @@ fn shallowest(choices: &Choices) -> (Vec<u32>, Vec<u32>) {
 /// A rough price of an alternative by itself, for breaking ties.
 fn op_price(choices: &Choices, v: ValueIx, a: u32) -> f64 {
     let value = choices.value(v);
-    let alternative = &value.alternatives[a as usize];
+    // A call is the only way to make its results.
+    let Some(alternative) = value.alternatives.get(a as usize) else { return 0.0 };
     let size = |v: ValueIx| choices.value(v).aval.shape.size() as f64;
     match &alternative.op {
         Op::Constant(_) => 0.0,
@@ -243,9 +252,24 @@ struct Cluster {
 }
 
 impl<'a> Plan<'a> {
+    /// The predicted time of all kernels, in nanoseconds.
+    pub(crate) fn total_ns(&self) -> f64 {
+        self.total_ns
+    }
+
     /// The kernels, by number.
     pub(crate) fn groups(&self) -> impl Iterator<Item = (u32, &Group)> {
         self.groups.iter().enumerate().filter_map(|(i, g)| g.as_deref().map(|g| (i as u32, g)))
+    }
+
+    /// The values that a kernel keeps.
+    pub(crate) fn members(&self, k: u32) -> &[ValueIx] {
+        &self.members[k as usize]
+    }
+
+    /// Whether whoever reads the value computes it.
+    pub(crate) fn is_inline(&self, v: ValueIx) -> bool {
+        self.place[v.index()] == Place::Inline
     }
 
     /// The values the results depend on as chosen, operands first.
@@ -258,8 +282,14 @@ impl<'a> Plan<'a> {
                 continue;
             }
             live.push(v);
-            if self.choices.value(v).source == Source::Computed {
-                stack.extend(&self.alternative(v).args);
+            match self.choices.value(v).source {
+                Source::Param(_) | Source::Literal(_) => {}
+                Source::Computed => stack.extend(&self.alternative(v).args),
+                // A call writes all its results.
+                Source::Call(c) => {
+                    stack.extend(&self.choices.calls[c].args);
+                    stack.extend(&self.choices.calls[c].results);
+                }
             }
         }
         live.sort_by_key(|v| self.rank[v.index()]);
@@ -284,8 +314,14 @@ impl<'a> Plan<'a> {
         for r in &choices.results {
             results[r.index()] = true;
         }
-        // A result that reshapes shares the memory of what it reshapes, which is kept then.
+        // What is called reads memory.
         let mut kept = vec![false; choices.values.len()];
+        for v in &live {
+            if let Source::Call(c) = choices.value(*v).source {
+                choices.calls[c].args.iter().for_each(|a| kept[a.index()] = true);
+            }
+        }
+        // A result that reshapes shares the memory of what it reshapes, which is kept then.
         for v in live.iter().rev() {
             if choices.value(*v).source != Source::Computed {
                 continue;
@@ -333,14 +369,27 @@ impl<'a> Plan<'a> {
             match value.source {
                 Source::Param(_) => continue,
                 Source::Literal(_) if !wanted && fusion == Fusion::Search => continue,
+                Source::Call(c) => {
+                    if self.place[i] == Place::Source {
+                        let members: SmallVec<[ValueIx; 4]> = choices.calls[c].results.iter().copied().collect();
+                        for m in &members {
+                            self.place[m.index()] = Place::Kernel(clusters.len() as u32);
+                            after[m.index()] = clusters.len() + 1;
+                        }
+                        clusters.push(Cluster { members, ..Cluster::default() });
+                    }
+                    continue;
+                }
                 Source::Literal(_) | Source::Computed => {}
             }
             let args: SmallVec<[ValueIx; 3]> = match value.source {
                 Source::Computed => self.alternative(v).args.clone(),
-                Source::Param(_) | Source::Literal(_) => SmallVec::new(),
+                Source::Param(_) | Source::Literal(_) | Source::Call(_) => SmallVec::new(),
             };
             after[i] = args.iter().map(|a| after[a.index()]).max().unwrap_or(0);
             if self.place[i] == Place::Alias {
+                // Read from memory, so by a kernel after the one that writes it.
+                after[i] += usize::from(after[i] > 0);
                 continue;
             }
             let inline_args = args.iter().filter(|a| self.place[a.index()] == Place::Inline);
@@ -437,6 +486,12 @@ impl<'a> Plan<'a> {
         alternative.contract && !self.strict && float && (large != flipped)
     }
 
+    /// Whether kernel `k` is a call.
+    fn calls(&self, k: u32) -> bool {
+        let first = self.members[k as usize].first();
+        first.is_some_and(|m| matches!(self.choices.value(*m).source, Source::Call(_)))
+    }
+
     /// Whether something outside of its kernel reads the member.
     fn stored(&self, k: u32, v: ValueIx) -> bool {
         self.readers[v.index()].iter().any(|r| *r != k)
@@ -449,10 +504,11 @@ impl<'a> Plan<'a> {
             let contract = self.choices.value(members[0]).source == Source::Computed
                 && is_contraction(&self.alternative(members[0]).op)
                 && self.contracts(members[0]);
-            let lowered = match contract {
-                true if members.len() > 1 => return Err(Illegal::Together),
-                true => lower::contract(self, members[0])?,
-                false => lower::nest(self, &members, &|v| self.stored(k, v))?,
+            let lowered = match (self.choices.value(members[0]).source, contract) {
+                (Source::Call(c), _) => lower::call(self, c)?,
+                (_, true) if members.len() > 1 => return Err(Illegal::Together),
+                (_, true) => lower::contract(self, members[0])?,
+                (_, false) => lower::nest(self, &members, &|v| self.stored(k, v))?,
             };
             let ns = kernel_ns(self.machine, &lowered.operands, &lowered.body);
             Some(Box::new(Group { lowered, ns }))
@@ -495,11 +551,14 @@ impl<'a> Plan<'a> {
     /// into it kept by kernels of its own.
     fn repair(&mut self, k: u32, error: Illegal, dirty: &mut BinaryHeap<u32>) {
         let members = self.members[k as usize].clone();
-        if members.len() > 1 {
+        if members.len() > 1 && !self.calls(k) {
             self.split(k, self.rank[members[members.len() / 2].index()], dirty);
         } else {
             let anchor = match error {
                 Illegal::Anchor(v) if self.place[v.index()] == Place::Inline => Some(v),
+                Illegal::Anchor(_) | Illegal::Together if self.calls(k) => {
+                    unreachable!("the operands of calls are kept")
+                }
                 Illegal::Anchor(_) | Illegal::Together => self.some_inline(members[0]),
             };
             match anchor {
@@ -682,9 +741,9 @@ impl<'a> Plan<'a> {
 
     fn mergeable(&self, a: u32, b: u32, spans: &[(u32, u32)]) -> bool {
         let (Some(x), Some(y)) = (&self.groups[a as usize], &self.groups[b as usize]) else { return false };
-        let contract = |g: &Group| matches!(g.lowered.body, Body::Contract(_));
-        !contract(x)
-            && !contract(y)
+        let alone = |g: &Group| matches!(g.lowered.body, Body::Contract(_) | Body::Call(_));
+        !alone(x)
+            && !alone(y)
             && x.lowered.insts() + y.lowered.insts() <= MAX_INSTS
             && !self.path_between(a, b, spans)
             && !self.path_between(b, a, spans)
@@ -851,7 +910,10 @@ impl<'a> Plan<'a> {
     fn takes(&self, v: ValueIx, a: u32) -> bool {
         let alternative = &self.choices.value(v).alternatives[a as usize];
         let available = |u: &ValueIx| {
-            let live = self.place[u.index()] != Place::Source || self.choices.value(*u).source != Source::Computed;
+            let live = match self.choices.value(*u).source {
+                Source::Param(_) | Source::Literal(_) => true,
+                Source::Call(_) | Source::Computed => self.place[u.index()] != Place::Source,
+            };
             live && self.rank[u.index()] < self.rank[v.index()]
         };
         a != self.alternative[v.index()]

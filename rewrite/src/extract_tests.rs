@@ -66,15 +66,15 @@ fn input(aval: &Aval, seed: usize) -> Array {
 fn check_with(f: &Function, machine: &Machine, strict: bool, fusion: Fusion) -> Schedule {
     f.verify().unwrap();
     let choices = Choices::of_function(f);
-    let plan = extract(&choices, machine, strict, fusion);
+    let plan = extract(&choices, machine, strict, fusion).expect("it calls nothing");
     let numerics = if strict { Numerics::Strict } else { Numerics::Fast };
-    let (schedule, predicted) = schedule(&plan, numerics).unwrap();
+    let (schedule, predicted, _) = schedule(&plan, numerics).unwrap();
     assert_eq!(schedule.steps.len(), predicted.len());
     schedule.verify().unwrap_or_else(|e| panic!("{e}"));
     let inputs: Vec<Array> = f.param_avals().iter().enumerate().map(|(i, a)| input(a, i)).collect();
     let refs: Vec<&Array> = inputs.iter().collect();
     let want = eval::eval(f, &refs, Elementary::Std).unwrap();
-    let chosen = extracted(&plan, "f").unwrap();
+    let (chosen, _) = extracted(&plan, "f").unwrap();
     chosen.verify().unwrap();
     let again = eval::eval(&chosen, &refs, Elementary::Std).unwrap();
     let got = schedule.eval(&refs, Elementary::Std).unwrap();

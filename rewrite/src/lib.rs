@@ -1,9 +1,11 @@
 //! Rewriting: the pipeline from a traced program to a schedule of kernels.
 
 pub mod analysis;
+mod calls;
 mod choices;
 mod clock;
 pub mod cost;
+pub mod explain;
 mod extract;
 #[cfg(test)]
 mod extract_tests;
@@ -14,14 +16,18 @@ mod schedule;
 pub mod term;
 mod transform;
 
+pub use calls::Calls;
 pub use saturate::{Saturated, saturate};
-pub use transform::{egraph_of, expand_with};
+pub use transform::{Expanded, egraph_of, expand_timed, expand_with, keep_calls};
 
 use egrad_ir::schedule::Schedule;
-use egrad_ir::{Function, Numerics, Program, Result};
+use egrad_ir::{Function, NodeKind, Numerics, Program, Result, Transform};
+use std::time::Instant;
+use transform::Workspace;
+use transform::functions::Functions;
 
 /// What the optimizer may do and for which machine.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {
     /// Which float classes of rules may fire.
     pub numerics: Numerics,
@@ -31,6 +37,22 @@ pub struct Options {
     pub machine: cost::Machine,
     /// Names of rules that must not fire (`fuse/inline`, `simplify/add-zero`, …).
     pub disabled: Vec<String>,
+    /// What becomes of calls. Run op by op ([`Fusion::Off`]), they are kept unless this says
+    /// otherwise, and what is called is fused.
+    pub calls: Calls,
+    /// Whether to note what only people want to know: how long the search for each rule took, and
+    /// where each value is computed.
+    pub watch: bool,
+}
+
+impl Options {
+    /// How calls are made.
+    fn calls(&self) -> Calls {
+        match (self.calls, self.fusion) {
+            (Calls::Auto, Fusion::Off) => Calls::PushIn,
+            (calls, Fusion::Search | Fusion::Off) => calls,
+        }
+    }
 }
 
 /// How values are grouped into kernels.
@@ -46,9 +68,11 @@ pub enum Fusion {
 /// A compiled program, with what each stage made.
 #[derive(Clone, Debug)]
 pub struct Compilation {
-    /// The entry function with every transform expanded: primitives alone.
+    /// The entry function with every transform expanded: primitives, and calls that are kept.
     pub transformed: Function,
-    /// The primitives extraction chose, after simplification.
+    /// The functions that are called, by the numbers that `transformed` and `extracted` use.
+    pub functions: Program,
+    /// The primitives and calls extraction chose, after simplification.
     pub extracted: Function,
     /// The kernels to run.
     pub schedule: Schedule,
@@ -56,10 +80,39 @@ pub struct Compilation {
     pub predicted_us: Vec<f64>,
     /// What each rule did, stage by stage.
     pub stages: Vec<(&'static str, rules::Report)>,
+    /// How many microseconds the search for the cheapest kernels took.
+    pub extraction_us: f64,
+    /// Per node of the extracted function where it is computed, if that was asked for
+    /// ([`Options::watch`]).
+    pub places: Vec<Place>,
     /// The e-graph extraction chose from.
     pub egraph: Saturated,
     /// How large it is.
     pub size: EgraphSize,
+}
+
+impl Compilation {
+    /// What extraction chose, as a program: the functions that are called, then the entry.
+    pub fn program(&self) -> Program {
+        let mut program = self.functions.clone();
+        let entry = program.add(self.extracted.clone());
+        program.about(entry)
+    }
+}
+
+/// Where a value is computed. Steps are those of the schedule, from 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It is an input.
+    Input,
+    /// It is a constant, written into the kernels that need it.
+    Literal,
+    /// The kernel of this step keeps it: in memory, if another kernel reads it or it is a result.
+    Kernel(usize),
+    /// The kernels of these steps compute it where they read it.
+    Inline(Vec<usize>),
+    /// It is another shape of that node's memory.
+    View(egrad_ir::NodeId),
 }
 
 /// How large an e-graph is.
@@ -79,12 +132,28 @@ pub fn expand(program: &Program) -> Result<Function> {
     expand_with(program, rules::Tables::standard())
 }
 
+/// Expands every transform of the program, and its calls as `calls` says: one function of
+/// primitives where they are inlined, else functions that call one another, the entry last.
+///
+/// # Errors
+/// As [`expand`]; if calls that are kept nest too deep.
+pub fn transform(program: &Program, tables: &rules::Tables, calls: Calls) -> Result<Program> {
+    let called =
+        program.functions().any(|(_, f)| f.nodes().any(|(_, n)| matches!(n.kind, NodeKind::Apply(Transform::Call, _))));
+    if called && calls != Calls::Inline {
+        return keep_calls(program, tables);
+    }
+    let mut plain = Program::new();
+    plain.add(expand_with(program, tables)?);
+    Ok(plain)
+}
+
 /// Compiles the program's entry function.
 ///
 /// # Errors
-/// As [`expand`], or if a result would be too large for memory.
+/// As [`transform`], or if a result would be too large for memory.
 pub fn compile(program: &Program, options: &Options) -> Result<Compilation> {
-    compile_plain(expand(program)?, options)
+    compile_transformed(&transform(program, rules::Tables::standard(), options.calls)?, options)
 }
 
 /// Compiles a function of primitives: simplify, fuse, extract, schedule.
@@ -92,13 +161,28 @@ pub fn compile(program: &Program, options: &Options) -> Result<Compilation> {
 /// # Errors
 /// If no enabled rule makes a kernel of some primitive.
 pub fn compile_plain(transformed: Function, options: &Options) -> Result<Compilation> {
+    let mut program = Program::new();
+    program.add(transformed);
+    compile_transformed(&program, options)
+}
+
+/// Compiles a program that [`transform`] gave: load, simplify, fuse, extract, schedule.
+///
+/// # Errors
+/// If no enabled rule makes a kernel of some primitive, or a primitive has no batching rule.
+pub fn compile_transformed(program: &Program, options: &Options) -> Result<Compilation> {
     let tables = rules::Tables::standard();
+    let none = rules::Tables::default();
     let allow = |r: &rules::Rule| r.float.allowed(options.numerics) && !options.disabled.iter().any(|d| d == r.name);
+    let mut functions = Functions::of(program.clone(), tables);
+    let mut work = Workspace::new(program.entry().param_avals());
+    let (values, ways) = calls::load(&mut work, program, &mut functions, options.calls())?;
     // Running op by op runs what was written.
-    let mut saturated = match options.fusion {
-        Fusion::Search => saturate(&transformed, options)?,
-        Fusion::Off => saturate::saturate_with(&transformed, options, &rules::Tables::default())?,
+    let simplify = match options.fusion {
+        Fusion::Search => tables,
+        Fusion::Off => &none,
     };
+    let mut saturated = saturate::saturated(work, &values, program.entry(), options, simplify)?;
     let mut stages = vec![("simplify", std::mem::take(&mut saturated.report))];
     // The encoding is built in three rounds, each by rules whose patterns the one before makes.
     let rounds: [&[&str]; 3] = [&["fuse/kernel"], &["fuse/compute", "fuse/contract"], &["fuse/load", "fuse/inline"]];
@@ -107,12 +191,25 @@ pub fn compile_plain(transformed: Function, options: &Options) -> Result<Compila
         stages.push(("fuse", tables.fuse.run(&mut saturated.egraph, 1, &of_round)?));
     }
     saturated.refresh();
+    let start = Instant::now();
+    let choices = calls::choose(&saturated, &functions.program, &ways, options)?;
+    let plan = calls::plan(&choices, options)?;
+    let extraction_us = start.elapsed().as_secs_f64() * 1e6;
+    let (schedule, predicted_us, kernels) = schedule::schedule(&plan, options.numerics)?;
+    let (extracted, nodes) = schedule::extracted(&plan, &program.entry().name)?;
+    let places = if options.watch { schedule::places(&plan, &nodes, &kernels) } else { Vec::new() };
     let egraph = &saturated.egraph;
-    let choices = choices::Choices::of_egraph(egraph, &saturated.results, &|id| saturated.span(id))?;
-    let strict = options.numerics == Numerics::Strict;
-    let plan = extract::extract(&choices, &options.machine, strict, options.fusion);
-    let (schedule, predicted_us) = schedule::schedule(&plan, options.numerics)?;
-    let extracted = schedule::extracted(&plan, &transformed.name)?;
     let size = EgraphSize { nodes: egraph.total_number_of_nodes(), classes: egraph.number_of_classes() };
-    Ok(Compilation { transformed, extracted, schedule, predicted_us, stages, egraph: saturated, size })
+    Ok(Compilation {
+        transformed: program.entry().clone(),
+        functions: functions.program,
+        extracted,
+        schedule,
+        predicted_us,
+        stages,
+        extraction_us,
+        places,
+        egraph: saturated,
+        size,
+    })
 }

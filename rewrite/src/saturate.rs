@@ -1,9 +1,10 @@
 //! The e-graph that extraction chooses from: a plain function, simplified.
 
+use crate::Options;
 use crate::analysis::EGraph;
 use crate::rules::{Report, Tables};
-use crate::transform::Workspace;
-use crate::{Options, clock};
+use crate::transform::functions::Functions;
+use crate::transform::{Values, Workspace};
 use egg::Id;
 use egrad_ir::{Aval, Error, Function, NodeId, Result, Span};
 
@@ -70,19 +71,43 @@ pub fn saturate(function: &Function, options: &Options) -> Result<Saturated> {
 /// # Errors
 /// If the function applies transforms, or a rule is faulty.
 pub fn saturate_with(function: &Function, options: &Options, tables: &Tables) -> Result<Saturated> {
-    let params: Vec<(Aval, Span)> =
-        function.params().map(|p| (function.aval(p).clone(), function.node(p).span)).collect();
-    let mut work = Workspace::new(params.iter().map(|(aval, _)| aval.clone()).collect());
-    let classes = work.load(function)?.class;
-    clock::stopped(|| work.egraph.rebuild());
+    run(function, options, tables, false)
+}
+
+/// As [`saturate_with`]; the e-graph keeps [what each rule did](crate::analysis::Facts::applied).
+pub(crate) fn saturate_logged(function: &Function, options: &Options, tables: &Tables) -> Result<Saturated> {
+    run(function, options, tables, true)
+}
+
+fn run(function: &Function, options: &Options, tables: &Tables, log: bool) -> Result<Saturated> {
+    let mut work = Workspace::new(function.param_avals());
+    work.egraph.analysis.applied = log.then(Vec::new);
+    let values = work.load(function, &Functions::new(tables))?;
+    saturated(work, &values, function, options, tables)
+}
+
+/// Simplifies what has been loaded of a function.
+///
+/// # Errors
+/// If a rule is faulty.
+pub(crate) fn saturated(
+    mut work: Workspace,
+    values: &Values,
+    function: &Function,
+    options: &Options,
+    tables: &Tables,
+) -> Result<Saturated> {
+    work.egraph.analysis.timed = options.watch;
+    work.settle();
+    let params = function.params().map(|p| (function.aval(p).clone(), function.node(p).span)).collect();
     let allow = |name: &str| !options.disabled.iter().any(|d| d == name);
     let report = tables
         .simplify
         .run(&mut work.egraph, PASSES, &|rule| rule.float.allowed(options.numerics) && allow(rule.name))?;
     let spans = work.spans_by_class();
     let find = |id: Id| work.egraph.find(id);
-    let results = function.results().iter().map(|r| classes[r.index()].map(find)).collect::<Option<_>>();
+    let results = function.results().iter().map(|r| values.class[r.index()].map(find)).collect::<Option<_>>();
     let results = results.ok_or_else(|| Error::internal("a result without a class"))?;
-    let classes = classes.iter().map(|c| c.map(find)).collect();
+    let classes = values.class.iter().map(|c| c.map(find)).collect();
     Ok(Saturated { classes, results, params, report, spans, egraph: work.egraph })
 }

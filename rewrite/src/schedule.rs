@@ -1,20 +1,22 @@
 //! From a plan to a schedule: kernels in topological order, over numbered buffers.
 
+use crate::Place;
 use crate::choices::{Source, ValueIx};
 use crate::extract::Plan;
 use crate::lower::Chosen;
 use egrad_ir::kernel::{Body, Kernel};
 use egrad_ir::schedule::{Buffer, BufferId, Schedule, Step};
 use egrad_ir::{Error, Function, NodeId, Numerics, Op, Result, Span};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use petgraph::algo::toposort;
 use petgraph::graph::DiGraph;
 
-/// The schedule of a plan, and per step its predicted time in microseconds.
+/// The schedule of a plan, and per step its predicted time in microseconds and its kernel's number
+/// in the plan.
 ///
 /// # Errors
 /// If the kernels depend on one another in a cycle, which is a bug of the extraction.
-pub(crate) fn schedule(plan: &Plan<'_>, numerics: Numerics) -> Result<(Schedule, Vec<f64>)> {
+pub(crate) fn schedule(plan: &Plan<'_>, numerics: Numerics) -> Result<(Schedule, Vec<f64>, Vec<u32>)> {
     let choices = plan.choices();
     let mut schedule = Schedule::default();
     let mut buffers: HashMap<ValueIx, BufferId> = HashMap::new();
@@ -60,12 +62,13 @@ pub(crate) fn schedule(plan: &Plan<'_>, numerics: Numerics) -> Result<(Schedule,
     }
     let order = toposort(&graph, None).map_err(|_| Error::internal("the chosen kernels depend on one another"))?;
     let groups: HashMap<u32, _> = plan.groups().collect();
-    let mut predicted = Vec::new();
+    let (mut predicted, mut kernels) = (Vec::new(), Vec::new());
     for node in order {
         let group = groups[&graph[node]];
         let stores = match &group.lowered.body {
             Body::Loops(nest) => nest.passes.iter().any(|p| !p.stores.is_empty()),
             Body::Contract(c) => c.m * c.n * c.batch.iter().product::<usize>() > 0,
+            Body::Call(_) => group.lowered.operands.iter().any(|o| o.written && o.len > 0),
         };
         if !stores {
             continue; // every result is empty
@@ -79,17 +82,58 @@ pub(crate) fn schedule(plan: &Plan<'_>, numerics: Numerics) -> Result<(Schedule,
         let operands = group.lowered.values.iter().map(|v| buffer(*v, &mut schedule)).collect();
         schedule.steps.push(Step { kernel, operands });
         predicted.push(group.ns / 1000.0);
+        kernels.push(graph[node]);
     }
     for r in &choices.results {
         let aval = choices.value(*r).aval.clone();
         let b = buffer(plan.storage(*r), &mut schedule);
         schedule.outputs.push((b, aval));
     }
-    Ok((schedule, predicted))
+    Ok((schedule, predicted, kernels))
 }
 
-/// The primitives a plan chose, as a function.
-pub(crate) fn extracted(plan: &Plan<'_>, name: &str) -> Result<Function> {
+/// Per node of the extracted function where it is computed, for the kernels of these steps.
+pub(crate) fn places(plan: &Plan<'_>, nodes: &HashMap<ValueIx, NodeId>, kernels: &[u32]) -> Vec<Place> {
+    let choices = plan.choices();
+    let of = |v: ValueIx| match choices.value(v).source {
+        Source::Param(_) => Place::Input,
+        Source::Literal(_) => Place::Literal,
+        // Its kernel says so below.
+        Source::Call(_) => Place::Inline(Vec::new()),
+        Source::Computed if plan.is_inline(v) => Place::Inline(Vec::new()),
+        Source::Computed => Place::View(nodes[&plan.storage(v)]),
+    };
+    // The scalar that a literal repeats has no value of its own.
+    let mut places = vec![Place::Input; choices.params.len()];
+    places.resize(nodes.values().map(|n| n.index() + 1).max().unwrap_or(0).max(places.len()), Place::Literal);
+    nodes.iter().for_each(|(v, node)| places[node.index()] = of(*v));
+    for (step, k) in kernels.iter().enumerate() {
+        let mut seen: HashSet<ValueIx> = HashSet::new();
+        let mut stack: Vec<ValueIx> = plan.members(*k).to_vec();
+        while let Some(v) = stack.pop() {
+            let Some(node) = nodes.get(&v).filter(|_| seen.insert(v)) else { continue };
+            match choices.value(v).source {
+                // An input or a constant that is a result as it is.
+                Source::Param(_) | Source::Literal(_) => continue,
+                Source::Call(_) => {
+                    places[node.index()] = Place::Kernel(step);
+                    continue;
+                }
+                Source::Computed => {}
+            }
+            match &mut places[node.index()] {
+                Place::Inline(steps) => steps.push(step),
+                place => *place = Place::Kernel(step),
+            }
+            let args = plan.alternative(v).args.iter().copied();
+            stack.extend(args.filter(|a| plan.is_inline(*a)));
+        }
+    }
+    places
+}
+
+/// The primitives a plan chose, as a function, and where in it each value is.
+pub(crate) fn extracted(plan: &Plan<'_>, name: &str) -> Result<(Function, HashMap<ValueIx, NodeId>)> {
     let choices = plan.choices();
     let mut f = Function::new(name, choices.params.iter().map(|a| (a.clone(), Span::Unknown)));
     let params: Vec<NodeId> = f.params().collect();
@@ -98,6 +142,17 @@ pub(crate) fn extracted(plan: &Plan<'_>, name: &str) -> Result<Function> {
         let value = choices.value(v);
         let node = match value.source {
             Source::Param(p) => params[p],
+            Source::Call(c) => {
+                let call = &choices.calls[c];
+                if !nodes.contains_key(&v) {
+                    let site = &call.callee.site;
+                    let args: Vec<NodeId> = call.args.iter().map(|a| nodes[a]).collect();
+                    let results =
+                        f.apply(site.transform.clone(), site.callee, &args, site.results.to_vec(), value.span);
+                    nodes.extend(call.results.iter().copied().zip(results));
+                }
+                nodes[&v]
+            }
             Source::Literal(l) => {
                 let scalar = f.add(Op::Constant(l), &[], value.span)?;
                 if value.aval.shape.rank() == 0 {
@@ -116,5 +171,5 @@ pub(crate) fn extracted(plan: &Plan<'_>, name: &str) -> Result<Function> {
         nodes.insert(v, node);
     }
     f.set_results(choices.results.iter().map(|r| nodes[r]).collect());
-    Ok(f)
+    Ok((f, nodes))
 }

@@ -338,6 +338,11 @@ pub enum Head {
     /// The primitive of every element: attributes (those of one element), operands. Batched
     /// operands and the result have the batch axis at position 0.
     Batch(Prim, Mask),
+    /// A call, by its number among the [sites](crate::analysis::Facts::sites), of this many operands:
+    /// a tuple of results.
+    Call(u32, u16),
+    /// The result of that position of a call.
+    Get(u32),
     /// A value made by a kernel of this [`Head::Body`].
     Kernel,
     /// A value as the body of a kernel: the value.
@@ -359,7 +364,8 @@ pub enum Head {
 pub struct Key(u32);
 
 impl Head {
-    /// The number e-matching compares. All attributes share one, as do all parameters.
+    /// The number e-matching compares. All attributes share one, as do all parameters, all calls, and
+    /// all their results.
     pub fn key(&self) -> Key {
         let key = |kind: u32, prim: Prim, detail: u8| Key(kind << 24 | prim.code() << 8 | u32::from(detail));
         match self {
@@ -376,6 +382,8 @@ impl Head {
             Head::Inline => Key(10 << 24),
             Head::Compute(p) => key(11, *p, 0),
             Head::Contract => Key(12 << 24),
+            Head::Call(..) => Key(13 << 24),
+            Head::Get(_) => Key(14 << 24),
         }
     }
 
@@ -386,6 +394,8 @@ impl Head {
             Head::Attr(_)
             | Head::Param(_)
             | Head::Prim(_)
+            | Head::Call(..)
+            | Head::Get(_)
             | Head::Kernel
             | Head::Body
             | Head::Source
@@ -396,10 +406,31 @@ impl Head {
         }
     }
 
-    /// Whether it computes a value with primitives alone: a primitive or a parameter.
+    /// Which argument is the primal result, for the markers that carry it.
+    pub fn primal(&self) -> Option<usize> {
+        match self {
+            Head::Pull(p, _) | Head::Push(p, _) => Some(p.attrs() + p.arity()),
+            Head::Attr(_)
+            | Head::Param(_)
+            | Head::Prim(_)
+            | Head::Batch(..)
+            | Head::Call(..)
+            | Head::Get(_)
+            | Head::Kernel
+            | Head::Body
+            | Head::Source
+            | Head::Load
+            | Head::Inline
+            | Head::Compute(_)
+            | Head::Contract => None,
+        }
+    }
+
+    /// Whether it computes a value, with no transform or choice pending: a primitive, a parameter, or
+    /// a call and its results.
     pub fn is_plain(&self) -> bool {
         match self {
-            Head::Param(_) | Head::Prim(_) => true,
+            Head::Param(_) | Head::Prim(_) | Head::Call(..) | Head::Get(_) => true,
             Head::Attr(_)
             | Head::Pull(..)
             | Head::Push(..)
@@ -421,11 +452,13 @@ impl Head {
             Head::Prim(p) | Head::Batch(p, _) | Head::Compute(p) => p.attrs() + p.arity(),
             Head::Contract => Prim::DotGeneral.attrs() + Prim::DotGeneral.arity(),
             Head::Pull(p, _) | Head::Push(p, _) => p.attrs() + p.arity() + 2,
-            Head::Kernel | Head::Body | Head::Source | Head::Load | Head::Inline => 1,
+            Head::Call(_, n) => usize::from(*n),
+            Head::Get(_) | Head::Kernel | Head::Body | Head::Source | Head::Load | Head::Inline => 1,
         }
     }
 
-    /// The head of that text: `mul`, `pull:mul:0`, `batch:dot_general:10`, an attribute, `%3`.
+    /// The head of that text: `mul`, `pull:mul:0`, `batch:dot_general:10`, `call:0:3`, `get:1`, an
+    /// attribute, `%3`.
     pub fn parse(text: &str) -> Option<Head> {
         let mut parts = text.split(':');
         let first = parts.next()?;
@@ -445,6 +478,8 @@ impl Head {
                 (digits.len() == prim.arity()).then_some(Head::Batch(prim, mask))?
             }
             ("compute", Some(p), None, None) => Head::Compute(Prim::parse(p)?),
+            ("call", Some(site), Some(n), None) => Head::Call(site.parse().ok()?, n.parse().ok()?),
+            ("get", Some(i), None, None) => Head::Get(i.parse().ok()?),
             (_, Some(_), _, _) => return None,
             ("contract", None, ..) => Head::Contract,
             ("kernel", None, ..) => Head::Kernel,
@@ -480,6 +515,8 @@ impl fmt::Display for Head {
             Head::Inline => f.write_str("inline"),
             Head::Compute(p) => write!(f, "compute:{p}"),
             Head::Contract => f.write_str("contract"),
+            Head::Call(site, n) => write!(f, "call:{site}:{n}"),
+            Head::Get(i) => write!(f, "get:{i}"),
         }
     }
 }
@@ -521,7 +558,15 @@ impl Term {
         match &self.head {
             Head::Prim(p) | Head::Pull(p, _) | Head::Push(p, _) | Head::Batch(p, _) | Head::Compute(p) => p.attrs(),
             Head::Contract => Prim::DotGeneral.attrs(),
-            Head::Attr(_) | Head::Param(_) | Head::Kernel | Head::Body | Head::Source | Head::Load | Head::Inline => 0,
+            Head::Attr(_)
+            | Head::Param(_)
+            | Head::Call(..)
+            | Head::Get(_)
+            | Head::Kernel
+            | Head::Body
+            | Head::Source
+            | Head::Load
+            | Head::Inline => 0,
         }
     }
 }
@@ -615,7 +660,7 @@ mod tests {
     #[test]
     fn heads_have_text_and_a_key_of_their_own() {
         let mut heads = vec![Head::Param(3), Head::Kernel, Head::Body, Head::Source, Head::Load, Head::Inline];
-        heads.push(Head::Attr(Attr::dims([0, 1])));
+        heads.extend([Head::Attr(Attr::dims([0, 1])), Head::Call(2, 5), Head::Get(1)]);
         for p in Prim::all() {
             heads.extend([Head::Prim(p), Head::Compute(p)]);
             heads.extend((0..p.arity()).flat_map(|k| [Head::Pull(p, k as u8), Head::Push(p, k as u8)]));

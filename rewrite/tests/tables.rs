@@ -71,6 +71,7 @@ fn simplification_ends() {
 fn line(name: &'static str, left: &'static str, right: &'static str, guards: &[&'static str]) -> Line {
     Line {
         name,
+        about: &[],
         float: FloatClass::Exact,
         left: left.into(),
         right: Right::Text(right.into()),

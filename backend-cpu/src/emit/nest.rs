@@ -10,18 +10,21 @@ use egrad_ir::kernel::{Affine, Inst, Kernel, ValueId};
 use egrad_ir::{Binary, Dtype, Literal, Numerics};
 use smallvec::SmallVec;
 
-/// Words of an argument block before the operands' addresses: the first index of the outermost
-/// domain axis (of the plan's nest), and the one after the last.
+/// Words of an argument block before the operands' addresses: the range of the plan's `split` axis
+/// (the first index and the one after the last), and that of the batch.
 ///
-/// That range may be a part of the axis, for other threads to run the rest, if it starts at a
-/// multiple of 64, ends at one or with the axis, and holds at least 64 indices or all of them.
-pub(crate) const HEADER: usize = 2;
+/// The first may be a part of the axis, see [`Plan::grain`], for other threads to run the rest. The
+/// second isn't empty. After the addresses of the operands' first elements come the bytes from one
+/// element of the batch to the next, again one word per operand.
+pub(crate) const HEADER: usize = 4;
 
 /// Emits one nest.
 pub(super) struct Nest<'f, 'p> {
     pub(super) code: Code<'f>,
     pub(super) kernel: &'p Kernel,
     pub(super) plan: &'p Plan,
+    /// The range of the axis that threads share.
+    range: (Value, Value),
     /// Per stream the address of the element that the axes entered lead to, offsets left out.
     addresses: Vec<Value>,
     /// The axes entered, outermost first.
@@ -71,48 +74,57 @@ enum Content {
 impl<'f, 'p> Nest<'f, 'p> {
     /// Emits the whole function.
     pub(super) fn emit(mut code: Code<'f>, block: Value, kernel: &'p Kernel, plan: &'p Plan) -> Code<'f> {
-        let rank = plan.nest.domain.len();
-        let range = (rank > 0).then(|| (code.argument(block, 0), code.argument(block, 1)));
-        let operands: Vec<Value> = (0..kernel.operands.len()).map(|i| code.argument(block, HEADER + i)).collect();
+        let range = (code.argument(block, 0), code.argument(block, 1));
+        let (first, end) = (code.argument(block, 2), code.argument(block, 3));
+        let batch = code.begin_loop(first, &[]);
+        let count = kernel.operands.len();
+        let operands: Vec<Value> = (0..count)
+            .map(|i| {
+                let (address, stride) = (code.argument(block, HEADER + i), code.argument(block, HEADER + count + i));
+                let offset = code.f.ins().imul(batch.index, stride);
+                code.f.ins().iadd(address, offset)
+            })
+            .collect();
         let addresses = plan.streams.iter().map(|s| operands[s.operand]).collect();
         let values = vec![None; plan.values.len()];
-        let mut nest = Nest { code, kernel, plan, addresses, axes: SmallVec::new(), values, lanes: 1 };
+        let mut nest = Nest { code, kernel, plan, range, addresses, axes: SmallVec::new(), values, lanes: 1 };
         nest.hoisted(0);
-        nest.domain(range);
+        nest.domain();
+        nest.code.end_loop(&batch, end, 1, &[]);
         nest.code.f.ins().return_(&[]);
         nest.code
     }
 
     /// The domain's axes from the next one on, then the passes.
-    fn domain(&mut self, range: Option<(Value, Value)>) {
+    fn domain(&mut self) {
         let axis = self.axes.len();
         let rank = self.plan.nest.domain.len();
         if axis == rank {
             return self.passes();
         }
         if self.plan.strip > 0 && axis == rank - 2 {
-            return self.strips(range);
+            return self.strips();
         }
         if self.plan.blocked && axis == rank - 1 {
-            let range = self.range(axis, range);
+            let range = self.range(axis);
             return self.blocks(range);
         }
-        let this = self.begin_axis(axis, range);
+        let this = self.begin_axis(axis);
         let entered = self.enter(this.index, None);
         self.hoisted(axis + 1);
-        self.domain(None);
+        self.domain();
         self.leave(entered);
         self.end_axis(&this);
     }
 
     /// The last two axes: strips of the first, groups of the second, the indices of a strip.
-    fn strips(&mut self, range: Option<(Value, Value)>) {
+    fn strips(&mut self) {
         let axis = self.axes.len();
-        let (start, end) = self.range(axis, range);
+        let (start, end) = self.range(axis);
         let strips = self.code.begin_loop(start, &[]);
         let strip_end = self.code.offset(strips.index, self.plan.strip);
         let strip_end = self.code.smaller(strip_end, end);
-        let groups = self.begin_axis(axis + 1, None);
+        let groups = self.begin_axis(axis + 1);
         let indices = self.code.begin_loop(strips.index, &[]);
         let outer = self.enter(Axis { value: Some(indices.index), plus: 0 }, None);
         self.hoisted(axis + 1);
@@ -126,32 +138,34 @@ impl<'f, 'p> Nest<'f, 'p> {
     }
 
     /// Where a domain axis starts and ends.
-    fn range(&mut self, axis: usize, range: Option<(Value, Value)>) -> (Value, Value) {
-        match range {
-            Some(range) => range,
-            None => (self.code.index(0), self.code.index(self.plan.nest.domain[axis])),
+    fn range(&mut self, axis: usize) -> (Value, Value) {
+        if axis == self.plan.split {
+            self.range
+        } else {
+            (self.code.index(0), self.code.index(self.plan.nest.domain[axis]))
         }
     }
 
     /// Starts the loop over a domain axis, by groups if it is the one that lanes run along.
-    fn begin_axis(&mut self, axis: usize, range: Option<(Value, Value)>) -> DomainLoop {
+    fn begin_axis(&mut self, axis: usize) -> DomainLoop {
         let n = self.plan.nest.domain[axis];
         let grouped = self.plan.points > 1 && axis == self.plan.nest.domain.len() - 1;
         let step = if grouped { self.plan.points } else { 1 };
         self.lanes = step;
         if n == step {
-            // A chunk has at least `step` points, so this one is the whole axis.
+            // A part of the axis has at least `step` points, so this is the whole of it.
             return DomainLoop { index: Axis { value: None, plus: 0 }, this: None };
         }
-        let (start, end) = self.range(axis, range);
+        let (start, end) = self.range(axis);
         // The last group is moved back to end with the axis: the points it shares with the group
         // before are computed twice, from the same operands to the same results.
-        let last = (grouped && !n.is_multiple_of(step)).then(|| match range {
-            Some((_, end)) => {
+        let last = (grouped && !n.is_multiple_of(step)).then(|| {
+            if axis == self.plan.split {
                 let back = self.code.f.ins().iconst(I64, step as i64);
                 self.code.f.ins().isub(end, back)
+            } else {
+                self.code.index(n - step)
             }
-            None => self.code.index(n - step),
         });
         let this = self.code.begin_loop(start, &[]);
         let index = match last {

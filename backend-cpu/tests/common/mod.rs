@@ -1,8 +1,10 @@
 //! Running one kernel on the CPU backend and on the kernel interpreter.
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
+pub(crate) mod maker;
+
 use egrad_cpu::Cpu;
-use egrad_ir::kernel::{Backend, Kernel};
+use egrad_ir::kernel::{Backend, Kernel, Run};
 use egrad_ir::scalar::Elementary;
 use egrad_ir::schedule::{Buffer, BufferId, Schedule, Step};
 use egrad_ir::{Array, Aval, Dtype, Literal, Numerics};
@@ -139,6 +141,12 @@ pub(crate) fn assert_close(got: &Array, want: &Array, close: Close, what: &dyn F
 /// results must be within `fast` of the interpreter's (`None`: not run).
 #[track_caller]
 pub(crate) fn check(kernel: &Kernel, fill: Fill, fast: Option<f64>) {
+    check_on(&[Cpu::new().unwrap()], kernel, fill, fast);
+}
+
+/// As [`check`], on several backends, whose results must all have the same bits.
+#[track_caller]
+pub(crate) fn check_on(cpus: &[Cpu], kernel: &Kernel, fill: Fill, fast: Option<f64>) {
     let mut numbers = Numbers(kernel.operands.iter().map(|o| o.len as u64).sum());
     let modes = [(Numerics::Strict, Some(Close::Bits)), (Numerics::Fast, fast.map(Close::Within))];
     for (numerics, close) in modes {
@@ -147,15 +155,22 @@ pub(crate) fn check(kernel: &Kernel, fill: Fill, fast: Option<f64>) {
         let inputs = inputs(&schedule, fill, &mut numbers);
         let inputs: Vec<&Array> = inputs.iter().collect();
         let want = schedule.eval(&inputs, Elementary::Shared).unwrap_or_else(|e| panic!("{e}\n{kernel}"));
-        let compiled = Cpu::new().unwrap().compile(schedule).unwrap_or_else(|e| panic!("{e}\n{kernel}"));
-        let got = compiled.run(&inputs).unwrap();
-        assert_eq!(got.dispatches, 1);
-        for (got, want) in got.outputs.iter().zip(&want.outputs) {
+        let mut first: Option<Run> = None;
+        for cpu in cpus {
+            let compiled = cpu.compile(schedule.clone()).unwrap_or_else(|e| panic!("{e}\n{kernel}"));
+            let got = compiled.run(&inputs).unwrap();
+            assert_eq!(got.dispatches, schedule.launches());
             let what = || {
                 let clif = compiled.listing("clif").unwrap().concat();
-                format!("{numerics:?} {kernel}\ninputs {inputs:?}\n{clif}")
+                format!("{cpu:?} {numerics:?} {kernel}\ninputs {inputs:?}\n{clif}")
             };
-            assert_close(got, want, close, &what);
+            for (i, (got, want)) in got.outputs.iter().zip(&want.outputs).enumerate() {
+                assert_close(got, want, close, &what);
+                if let Some(first) = &first {
+                    assert_close(got, &first.outputs[i], Close::Bits, &what);
+                }
+            }
+            first.get_or_insert(got);
         }
     }
 }

@@ -22,6 +22,7 @@ pub(super) fn check<'a>(kernel: &'a Kernel, caps: &Caps, device: &str) -> Result
     }
     let nest = match &kernel.body {
         Body::Contract(_) => return not_yet("matrix products"),
+        Body::Call(_) => return not_yet("calls of functions compiled by themselves"),
         Body::Loops(nest) => nest,
     };
     if nest.passes.iter().any(|p| !p.accs.is_empty()) {

@@ -1,12 +1,12 @@
 //! What programs run on.
 
-use super::{Failure, Outcome};
-use egrad::{Device, Error, Numerics, Result};
+use super::{Failure, Outcome, Target};
+use egrad::{Device, Error, Numerics, Program, Result};
 use egrad_cpu::Cpu;
 use egrad_ir::eval::{Elementary, eval};
 use egrad_ir::kernel::{Backend, Executable};
 use egrad_ir::{Array, Function};
-use egrad_rewrite::Compilation;
+use egrad_rewrite::{self as rewrite, Calls};
 use egrad_vulkan::{Selection, Vulkan};
 use std::io::{self, Write};
 
@@ -40,28 +40,32 @@ pub(crate) enum Ready {
 }
 
 impl Ready {
-    /// Makes a plain function ready for a device; `compile` makes its kernels.
-    pub(crate) fn new(
-        device: Device,
-        numerics: Numerics,
-        plain: Function,
-        compile: impl FnOnce(Function) -> Result<Compilation>,
-    ) -> Result<Ready> {
-        match named(device)? {
+    /// Makes a program ready for where it is to run.
+    pub(crate) fn new(target: &Target, program: &Program) -> Result<Ready> {
+        let numerics = target.numerics();
+        let compile = |calls| {
+            let options = rewrite::Options { numerics, calls, ..rewrite::Options::default() };
+            rewrite::compile(program, &options).map(|c| c.schedule)
+        };
+        // A GPU has no other way yet.
+        let on_gpu = if target.calls == Calls::Auto { Calls::Inline } else { target.calls };
+        match named(target.device)? {
             Device::Interpreter => {
                 let mode = match numerics {
                     Numerics::Fast => Elementary::Std,
                     Numerics::Strict => Elementary::Shared,
                 };
-                Ok(Ready::Plain(plain, mode))
+                Ok(Ready::Plain(rewrite::expand(program)?, mode))
             }
             device @ (Device::Cpu | Device::Vulkan) => {
                 let backend = backend(device)?;
-                Ok(Ready::Kernels(device, backend.compile(compile(plain)?.schedule)?))
+                let calls = if device == Device::Vulkan { on_gpu } else { target.calls };
+                Ok(Ready::Kernels(device, backend.compile(compile(calls)?)?))
             }
             Device::Auto => {
-                let schedule = compile(plain)?.schedule;
-                let gpu = Vulkan::new(Selection::Hardware).and_then(|gpu| gpu.compile(schedule.clone()));
+                // An error of the program is one on every device.
+                let schedule = compile(target.calls)?;
+                let gpu = Vulkan::new(Selection::Hardware).and_then(|gpu| gpu.compile(compile(on_gpu)?));
                 match gpu {
                     Ok(executable) => Ok(Ready::Kernels(Device::Vulkan, executable)),
                     Err(why) => {

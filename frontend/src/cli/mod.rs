@@ -23,7 +23,7 @@ mod value;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use egrad::{Device, Error, Numerics};
+use egrad::{Calls, Device, Error, Numerics};
 use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -59,6 +59,10 @@ struct Target {
     /// Give every result the bits the reference interpreter computes.
     #[arg(long)]
     strict: bool,
+    /// What becomes of calls: whatever costs least (`auto`), `inline`, `push-in` (compiled by
+    /// themselves, run once), or `dispatch` (compiled by themselves, run for each element of a batch).
+    #[arg(long, default_value = "auto", value_name = "MODE", value_parser = calls_parser())]
+    calls: Calls,
 }
 
 impl Target {
@@ -69,6 +73,10 @@ impl Target {
 
 fn device_parser() -> impl TypedValueParser<Value = Device> {
     PossibleValuesParser::new(Device::ALL.map(Device::name)).try_map(|name| name.parse::<Device>())
+}
+
+fn calls_parser() -> impl TypedValueParser<Value = Calls> {
+    PossibleValuesParser::new(Calls::ALL.map(Calls::name)).try_map(|name| name.parse::<Calls>())
 }
 
 /// Why a command failed.

@@ -6,7 +6,6 @@ use super::value::{self, Nested};
 use super::{Failure, Outcome, Target};
 use clap::Args;
 use egrad::{Array, Error};
-use egrad_rewrite as rewrite;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -36,12 +35,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options, out: &mut impl Write) -> Outcome {
     let source = Source::file(&options.file)?;
     let inputs = inputs(options, &source)?;
-    let numerics = options.target.numerics();
-    let plain = rewrite::expand(&source.program).map_err(|e| source.blame(e))?;
-    let ready = Ready::new(options.target.device, numerics, plain, |plain| {
-        rewrite::compile_plain(plain, &rewrite::Options { numerics, ..rewrite::Options::default() })
-    });
-    let ready = ready.map_err(|e| source.blame(e))?;
+    let ready = Ready::new(&options.target, &source.program).map_err(|e| source.blame(e))?;
     let inputs: Vec<&Array> = inputs.iter().collect();
     let results = ready.run(&inputs).map_err(|e| source.blame(e))?;
     if options.json {

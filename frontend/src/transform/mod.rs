@@ -15,7 +15,22 @@ use crate::function::{Args, Function};
 use crate::tensor::Tensor;
 use crate::trace::{self, Inner};
 use crate::tree::{Flat, Lengths, Traced, build};
-use egrad_ir::{Aval, Span};
+use egrad_ir::{Aval, Span, Transform};
+
+/// Records a call of a function: what a `jit` inside traced code is.
+#[track_caller]
+pub(crate) fn call<F, A>(f: &F, args: &A) -> F::Output
+where
+    F: Function<A>,
+    F::Output: Traced,
+    A: Args,
+{
+    let span = Span::here();
+    let (mut operands, params) = leaves(args, span);
+    let inner = inner::<F, A>(f, params, &Flat::of(args).lengths, span);
+    operands.extend(&inner.captures);
+    build(trace::apply(Transform::Call, inner.function, &operands, span), &inner.extra.lengths)
+}
 
 /// What is known of a traced function's result.
 struct Output {

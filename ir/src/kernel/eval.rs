@@ -1,6 +1,6 @@
 //! The reference interpreter of kernels: the kernel IR's meaning, one element at a time.
 
-use super::{Acc, Backend, Body, Contract, Executable, Inst, Kernel, LoopNest, Matrix, Operand, Run};
+use super::{Acc, Backend, Body, Call, Contract, Executable, Inst, Kernel, LoopNest, Matrix, Operand, Run};
 use crate::array::Array;
 use crate::dtype::{Dtype, Literal};
 use crate::error::{Error, Result};
@@ -26,9 +26,9 @@ impl Kernel {
         let mut memory = Vec::new();
         for operand in &self.operands {
             memory.push(match operand.written {
-                true => Slot::Written(blank(operand)?),
+                true => Bound::Written(blank(operand)?),
                 false => match given.next() {
-                    Some(x) if x.dtype() == operand.dtype && x.shape().size() == operand.len => Slot::Read(x),
+                    Some(x) if x.dtype() == operand.dtype && x.shape().size() == operand.len => Bound::Read(x),
                     Some(x) => return Err(self.fail(format!("reads {} {}, not {x:?}", operand.len, operand.dtype))),
                     None => return Err(self.fail(format!("reads more than {} operands", read.len()))),
                 },
@@ -40,9 +40,10 @@ impl Kernel {
         match &self.body {
             Body::Loops(nest) => run_loops(nest, &mut memory, mode),
             Body::Contract(contract) => run_contract(contract, &mut memory, mode),
+            Body::Call(call) => run_call(call, &mut memory, mode)?,
         }
         .ok_or_else(|| self.fail("an instruction has no meaning for its operands".into()))?;
-        Ok(memory.into_iter().filter_map(Slot::written).collect())
+        Ok(memory.into_iter().filter_map(Bound::written).collect())
     }
 
     fn fail(&self, what: String) -> Error {
@@ -51,30 +52,30 @@ impl Kernel {
 }
 
 /// What an operand is bound to.
-enum Slot<'a> {
+enum Bound<'a> {
     Read(&'a Array),
     Written(Array),
 }
 
-impl Slot<'_> {
+impl Bound<'_> {
     fn written(self) -> Option<Array> {
         match self {
-            Slot::Read(_) => None,
-            Slot::Written(array) => Some(array),
+            Bound::Read(_) => None,
+            Bound::Written(array) => Some(array),
         }
     }
 
     fn get(&self, i: usize) -> Literal {
         match self {
-            Slot::Read(array) => array.literal(i),
-            Slot::Written(array) => array.literal(i),
+            Bound::Read(array) => array.literal(i),
+            Bound::Written(array) => array.literal(i),
         }
     }
 
     fn set(&mut self, i: usize, x: Literal) -> Option<()> {
         match self {
-            Slot::Read(_) => None,
-            Slot::Written(array) => by_dtype!(x.dtype(), T => {
+            Bound::Read(_) => None,
+            Bound::Written(array) => by_dtype!(x.dtype(), T => {
                 array.as_mut_slice::<T>()?[i] = <T as scalar::Scalar>::from_literal(x);
                 Some(())
             }),
@@ -91,7 +92,7 @@ fn blank(operand: &Operand) -> Result<Array> {
     Array::full([operand.len], Literal::new(operand.dtype, nothing))
 }
 
-fn run_loops(nest: &LoopNest, memory: &mut [Slot<'_>], mode: Elementary) -> Option<()> {
+fn run_loops(nest: &LoopNest, memory: &mut [Bound<'_>], mode: Elementary) -> Option<()> {
     let mut values: Vec<Literal> = Vec::new();
     for point in Shape::from(&nest.domain[..]).indices() {
         values.clear();
@@ -124,7 +125,13 @@ fn run_loops(nest: &LoopNest, memory: &mut [Slot<'_>], mode: Elementary) -> Opti
     Some(())
 }
 
-fn run_inst(inst: &Inst, values: &[Literal], axes: &[usize], memory: &[Slot<'_>], mode: Elementary) -> Option<Literal> {
+fn run_inst(
+    inst: &Inst,
+    values: &[Literal],
+    axes: &[usize],
+    memory: &[Bound<'_>],
+    mode: Elementary,
+) -> Option<Literal> {
     let value = |v: &super::ValueId| values[v.index()];
     match inst {
         Inst::Literal(literal) => Some(*literal),
@@ -167,7 +174,7 @@ impl Sum {
     }
 }
 
-fn run_contract(c: &Contract, memory: &mut [Slot<'_>], mode: Elementary) -> Option<()> {
+fn run_contract(c: &Contract, memory: &mut [Bound<'_>], mode: Elementary) -> Option<()> {
     let element = |m: &Matrix, batch: &[usize], row: usize, column: usize| {
         let base: usize = m.batch_strides.iter().zip(batch).map(|(s, i)| s * i).sum();
         m.offset + base + m.row * row + m.column * column
@@ -186,6 +193,31 @@ fn run_contract(c: &Contract, memory: &mut [Slot<'_>], mode: Elementary) -> Opti
         }
     }
     Some(())
+}
+
+fn run_call(c: &Call, memory: &mut [Bound<'_>], mode: Elementary) -> Result<Option<()>> {
+    for i in 0..c.count {
+        let mut inputs = Vec::with_capacity(c.inputs.len());
+        for (slot, (_, aval)) in c.inputs.iter().zip(&c.callee.inputs) {
+            let mut own = Bound::Written(Array::full(aval.shape.clone(), Literal::new(aval.dtype, 0.0))?);
+            for e in 0..aval.shape.size() {
+                let element = memory[slot.operand].get(i * slot.stride + e);
+                if own.set(e, element).is_none() {
+                    return Ok(None);
+                }
+            }
+            inputs.extend(own.written());
+        }
+        let run = c.callee.run(&inputs.iter().collect::<Vec<_>>(), mode)?;
+        for (slot, output) in c.outputs.iter().zip(&run.outputs) {
+            for e in 0..output.shape().size() {
+                if memory[slot.operand].set(i * slot.stride + e, output.literal(e)).is_none() {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+    Ok(Some(()))
 }
 
 impl Schedule {
@@ -223,7 +255,7 @@ impl Schedule {
         let output = |(id, aval): &(crate::schedule::BufferId, crate::Aval)| {
             buffers[id.index()].as_ref().ok_or_else(missing)?.reshape(aval.shape.clone())
         };
-        Ok(Run { outputs: self.outputs.iter().map(output).collect::<Result<_>>()?, dispatches: self.steps.len() })
+        Ok(Run { outputs: self.outputs.iter().map(output).collect::<Result<_>>()?, dispatches: self.launches() })
     }
 }
 
@@ -275,5 +307,9 @@ impl Executable for Interpreted {
 
     fn listing(&self, stage: &str) -> Option<Vec<String>> {
         (stage == "kernels").then(|| self.schedule.steps.iter().map(|s| s.kernel.to_string()).collect())
+    }
+
+    fn code(&self) -> Vec<usize> {
+        Vec::new()
     }
 }

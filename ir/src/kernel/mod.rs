@@ -31,6 +31,7 @@ use crate::graph::id;
 use crate::op::{Binary, Compare, Reduce, Unary};
 use crate::schedule::Schedule;
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 id! {
     /// A value computed in a [`LoopNest`]: instructions and accumulators are numbered together,
@@ -70,6 +71,8 @@ pub enum Body {
     Loops(LoopNest),
     /// A (batched) matrix product.
     Contract(Contract),
+    /// A call of a function that was compiled by itself.
+    Call(Call),
 }
 
 /// Passes over a parallel domain.
@@ -198,6 +201,30 @@ pub struct Matrix {
     pub column: usize,
 }
 
+/// A call of a function that was compiled by itself: once, or for every element of a batch
+/// (strided dispatch). The callee's kernels don't depend on the batch; how many elements there are
+/// and where each one's operands lie is data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// What it runs for each element; calls of one function share it.
+    pub callee: Arc<Schedule>,
+    /// How many elements; not 0, and 1 for a plain call.
+    pub count: usize,
+    /// Per input of the callee where it is read.
+    pub inputs: Vec<Slot>,
+    /// Per output of the callee where it is written: operands of their own, stored whole.
+    pub outputs: Vec<Slot>,
+}
+
+/// Where a callee's input or output lies: element `i` of the batch at `i * stride` of the operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Position in [`Kernel::operands`].
+    pub operand: usize,
+    /// From one element of the batch to the next; 0 where all share an input.
+    pub stride: usize,
+}
+
 /// A device that compiles schedules of kernels.
 pub trait Backend: Send + Sync {
     /// The device's name, as in `--device`.
@@ -224,6 +251,10 @@ pub trait Executable: Send + Sync {
     /// What a stage of the compilation looks like as text, one entry per kernel: `clif`,
     /// `assembly`, `spirv`. `None` if this backend has no such stage.
     fn listing(&self, stage: &str) -> Option<Vec<String>>;
+
+    /// The addresses of the machine code it runs, that of functions it calls included, in the order
+    /// of the steps; empty where there is none.
+    fn code(&self) -> Vec<usize>;
 }
 
 /// What a run produced.

@@ -1,12 +1,14 @@
 //! The parser of kernels' text.
 
-use super::{Acc, Affine, Body, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Store, ValueId};
-use crate::Numerics;
+use super::{Acc, Affine, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Slot, Store, ValueId};
 use crate::error::Result;
 use crate::op::{Binary, Compare, Reduce, Unary};
+use crate::schedule::{Buffer, BufferId, Schedule, Step};
 use crate::shape::Shape;
 use crate::text::cursor::{Cursor, Token, literal, wrong};
+use crate::{Aval, Numerics};
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 impl Kernel {
     /// Reads the text a kernel prints as. What it means is not judged: see
@@ -34,8 +36,8 @@ impl Kernel {
     /// # Ok::<(), egrad_ir::Error>(())
     /// ```
     pub fn parse(text: &str) -> Result<Kernel> {
-        let mut parser = Parser { cursor: Cursor::new(text)?, domain: 0 };
-        let kernel = parser.kernel()?;
+        let mut parser = Parser { cursor: Cursor::new(text)?, domain: 0, length: text.len() };
+        let kernel = parser.kernel(MOST_NESTED)?;
         match parser.cursor.peek() {
             Token::End => Ok(kernel),
             _ => Err(parser.cursor.expected("the end of the text after the kernel")),
@@ -43,14 +45,20 @@ impl Kernel {
     }
 }
 
+/// How deep calls in a kernel's text may nest.
+const MOST_NESTED: usize = 64;
+
 struct Parser<'a> {
     cursor: Cursor<'a>,
     /// How many axes the domain has.
     domain: usize,
+    /// How long the text is.
+    length: usize,
 }
 
 impl Parser<'_> {
-    fn kernel(&mut self) -> Result<Kernel> {
+    /// A kernel in which calls nest at most `depth` deep.
+    fn kernel(&mut self, depth: usize) -> Result<Kernel> {
         self.cursor.keyword("kernel")?;
         let name = self.cursor.name("the kernel's name")?;
         self.cursor.expect(Token::Mark('('), "that starts the operands")?;
@@ -77,7 +85,8 @@ impl Parser<'_> {
         let body = match self.cursor.peek() {
             Token::Word("parallel") => Body::Loops(self.loops()?),
             Token::Word("contract") => Body::Contract(self.contract()?),
-            _ => return Err(self.cursor.expected("`parallel` or `contract`")),
+            Token::Word("call") => Body::Call(self.call(depth)?),
+            _ => return Err(self.cursor.expected("`parallel`, `contract` or `call`")),
         };
         self.cursor.expect(Token::Mark('}'), "that ends the kernel")?;
         Ok(Kernel { name, operands, body, numerics })
@@ -287,6 +296,88 @@ impl Parser<'_> {
         let c = self.matrix("c")?;
         self.cursor.expect(Token::Mark('}'), "that ends the contraction")?;
         Ok(Contract { dtype, batch, m, n, k, a, b, c })
+    }
+
+    fn call(&mut self, depth: usize) -> Result<Call> {
+        let at = self.cursor.span();
+        self.cursor.keyword("call")?;
+        let Some(depth) = depth.checked_sub(1) else {
+            return Err(wrong(at, format!("calls nest more than {MOST_NESTED} deep")));
+        };
+        self.cursor.keyword("count")?;
+        let count = self.cursor.number("a number of elements")?;
+        self.cursor.expect(Token::Mark('{'), "that starts the call")?;
+        let inputs = self.slots("input")?;
+        let outputs = self.slots("output")?;
+        let callee = Arc::new(self.schedule(depth)?);
+        self.cursor.expect(Token::Mark('}'), "that ends the call")?;
+        Ok(Call { callee, count, inputs, outputs })
+    }
+
+    /// `input b0 stride 3`, any number of them.
+    fn slots(&mut self, role: &str) -> Result<Vec<Slot>> {
+        let mut slots = Vec::new();
+        while self.cursor.eat(Token::Word(role))? {
+            slots.push(Slot { operand: self.operand()?, stride: self.field("stride")? });
+        }
+        Ok(slots)
+    }
+
+    /// Buffers with their roles, then steps.
+    fn schedule(&mut self, depth: usize) -> Result<Schedule> {
+        let mut schedule = Schedule::default();
+        // Inputs and outputs by their numbers, which buffers list in any order.
+        let mut roles: [Vec<Option<(BufferId, Aval)>>; 2] = Default::default();
+        while self.cursor.eat(Token::Word("buffer"))? {
+            let id = BufferId::from(schedule.buffers.len());
+            if self.position('b') != Some(id.index()) {
+                return Err(self.cursor.expected(&format!("buffer `{id}`")));
+            }
+            self.cursor.next()?;
+            self.cursor.expect(Token::Mark(':'), "and the buffer's type")?;
+            let dtype = self.cursor.dtype()?;
+            self.cursor.expect(Token::Mark('['), "and how many elements there are")?;
+            let len = self.cursor.number("a number of elements")?;
+            self.cursor.expect(Token::Mark(']'), "after the number of elements")?;
+            schedule.buffers.push(Buffer { dtype, len });
+            while self.cursor.eat(Token::Mark(','))? {
+                let list = &mut roles[usize::from(self.choice("input", "output")?)];
+                let at = self.cursor.span();
+                let number: usize = self.cursor.number("the number of the input or output")?;
+                // Every number is there in the end, so it is below the length of the text.
+                if number >= self.length {
+                    return Err(wrong(at, format!("there is no input or output {number}")));
+                }
+                list.resize(list.len().max(number + 1), None);
+                let aval = self.cursor.aval()?;
+                if list[number].replace((id, aval)).is_some() {
+                    return Err(wrong(at, format!("{number} is another buffer already")));
+                }
+            }
+        }
+        let [inputs, outputs] = roles.map(|list| list.into_iter().collect::<Option<Vec<_>>>());
+        let missing = || self.cursor.expected("a buffer for every input and output");
+        schedule.inputs = inputs.ok_or_else(missing)?;
+        schedule.outputs = outputs.ok_or_else(missing)?;
+        while self.cursor.eat(Token::Word("step"))? {
+            let at = self.cursor.span();
+            if self.cursor.number::<usize>("the step's number")? != schedule.steps.len() {
+                return Err(wrong(at, format!("this is step {}", schedule.steps.len())));
+            }
+            self.cursor.keyword("on")?;
+            self.cursor.expect(Token::Mark('('), "that starts the buffers")?;
+            let mut operands = Vec::new();
+            while !self.cursor.eat(Token::Mark(')'))? {
+                if !operands.is_empty() {
+                    self.cursor.expect(Token::Mark(','), "or `)` after a buffer")?;
+                }
+                operands.push(BufferId::from(self.operand()?));
+            }
+            self.cursor.expect(Token::Mark(':'), "and the kernel")?;
+            let kernel = self.kernel(depth)?;
+            schedule.steps.push(Step { kernel, operands });
+        }
+        Ok(schedule)
     }
 
     fn field(&mut self, name: &str) -> Result<usize> {

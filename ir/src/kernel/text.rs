@@ -20,9 +20,23 @@
 //!     c = b2 offset 0 batch [] row 2 column 1
 //!   }
 //! }
+//!
+//! kernel call_scale(b0: read f32[6], b1: write f32[6]) fast {
+//!   call count 2 {
+//!     input b0 stride 3
+//!     output b1 stride 3
+//!     buffer b0: f32[3], input 0 f32[3]
+//!     buffer b1: f32[3], output 0 f32[3]
+//!
+//!     step 0 on (b0, b1):
+//!     kernel scale(b0: read f32[3], b1: write f32[3]) fast {
+//!       …
+//!     }
+//!   }
+//! }
 //! ```
 
-use super::{Affine, Body, Contract, Inst, Kernel, LoopNest, Matrix, ValueId};
+use super::{Affine, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Slot, ValueId};
 use crate::Numerics;
 use crate::schedule::Schedule;
 use crate::text::Name;
@@ -44,6 +58,7 @@ impl fmt::Display for Kernel {
         match &self.body {
             Body::Loops(nest) => loops(f, nest)?,
             Body::Contract(c) => contract(f, c)?,
+            Body::Call(c) => call(f, c)?,
         }
         f.write_str("}\n")
     }
@@ -126,6 +141,20 @@ fn contract(f: &mut fmt::Formatter<'_>, c: &Contract) -> fmt::Result {
     for (name, m) in [("a", &c.a), ("b", &c.b), ("c", &c.c)] {
         let Matrix { operand, offset, batch_strides, row, column } = m;
         writeln!(f, "    {name} = b{operand} offset {offset} batch {batch_strides:?} row {row} column {column}")?;
+    }
+    f.write_str("  }\n")
+}
+
+fn call(f: &mut fmt::Formatter<'_>, c: &Call) -> fmt::Result {
+    writeln!(f, "  call count {} {{", c.count)?;
+    for (role, slots) in [("input", &c.inputs), ("output", &c.outputs)] {
+        for Slot { operand, stride } in slots {
+            writeln!(f, "    {role} b{operand} stride {stride}")?;
+        }
+    }
+    for line in c.callee.to_string().lines() {
+        let indent = if line.is_empty() { "" } else { "    " };
+        writeln!(f, "{indent}{line}")?;
     }
     f.write_str("  }\n")
 }

@@ -1,6 +1,6 @@
 //! The verifier of kernels and schedules: what backends may rely on.
 
-use super::{Affine, Body, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Store, ValueId};
+use super::{Affine, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Slot, Store, ValueId};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::graph::Aval;
@@ -22,7 +22,9 @@ impl Kernel {
     /// * distinct points store distinct elements, every element of a written operand is stored,
     ///   and nothing else is;
     /// * a written operand is loaded only in passes after the one that stored it, at elements the
-    ///   same domain point stored.
+    ///   same domain point stored;
+    /// * a call's callee is sound, and the elements of its batch lie inside the operands, those of an
+    ///   output side by side.
     ///
     /// Distinctness is judged by the strides: a kernel whose stores are distinct for a subtler
     /// reason than mixed radices is refused too.
@@ -33,6 +35,7 @@ impl Kernel {
         let checked = match &self.body {
             Body::Loops(nest) => check_loops(nest, &self.operands),
             Body::Contract(contract) => check_contract(contract, &self.operands),
+            Body::Call(call) => check_call(call, &self.operands),
         };
         checked.map_err(|what| Error::internal(format!("kernel `{}`: {what}", self.name)))
     }
@@ -336,6 +339,54 @@ fn check_matrix(
     }
     let (axes, strides) = axes_of(c, matrix, rows, columns);
     in_bounds(operand, &Affine { offset: matrix.offset, strides: strides.into() }, &axes)
+}
+
+fn check_call(c: &Call, operands: &[Operand]) -> Check {
+    c.callee.verify().map_err(|e| format!("callee: {}", e.report().message))?;
+    if c.count == 0 {
+        return Err("calls for no element".into());
+    }
+    for (role, slots, own, written) in
+        [("input", &c.inputs, &c.callee.inputs, false), ("output", &c.outputs, &c.callee.outputs, true)]
+    {
+        if slots.len() != own.len() {
+            return Err(format!("has {} {role}s, the callee {}", slots.len(), own.len()));
+        }
+        for (i, (slot, (_, aval))) in slots.iter().zip(own).enumerate() {
+            check_slot(c.count, slot, aval, written, operands).map_err(|e| format!("{role} {i}: {e}"))?;
+        }
+    }
+    let mut stored = vec![false; operands.len()];
+    for (i, slot) in c.outputs.iter().enumerate() {
+        if std::mem::replace(&mut stored[slot.operand], true) {
+            return Err(format!("output {i}: b{} is another output's operand", slot.operand));
+        }
+    }
+    match (0..operands.len()).find(|i| operands[*i].written && !stored[*i]) {
+        Some(i) => Err(format!("b{i} is written, but is no output")),
+        None => Ok(()),
+    }
+}
+
+fn check_slot(count: usize, slot: &Slot, aval: &Aval, written: bool, operands: &[Operand]) -> Check {
+    let operand = operands.get(slot.operand).ok_or_else(|| format!("there is no operand b{}", slot.operand))?;
+    if operand.dtype != aval.dtype {
+        return Err(format!("b{} is {}, the callee's {}", slot.operand, operand.dtype, aval.dtype));
+    }
+    if operand.written != written {
+        return Err(format!("b{} is {}", slot.operand, if written { "only read" } else { "written" }));
+    }
+    let len = aval.shape.checked_size().ok_or_else(|| format!("{aval} has too many elements"))?;
+    let end = slot.stride.checked_mul(count - 1).and_then(|n| n.checked_add(len));
+    let end = end.ok_or_else(|| "the elements' places overflow".to_owned())?;
+    if end > operand.len {
+        return Err(format!("reaches {end} elements, but there are {}", operand.len));
+    }
+    // Stored whole, and each element once.
+    if written && (end < operand.len || (count > 1 && slot.stride != len)) {
+        return Err(format!("stride {} doesn't lay elements of {len} side by side in {}", slot.stride, operand.len));
+    }
+    Ok(())
 }
 
 impl Schedule {

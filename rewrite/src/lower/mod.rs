@@ -1,9 +1,11 @@
 //! From chosen values to kernels: which loops compute a group of values, and in which passes.
 
+mod call;
 mod contract;
 mod index;
 mod nest;
 
+pub(crate) use call::call;
 pub(crate) use contract::contract;
 pub(crate) use nest::nest;
 
@@ -56,7 +58,7 @@ impl Lowered {
     pub(crate) fn insts(&self) -> usize {
         match &self.body {
             Body::Loops(nest) => nest.passes.iter().map(|p| p.insts.len()).sum(),
-            Body::Contract(_) => 1,
+            Body::Contract(_) | Body::Call(_) => 1,
         }
     }
 
@@ -128,6 +130,6 @@ fn affine(index: &index::Index, strides: &[usize], domain: usize, loops: usize) 
 fn literal(chosen: &dyn Chosen, v: ValueIx) -> Option<egrad_ir::Literal> {
     match chosen.choices().value(v).source {
         Source::Literal(l) => Some(l),
-        Source::Param(_) | Source::Computed => None,
+        Source::Param(_) | Source::Call(_) | Source::Computed => None,
     }
 }

@@ -10,7 +10,7 @@ use super::{Line, lines};
 #[rustfmt::skip]
 pub fn lines() -> Vec<Line> {
     lines! {
-        // Elementwise: an unbatched operand is repeated.
+        /// Elementwise: an unbatched operand is repeated.
         "batch/unary"       Exact: "(batch:@unary:1 ?x)"               => "(@unary ?x)";
         "batch/integer_pow" Exact: "(batch:integer_pow:1 ?n ?x)"       => "(integer_pow ?n ?x)";
         "batch/convert"     Exact: "(batch:convert:1 ?d ?x)"           => "(convert ?d ?x)";
@@ -28,14 +28,14 @@ pub fn lines() -> Vec<Line> {
         "batch/select-010"  Exact: "(batch:select:010 ?p ?x ?y)"       => "(select (broadcast_in_dim {shape ?x} {tail ?p} ?p) ?x (broadcast_in_dim {shape ?x} {tail ?y} ?y))";
         "batch/select-001"  Exact: "(batch:select:001 ?p ?x ?y)"       => "(select (broadcast_in_dim {shape ?y} {tail ?p} ?p) (broadcast_in_dim {shape ?y} {tail ?x} ?x) ?y)";
 
-        // Moves and reductions: every axis is one further, the batch axis stays in front.
+        /// Moves and reductions: every axis is one further, the batch axis stays in front.
         "batch/broadcast_in_dim" Exact: "(batch:broadcast_in_dim:1 ?s ?d ?x)" => "(broadcast_in_dim {batched ?s ?x} {behind_batch ?d} ?x)";
         "batch/reshape"          Exact: "(batch:reshape:1 ?s ?x)"             => "(reshape {batched ?s ?x} ?x)";
         "batch/transpose"        Exact: "(batch:transpose:1 ?p ?x)"           => "(transpose {behind_batch ?p} ?x)";
         "batch/reduce"           Exact: "(batch:@reduce:1 ?a ?x)"             => "(@reduce {shift ?a} ?x)";
 
-        // A batched pair shares the batch axis; a single batched operand has one more free axis,
-        // which goes to the front.
+        /// A batched pair shares the batch axis; a single batched operand has one more free axis,
+        /// which goes to the front.
         "batch/dot_general-11" Exact: "(batch:dot_general:11 ?cx ?cy ?bx ?by ?x ?y)"
             => "(dot_general {shift ?cx} {shift ?cy} {behind_batch ?bx} {behind_batch ?by} ?x ?y)";
         "batch/dot_general-10" Exact: "(batch:dot_general:10 ?cx ?cy ?bx ?by ?x ?y)"

@@ -18,7 +18,7 @@ use super::{Line, lines};
 #[rustfmt::skip]
 pub fn lines() -> Vec<Line> {
     lines! {
-        // A value of any primitive can be made by a kernel of its own.
+        /// A value of any primitive can be made by a kernel of its own.
         "fuse/kernel-unary"      Exact: "(@unary ?x)"                    => "(kernel (body (@unary ?x)))";
         "fuse/kernel-binary"     Exact: "(@binary ?x ?y)"                => "(kernel (body (@binary ?x ?y)))";
         "fuse/kernel-compare"    Exact: "(@compare ?x ?y)"               => "(kernel (body (@compare ?x ?y)))";
@@ -32,7 +32,7 @@ pub fn lines() -> Vec<Line> {
         "fuse/kernel-reduce"     Exact: "(@reduce ?a ?x)"                => "(kernel (body (@reduce ?a ?x)))";
         "fuse/kernel-dot"        Exact: "(dot_general ?k ?l ?b ?c ?x ?y)" => "(kernel (body (dot_general ?k ?l ?b ?c ?x ?y)))";
 
-        // A kernel computes it in loops, from sources.
+        /// A kernel computes it in loops, from sources.
         "fuse/compute-unary"     Exact: "(body (@unary ?x))"             => "(compute:@unary (source ?x))";
         "fuse/compute-binary"    Exact: "(body (@binary ?x ?y))"         => "(compute:@binary (source ?x) (source ?y))";
         "fuse/compute-compare"   Exact: "(body (@compare ?x ?y))"        => "(compute:@compare (source ?x) (source ?y))";
@@ -47,14 +47,14 @@ pub fn lines() -> Vec<Line> {
         "fuse/compute-dot"       Exact: "(body (dot_general ?k ?l ?b ?c ?x ?y))"
                                                                          => "(compute:dot_general ?k ?l ?b ?c (source ?x) (source ?y))";
 
-        // A product of floats may be left to a matrix kernel, which sums in its own order.
+        /// A product of floats may be left to a matrix kernel, which sums in its own order.
         "fuse/contract"   Reassociates: "(body (dot_general ?k ?l ?b ?c ?x ?y))"
                                                                          => "(contract ?k ?l ?b ?c (source ?x) (source ?y))", if "float ?x";
 
-        // A reader finds the value in memory,
+        /// A reader finds the value in memory,
         "fuse/load"              Exact: "(source ?v)"                    => "(load ?v)";
 
-        // or computes it itself: whatever needs no loop of its own.
+        /// or computes it itself: whatever needs no loop of its own.
         "fuse/inline-unary"      Exact: "(source (@unary ?x))"           => "(inline (body (@unary ?x)))";
         "fuse/inline-binary"     Exact: "(source (@binary ?x ?y))"       => "(inline (body (@binary ?x ?y)))";
         "fuse/inline-compare"    Exact: "(source (@compare ?x ?y))"      => "(inline (body (@compare ?x ?y)))";

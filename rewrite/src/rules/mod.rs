@@ -10,7 +10,8 @@
 //! A line has a name (`stage/op[-case]`), a float class, a pattern, a [template] and guards.
 //! `@unary`, `@binary`, `@compare` and `@reduce` stand for every primitive of the class. `absent`
 //! says that the edge doesn't exist: no marker is made, which is not the same as a zero (zero times
-//! infinity is NaN).
+//! infinity is NaN). The mathematics stands in a `///` comment above the lines it is about, which
+//! keep it ([`Line::about`]) so that it can be printed with them; `/// #` begins a section.
 //!
 //! Lines are compiled when they are first needed, once per process.
 
@@ -27,7 +28,7 @@ use crate::analysis::{EGraph, Facts};
 use crate::clock;
 use crate::term::{Head, Key, Term};
 use egg::{Applier, Id, Pattern, PatternAst, Rewrite, SearchMatches, Subst, Symbol, Var};
-use egrad_ir::{Binary, Compare, Error, Numerics, Reduce, Result, Unary};
+use egrad_ir::{Binary, Compare, Error, Literal, Numerics, Reduce, Result, Unary};
 use hashbrown::{HashMap, HashSet};
 use search::{Guard, Search};
 use smallvec::SmallVec;
@@ -97,6 +98,20 @@ pub struct Line {
     pub right: Right,
     /// Conditions on what the pattern bound.
     pub guards: Vec<Cow<'static, str>>,
+    /// The mathematics of this line and of those after it that have none of their own.
+    pub about: &'static [&'static str],
+}
+
+impl Line {
+    /// The section that begins here, if one does.
+    pub fn section(&self) -> Option<&'static str> {
+        self.about.iter().find_map(|text| text.trim_start().strip_prefix("# "))
+    }
+
+    /// The mathematics, a text line each; none where what stands above goes on.
+    pub fn mathematics(&self) -> impl Iterator<Item = &'static str> {
+        self.about.iter().map(|text| text.trim()).filter(|text| !text.starts_with("# "))
+    }
 }
 
 impl fmt::Display for Line {
@@ -112,7 +127,7 @@ impl fmt::Display for Line {
 
 /// Writes a table.
 macro_rules! lines {
-    ($($name:literal $float:ident: $left:literal => $right:tt $(, if $guard:literal)*;)*) => {
+    ($($(#[doc = $about:literal])* $name:literal $float:ident: $left:literal => $right:tt $(, if $guard:literal)*;)*) => {
         vec![$(
             $crate::rules::Line {
                 name: $name,
@@ -120,6 +135,7 @@ macro_rules! lines {
                 left: std::borrow::Cow::Borrowed($left),
                 right: $crate::rules::lines!(@right $right),
                 guards: vec![$(std::borrow::Cow::Borrowed($guard)),*],
+                about: &[$($about),*],
             },
         )*]
     };
@@ -136,6 +152,8 @@ pub struct Rule {
     pub float: FloatClass,
     /// What its pattern's root is.
     pub head: Head,
+    /// Its position in the table.
+    index: usize,
     line: Arc<Line>,
     /// The class the line covers and the primitive of it that this rule is about.
     member: Option<(&'static str, &'static str)>,
@@ -194,16 +212,30 @@ impl Rule {
         let guards = self.line.guards.iter().map(|g| Guard::parse(g)).collect::<Result<Vec<_>>>();
         let guards = guards.map_err(|e| malformed(&e.report().message))?;
         let guards: Arc<[Guard]> = guards.into();
-        let search = Search::new(pattern, Arc::clone(&guards));
-        Rewrite::new(self.name, search, Build { rule: self.name, template, guards }).map_err(|e| malformed(&e))
+        let build = Build { rule: self.name, index: self.index, template, guards, bound: pattern.vars() };
+        let search = Search::new(pattern, Arc::clone(&build.guards));
+        Rewrite::new(self.name, search, build).map_err(|e| malformed(&e))
     }
 }
 
 /// Applies a rule: checks the guards, builds the template, unites.
 struct Build {
     rule: &'static str,
+    index: usize,
     template: Template,
     guards: Arc<[Guard]>,
+    /// What the pattern binds.
+    bound: Vec<Var>,
+}
+
+impl Build {
+    /// What is about to be done, if somebody wants to know.
+    fn applied(&self, egraph: &EGraph, class: Id, subst: &Subst) -> Option<Applied> {
+        egraph.analysis.applied.as_ref()?;
+        let bound = |v: &Var| subst.get(*v).map(|id| (*v, *id, egraph[*id].data.constant()));
+        let bound = self.bound.iter().filter_map(bound).collect();
+        Some(Applied { rule: self.index, class, bound, made: egraph.nodes().len(), result: class })
+    }
 }
 
 impl Applier<Term, Facts> for Build {
@@ -226,8 +258,14 @@ impl Applier<Term, Facts> for Build {
                 }
             }
         }
+        let applied = self.applied(egraph, class, subst);
         match self.template.build(egraph, subst) {
-            Ok(Some(id)) if egraph.union(class, id) => vec![class],
+            Ok(Some(id)) if egraph.union(class, id) => {
+                if let (Some(log), Some(applied)) = (&mut egraph.analysis.applied, applied) {
+                    log.push(Applied { result: id, ..applied });
+                }
+                vec![class]
+            }
             Ok(_) => Vec::new(),
             Err(e) => {
                 egraph.analysis.fault(e.report().message.clone());
@@ -240,6 +278,21 @@ impl Applier<Term, Facts> for Build {
         let guards = self.guards.iter().flat_map(Guard::vars);
         self.template.vars().into_iter().chain(guards).collect()
     }
+}
+
+/// One application of a rule that said something new.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// The rule's position in its table.
+    pub(crate) rule: usize,
+    /// What its pattern matched.
+    pub(crate) class: Id,
+    /// What the pattern bound, with the constant that was known of it.
+    pub(crate) bound: SmallVec<[(Var, Id, Option<Literal>); 4]>,
+    /// How many e-nodes had been made before it.
+    pub(crate) made: usize,
+    /// What it built.
+    pub(crate) result: Id,
 }
 
 /// The rules of one stage, found by the root of their pattern.
@@ -276,6 +329,7 @@ impl Table {
                         name: line.name,
                         float: line.float,
                         head,
+                        index: self.rules.len(),
                         line: Arc::clone(&line),
                         member,
                         text: OnceLock::new(),
@@ -310,6 +364,8 @@ impl Table {
             let rules = self.applicable(egraph, allow);
             let rewrites = rules.iter().map(|r| r.rewrite()).collect::<Result<Vec<_>>>()?;
             let mut found: Vec<Vec<SearchMatches<'_, Term>>> = rules.iter().map(|_| Vec::new()).collect();
+            let timed = egraph.analysis.timed;
+            let mut micros = vec![0.0; rules.len()];
             let mut by_root: HashMap<Key, SmallVec<[usize; 8]>> = HashMap::new();
             rules.iter().enumerate().for_each(|(i, r)| by_root.entry(r.head.key()).or_default().push(i));
             for (root, rules) in &by_root {
@@ -318,15 +374,19 @@ impl Table {
                 classes.sort_unstable();
                 for class in classes {
                     for i in rules {
-                        found[*i].extend(rewrites[*i].searcher.search_eclass(egraph, class));
+                        let search = || rewrites[*i].searcher.search_eclass(egraph, class);
+                        found[*i].extend(if timed { stopwatch(&mut micros[*i], search) } else { search() });
                     }
                 }
             }
             let mut iteration = Iteration::default();
-            for ((rule, rewrite), matches) in rules.iter().zip(rewrites).zip(found).filter(|(_, m)| !m.is_empty()) {
-                let applied = rewrite.apply(egraph, &matches).len();
+            for (((rule, rewrite), matches), mut micros) in rules.iter().zip(rewrites).zip(found).zip(micros) {
+                if matches.is_empty() {
+                    continue;
+                }
+                let applied = stopwatch(&mut micros, || rewrite.apply(egraph, &matches).len());
                 let matches = matches.iter().map(|m| m.substs.len()).sum();
-                iteration.rules.push(Fired { rule: rule.name, float: rule.float, matches, applied });
+                iteration.rules.push(Fired { rule: rule.name, float: rule.float, matches, applied, micros });
             }
             let changed = iteration.rules.iter().any(|f| f.applied > 0);
             if changed || !egraph.clean {
@@ -345,6 +405,14 @@ impl Table {
         }
         Ok(report)
     }
+}
+
+/// Runs `f` and adds its microseconds to `total`.
+fn stopwatch<T>(total: &mut f64, f: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = f();
+    *total += start.elapsed().as_secs_f64() * 1e6;
+    result
 }
 
 /// What running a table did.
@@ -380,6 +448,28 @@ pub struct Fired {
     pub matches: usize,
     /// How many matches said something new.
     pub applied: usize,
+    /// How many microseconds applying it took; with searching for it, if that was
+    /// [timed](crate::Options::watch).
+    pub micros: f64,
+}
+
+/// The stages that have a table.
+pub const STAGES: [&str; 5] = ["pull", "push", "batch", "simplify", "fuse"];
+
+/// What the lines of a stage are about and how they are written: what the file that holds them says
+/// at its head.
+pub fn about(stage: &str) -> Option<String> {
+    let source = match stage {
+        "pull" => include_str!("pull.rs"),
+        "push" => include_str!("push.rs"),
+        "batch" => include_str!("batch.rs"),
+        "simplify" => include_str!("simplify.rs"),
+        "fuse" => include_str!("fuse.rs"),
+        _ => return None,
+    };
+    let head = source.lines().map_while(|line| line.strip_prefix("//!"));
+    let text = head.filter(|line| !line.trim_start().starts_with("```"));
+    Some(text.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n"))
 }
 
 /// The tables of every stage.
@@ -432,6 +522,18 @@ impl Tables {
     /// The lines as written.
     pub fn lines(&self) -> &[Line] {
         &self.lines
+    }
+
+    /// The table of a stage: `pull`, `push`, `batch`, `simplify` or `fuse`.
+    pub fn table(&self, stage: &str) -> Option<&Table> {
+        match stage {
+            "pull" => Some(&self.pull),
+            "push" => Some(&self.push),
+            "batch" => Some(&self.batch),
+            "simplify" => Some(&self.simplify),
+            "fuse" => Some(&self.fuse),
+            _ => None,
+        }
     }
 
     /// Compiles every rule.

@@ -10,34 +10,34 @@ use super::{Line, lines};
 #[rustfmt::skip]
 pub fn lines() -> Vec<Line> {
     lines! {
-        // d(−x) = −dx.   |x| has slope 1 at 0 (and −1 at NaN).
+        /// d(−x) = −dx.   |x| has slope 1 at 0 (and −1 at NaN).
         "pull/neg"         Exact: "(pull:neg:0 ?x ?y ?c)"         => "(neg ?c)";
         "pull/abs"         Exact: "(pull:abs:0 ?x ?y ?c)"         => "(select (ge ?x (full 0 ?x)) ?c (neg ?c))";
 
-        // Piecewise constant, or said to be.
+        /// Piecewise constant, or said to be.
         "pull/sign"          Exact: "(pull:sign:0 ?x ?y ?c)"          => absent;
         "pull/stop_gradient" Exact: "(pull:stop_gradient:0 ?x ?y ?c)" => absent;
 
-        // y = √x: 1 / 2y.   y = x^(−1/2): −y / 2x.
+        /// y = √x: 1 / 2y.   y = x^(−1/2): −y / 2x.
         "pull/sqrt"        Exact: "(pull:sqrt:0 ?x ?y ?c)"        => "(mul ?c (div (full 0.5 ?x) ?y))";
         "pull/rsqrt"       Exact: "(pull:rsqrt:0 ?x ?y ?c)"       => "(mul ?c (mul (full -0.5 ?x) (div ?y ?x)))";
 
-        // y = eˣ: y.   y = eˣ − 1: y + 1.   ln x: 1/x.   ln(1+x): 1/(1+x).
+        /// y = eˣ: y.   y = eˣ − 1: y + 1.   ln x: 1/x.   ln(1+x): 1/(1+x).
         "pull/exp"         Exact: "(pull:exp:0 ?x ?y ?c)"         => "(mul ?c ?y)";
         "pull/expm1"       Exact: "(pull:expm1:0 ?x ?y ?c)"       => "(mul ?c (add ?y (full 1 ?x)))";
         "pull/log"         Exact: "(pull:log:0 ?x ?y ?c)"         => "(div ?c ?x)";
         "pull/log1p"       Exact: "(pull:log1p:0 ?x ?y ?c)"       => "(div ?c (add ?x (full 1 ?x)))";
 
-        // sin' = cos.   cos' = −sin.
+        /// sin' = cos.   cos' = −sin.
         "pull/sin"         Exact: "(pull:sin:0 ?x ?y ?c)"         => "(mul ?c (cos ?x))";
         "pull/cos"         Exact: "(pull:cos:0 ?x ?y ?c)"         => "(neg (mul ?c (sin ?x)))";
 
-        // y = tanh x: 1 − y² = (1 + y)(1 − y), of which the product keeps its digits near ±1.
-        // y = logistic x: y (1 − y).
+        /// y = tanh x: 1 − y² = (1 + y)(1 − y), of which the product keeps its digits near ±1.
+        /// y = logistic x: y (1 − y).
         "pull/tanh"        Exact: "(pull:tanh:0 ?x ?y ?c)"        => "(mul (add ?c (mul ?c ?y)) (sub (full 1 ?x) ?y))";
         "pull/logistic"    Exact: "(pull:logistic:0 ?x ?y ?c)"    => "(mul ?c (mul ?y (sub (full 1 ?x) ?y)))";
 
-        // Linear in each operand.
+        /// Linear in each operand.
         "pull/add-0"       Exact: "(pull:add:0 ?x ?y ?z ?c)"      => "?c";
         "pull/add-1"       Exact: "(pull:add:1 ?x ?y ?z ?c)"      => "?c";
         "pull/sub-0"       Exact: "(pull:sub:0 ?x ?y ?z ?c)"      => "?c";
@@ -45,44 +45,44 @@ pub fn lines() -> Vec<Line> {
         "pull/mul-0"       Exact: "(pull:mul:0 ?x ?y ?z ?c)"      => "(mul ?c ?y)";
         "pull/mul-1"       Exact: "(pull:mul:1 ?x ?y ?z ?c)"      => "(mul ?c ?x)";
 
-        // z = x/y: ∂x = 1/y, ∂y = −z/y.
+        /// z = x/y: ∂x = 1/y, ∂y = −z/y.
         "pull/div-0"       Exact: "(pull:div:0 ?x ?y ?z ?c)"      => "(div ?c ?y)";
         "pull/div-1"       Exact: "(pull:div:1 ?x ?y ?z ?c)"      => "(neg (mul ?c (div ?z ?y)))";
 
-        // z = x^y: ∂x = y x^(y−1), ∂y = z ln x, with ln 1 in place of ln 0.
+        /// z = x^y: ∂x = y x^(y−1), ∂y = z ln x, with ln 1 in place of ln 0.
         "pull/pow-0"       Exact: "(pull:pow:0 ?x ?y ?z ?c)"      => "(mul ?c (mul ?y (pow ?x (sub ?y (full 1 ?y)))))";
         "pull/pow-1"       Exact: "(pull:pow:1 ?x ?y ?z ?c)"      => "(mul ?c (mul (log (select (eq ?x (full 0 ?x)) (full 1 ?x) ?x)) ?z))";
 
-        // Where an operand is the result it gets all of c, where both are, each gets half.
+        /// Where an operand is the result it gets all of c, where both are, each gets half.
         "pull/max-0"       Exact: "(pull:max:0 ?x ?y ?z ?c)"      => "(mul ?c (select (eq ?x ?z) (select (eq ?y ?z) (full 0.5 ?x) (full 1 ?x)) (full 0 ?x)))";
         "pull/max-1"       Exact: "(pull:max:1 ?x ?y ?z ?c)"      => "(mul ?c (select (eq ?y ?z) (select (eq ?x ?z) (full 0.5 ?x) (full 1 ?x)) (full 0 ?x)))";
         "pull/min-0"       Exact: "(pull:min:0 ?x ?y ?z ?c)"      => "(mul ?c (select (eq ?x ?z) (select (eq ?y ?z) (full 0.5 ?x) (full 1 ?x)) (full 0 ?x)))";
         "pull/min-1"       Exact: "(pull:min:1 ?x ?y ?z ?c)"      => "(mul ?c (select (eq ?y ?z) (select (eq ?x ?z) (full 0.5 ?x) (full 1 ?x)) (full 0 ?x)))";
 
-        // c goes where the value came from.
+        /// c goes where the value came from.
         "pull/select-1"    Exact: "(pull:select:1 ?p ?x ?y ?z ?c)" => "(select ?p ?c (full 0 ?c))";
         "pull/select-2"    Exact: "(pull:select:2 ?p ?x ?y ?z ?c)" => "(select ?p (full 0 ?c) ?c)";
 
-        // xⁿ: n x^(n−1); x⁰ is constant, also where x^(−1) is infinite.
+        /// xⁿ: n x^(n−1); x⁰ is constant, also where x^(−1) is infinite.
         "pull/integer_pow"      Exact: "(pull:integer_pow:0 ?n ?x ?y ?c)" => "(mul ?c (mul (full ?n ?x) (integer_pow {pred ?n} ?x)))", if "not_int ?n 0";
         "pull/integer_pow-zero" Exact: "(pull:integer_pow:0 ?n ?x ?y ?c)" => "(full 0 ?x)", if "int ?n 0";
 
-        // Moves are linear: their transposes move back, and sum what was repeated.
+        /// Moves are linear: their transposes move back, and sum what was repeated.
         "pull/convert"          Exact: "(pull:convert:0 ?d ?x ?y ?c)"            => "(convert {dtype ?x} ?c)";
         "pull/broadcast_in_dim" Exact: "(pull:broadcast_in_dim:0 ?s ?d ?x ?y ?c)" => "(reshape {shape ?x} (reduce_sum {repeated ?x ?s ?d} ?c))";
         "pull/reshape"          Exact: "(pull:reshape:0 ?s ?x ?y ?c)"            => "(reshape {shape ?x} ?c)";
         "pull/transpose"        Exact: "(pull:transpose:0 ?p ?x ?y ?c)"          => "(transpose {inverse ?p} ?c)";
         "pull/reduce_sum"       Exact: "(pull:reduce_sum:0 ?a ?x ?y ?c)"         => "(broadcast_in_dim {shape ?x} {except ?a ?x} ?c)";
 
-        // The elements that equal the maximum share c equally; if it is NaN, none gets any.
+        /// The elements that equal the maximum share c equally; if it is NaN, none gets any.
         "pull/reduce_max"       Exact: "(pull:reduce_max:0 ?a ?x ?y ?c)"
             => "(select (eq ?x (broadcast_in_dim {shape ?x} {except ?a ?x} ?y))
                         (broadcast_in_dim {shape ?x} {except ?a ?x}
                           (div ?c (reduce_sum ?a (convert {dtype ?x} (eq ?x (broadcast_in_dim {shape ?x} {except ?a ?x} ?y))))))
                         (full 0 ?x))";
 
-        // z[b,i,j] = Σₖ x[b,i,k] y[b,k,j]: ∂x = Σⱼ c[b,i,j] y[b,k,j], ∂y = Σᵢ x[b,i,k] c[b,i,j];
-        // then the axes go back to where the operand has them.
+        /// z[b,i,j] = Σₖ x[b,i,k] y[b,k,j]: ∂x = Σⱼ c[b,i,j] y[b,k,j], ∂y = Σᵢ x[b,i,k] c[b,i,j];
+        /// then the axes go back to where the operand has them.
         "pull/dot_general-0" Exact: "(pull:dot_general:0 ?cx ?cy ?bx ?by ?x ?y ?z ?c)"
             => "(transpose {inverse {concat {concat ?bx {free ?cx ?bx ?x}} {sort_by ?cx ?cy}}}
                   (dot_general {last {free ?cy ?by ?y} ?z} {free ?cy ?by ?y} {count ?by} ?by ?c ?y))";

@@ -10,33 +10,33 @@ use super::{Line, lines};
 #[rustfmt::skip]
 pub fn lines() -> Vec<Line> {
     lines! {
-        // d(−x) = −dx.   |x| has slope 1 at 0 (and −1 at NaN).
+        /// d(−x) = −dx.   |x| has slope 1 at 0 (and −1 at NaN).
         "push/neg"         Exact: "(push:neg:0 ?x ?y ?t)"         => "(neg ?t)";
         "push/abs"         Exact: "(push:abs:0 ?x ?y ?t)"         => "(select (ge ?x (full 0 ?x)) ?t (neg ?t))";
 
-        // Piecewise constant, or said to be.
+        /// Piecewise constant, or said to be.
         "push/sign"          Exact: "(push:sign:0 ?x ?y ?t)"          => absent;
         "push/stop_gradient" Exact: "(push:stop_gradient:0 ?x ?y ?t)" => absent;
 
-        // y = √x: 1 / 2y.   y = x^(−1/2): −y / 2x.
+        /// y = √x: 1 / 2y.   y = x^(−1/2): −y / 2x.
         "push/sqrt"        Exact: "(push:sqrt:0 ?x ?y ?t)"        => "(mul ?t (div (full 0.5 ?x) ?y))";
         "push/rsqrt"       Exact: "(push:rsqrt:0 ?x ?y ?t)"       => "(mul ?t (mul (full -0.5 ?x) (div ?y ?x)))";
 
-        // y = eˣ: y.   y = eˣ − 1: y + 1.   ln x: 1/x.   ln(1+x): 1/(1+x).
+        /// y = eˣ: y.   y = eˣ − 1: y + 1.   ln x: 1/x.   ln(1+x): 1/(1+x).
         "push/exp"         Exact: "(push:exp:0 ?x ?y ?t)"         => "(mul ?t ?y)";
         "push/expm1"       Exact: "(push:expm1:0 ?x ?y ?t)"       => "(mul ?t (add ?y (full 1 ?x)))";
         "push/log"         Exact: "(push:log:0 ?x ?y ?t)"         => "(div ?t ?x)";
         "push/log1p"       Exact: "(push:log1p:0 ?x ?y ?t)"       => "(div ?t (add ?x (full 1 ?x)))";
 
-        // sin' = cos.   cos' = −sin.
+        /// sin' = cos.   cos' = −sin.
         "push/sin"         Exact: "(push:sin:0 ?x ?y ?t)"         => "(mul ?t (cos ?x))";
         "push/cos"         Exact: "(push:cos:0 ?x ?y ?t)"         => "(neg (mul ?t (sin ?x)))";
 
-        // y = tanh x: 1 − y² = (1 + y)(1 − y).   y = logistic x: y (1 − y).
+        /// y = tanh x: 1 − y² = (1 + y)(1 − y).   y = logistic x: y (1 − y).
         "push/tanh"        Exact: "(push:tanh:0 ?x ?y ?t)"        => "(mul (add ?t (mul ?t ?y)) (sub (full 1 ?x) ?y))";
         "push/logistic"    Exact: "(push:logistic:0 ?x ?y ?t)"    => "(mul ?t (mul ?y (sub (full 1 ?x) ?y)))";
 
-        // Linear in each operand.
+        /// Linear in each operand.
         "push/add-0"       Exact: "(push:add:0 ?x ?y ?z ?t)"      => "?t";
         "push/add-1"       Exact: "(push:add:1 ?x ?y ?z ?t)"      => "?t";
         "push/sub-0"       Exact: "(push:sub:0 ?x ?y ?z ?t)"      => "?t";
@@ -44,29 +44,29 @@ pub fn lines() -> Vec<Line> {
         "push/mul-0"       Exact: "(push:mul:0 ?x ?y ?z ?t)"      => "(mul ?t ?y)";
         "push/mul-1"       Exact: "(push:mul:1 ?x ?y ?z ?t)"      => "(mul ?t ?x)";
 
-        // z = x/y: ∂x = 1/y, ∂y = −z/y.
+        /// z = x/y: ∂x = 1/y, ∂y = −z/y.
         "push/div-0"       Exact: "(push:div:0 ?x ?y ?z ?t)"      => "(div ?t ?y)";
         "push/div-1"       Exact: "(push:div:1 ?x ?y ?z ?t)"      => "(neg (mul ?t (div ?z ?y)))";
 
-        // z = x^y: ∂x = y x^(y−1), ∂y = z ln x, with ln 1 in place of ln 0.
+        /// z = x^y: ∂x = y x^(y−1), ∂y = z ln x, with ln 1 in place of ln 0.
         "push/pow-0"       Exact: "(push:pow:0 ?x ?y ?z ?t)"      => "(mul ?t (mul ?y (pow ?x (sub ?y (full 1 ?y)))))";
         "push/pow-1"       Exact: "(push:pow:1 ?x ?y ?z ?t)"      => "(mul ?t (mul (log (select (eq ?x (full 0 ?x)) (full 1 ?x) ?x)) ?z))";
 
-        // Where an operand is the result it counts fully, where both are, each counts half.
+        /// Where an operand is the result it counts fully, where both are, each counts half.
         "push/max-0"       Exact: "(push:max:0 ?x ?y ?z ?t)"      => "(mul ?t (select (eq ?x ?z) (select (eq ?y ?z) (full 0.5 ?x) (full 1 ?x)) (full 0 ?x)))";
         "push/max-1"       Exact: "(push:max:1 ?x ?y ?z ?t)"      => "(mul ?t (select (eq ?y ?z) (select (eq ?x ?z) (full 0.5 ?x) (full 1 ?x)) (full 0 ?x)))";
         "push/min-0"       Exact: "(push:min:0 ?x ?y ?z ?t)"      => "(mul ?t (select (eq ?x ?z) (select (eq ?y ?z) (full 0.5 ?x) (full 1 ?x)) (full 0 ?x)))";
         "push/min-1"       Exact: "(push:min:1 ?x ?y ?z ?t)"      => "(mul ?t (select (eq ?y ?z) (select (eq ?x ?z) (full 0.5 ?x) (full 1 ?x)) (full 0 ?x)))";
 
-        // The tangent of where the value came from.
+        /// The tangent of where the value came from.
         "push/select-1"    Exact: "(push:select:1 ?p ?x ?y ?z ?t)" => "(select ?p ?t (full 0 ?t))";
         "push/select-2"    Exact: "(push:select:2 ?p ?x ?y ?z ?t)" => "(select ?p (full 0 ?t) ?t)";
 
-        // xⁿ: n x^(n−1); x⁰ is constant, also where x^(−1) is infinite.
+        /// xⁿ: n x^(n−1); x⁰ is constant, also where x^(−1) is infinite.
         "push/integer_pow"      Exact: "(push:integer_pow:0 ?n ?x ?y ?t)" => "(mul ?t (mul (full ?n ?x) (integer_pow {pred ?n} ?x)))", if "not_int ?n 0";
         "push/integer_pow-zero" Exact: "(push:integer_pow:0 ?n ?x ?y ?t)" => "(full 0 ?x)", if "int ?n 0";
 
-        // Linear: the tangent moves as the value did.
+        /// Linear: the tangent moves as the value did.
         "push/convert"          Exact: "(push:convert:0 ?d ?x ?y ?t)"             => "(convert ?d ?t)";
         "push/broadcast_in_dim" Exact: "(push:broadcast_in_dim:0 ?s ?d ?x ?y ?t)" => "(broadcast_in_dim ?s ?d ?t)";
         "push/reshape"          Exact: "(push:reshape:0 ?s ?x ?y ?t)"             => "(reshape ?s ?t)";
@@ -75,7 +75,7 @@ pub fn lines() -> Vec<Line> {
         "push/dot_general-0"    Exact: "(push:dot_general:0 ?cx ?cy ?bx ?by ?x ?y ?z ?t)" => "(dot_general ?cx ?cy ?bx ?by ?t ?y)";
         "push/dot_general-1"    Exact: "(push:dot_general:1 ?cx ?cy ?bx ?by ?x ?y ?z ?t)" => "(dot_general ?cx ?cy ?bx ?by ?x ?t)";
 
-        // The mean tangent of the elements that equal the maximum.
+        /// The mean tangent of the elements that equal the maximum.
         "push/reduce_max"       Exact: "(push:reduce_max:0 ?a ?x ?y ?t)"
             => "(div (reduce_sum ?a (select (eq ?x (broadcast_in_dim {shape ?x} {except ?a ?x} ?y)) ?t (full 0 ?t)))
                      (reduce_sum ?a (convert {dtype ?x} (eq ?x (broadcast_in_dim {shape ?x} {except ?a ?x} ?y)))))";

@@ -11,27 +11,27 @@ use super::{Line, lines};
 #[rustfmt::skip]
 pub fn lines() -> Vec<Line> {
     lines! {
-        // ── What moves nothing ──────────────────────────────────────────────────────────────────
+        /// # What moves nothing
         "simplify/stop-gradient"      Exact: "(stop_gradient ?x)"          => "?x";
         "simplify/convert-same"       Exact: "(convert ?d ?x)"             => "?x", if "has_dtype ?x ?d";
         "simplify/reshape-same"       Exact: "(reshape ?s ?x)"             => "?x", if "has_shape ?x ?s";
         "simplify/broadcast-same"     Exact: "(broadcast_in_dim ?s ?d ?x)" => "?x", if "has_shape ?x ?s";
         "simplify/transpose-same"     Exact: "(transpose ?p ?x)"           => "?x", if "in_place ?p ?x";
         "simplify/reduce-none"        Exact: "(@reduce ?a ?x)"             => "?x", if "empty ?a";
-        // A maximum over axes of length 1; a sum starts from 0, and 0 + (−0) = 0.
+        /// A maximum over axes of length 1; a sum starts from 0, and 0 + (−0) = 0.
         "simplify/max-one"            Exact: "(reduce_max ?a ?x)" => "(reshape {without {shape ?x} ?a} ?x)", if "length_one ?x ?a";
         "simplify/sum-one"       SignedZero: "(reduce_sum ?a ?x)" => "(reshape {without {shape ?x} ?a} ?x)", if "length_one ?x ?a";
 
-        // ── Moves of moves ──────────────────────────────────────────────────────────────────────
+        /// # Moves of moves
         "simplify/transpose-transpose" Exact: "(transpose ?q (transpose ?p ?x))" => "(transpose {pick ?p ?q} ?x)";
         "simplify/reshape-reshape"     Exact: "(reshape ?s (reshape ?t ?x))"     => "(reshape ?s ?x)";
         "simplify/broadcast-broadcast" Exact: "(broadcast_in_dim ?s ?d (broadcast_in_dim ?t ?e ?x))" => "(broadcast_in_dim ?s {pick ?d ?e} ?x)";
         "simplify/transpose-broadcast" Exact: "(transpose ?p (broadcast_in_dim ?s ?d ?x))"
             => "(broadcast_in_dim {pick ?s ?p} {pick {inverse ?p} ?d} ?x)", if "keeps_order ?p ?d";
-        // Through a type that holds every value of x.
+        /// Through a type that holds every value of x.
         "simplify/convert-convert"     Exact: "(convert ?d (convert ?e ?x))"     => "(convert ?d ?x)", if "holds ?e ?x";
 
-        // ── Computing before repeating ──────────────────────────────────────────────────────────
+        /// # Computing before repeating
         "simplify/broadcast-unary"   Exact: "(@unary (broadcast_in_dim ?s ?d ?x))"         => "(broadcast_in_dim ?s ?d (@unary ?x))";
         "simplify/broadcast-power"   Exact: "(integer_pow ?n (broadcast_in_dim ?s ?d ?x))" => "(broadcast_in_dim ?s ?d (integer_pow ?n ?x))";
         "simplify/broadcast-convert" Exact: "(convert ?t (broadcast_in_dim ?s ?d ?x))"     => "(broadcast_in_dim ?s ?d (convert ?t ?x))";
@@ -40,7 +40,7 @@ pub fn lines() -> Vec<Line> {
         "simplify/broadcast-constant-right" Exact: "(@binary (broadcast_in_dim ?s ?d ?x) ?k)" => "(broadcast_in_dim ?s ?d (@binary ?x (full {value ?k} ?x)))", if "known ?k";
         "simplify/broadcast-constant-left"  Exact: "(@binary ?k (broadcast_in_dim ?s ?d ?x))" => "(broadcast_in_dim ?s ?d (@binary (full {value ?k} ?x) ?x))", if "known ?k";
 
-        // ── Signs ───────────────────────────────────────────────────────────────────────────────
+        /// # Signs
         "simplify/neg-neg"       Exact: "(neg (neg ?x))"          => "?x";
         "simplify/abs-neg"       Exact: "(abs (neg ?x))"          => "(abs ?x)";
         "simplify/abs-abs"       Exact: "(abs (abs ?x))"          => "(abs ?x)";
@@ -56,7 +56,7 @@ pub fn lines() -> Vec<Line> {
         "simplify/mul-minus-one" Exact: "(mul ?x ?k)"             => "(neg ?x)", if "constant ?k -1";
         "simplify/minus-one-mul" Exact: "(mul ?k ?x)"             => "(neg ?x)", if "constant ?k -1";
 
-        // ── Neutral and absorbing elements ──────────────────────────────────────────────────────
+        /// # Neutral and absorbing elements
         "simplify/add-zero"           Exact: "(add ?x ?k)" => "?x", if "constant ?k -0";
         "simplify/zero-add"           Exact: "(add ?k ?x)" => "?x", if "constant ?k -0";
         "simplify/add-plus-zero" SignedZero: "(add ?x ?k)" => "?x", if "constant ?k 0";
@@ -77,17 +77,17 @@ pub fn lines() -> Vec<Line> {
         "simplify/div-self"   AssumesFinite: "(div ?x ?x)" => "(full 1 ?x)";
         "simplify/exp-log"    AssumesDomain: "(exp (log ?x))" => "?x";
         "simplify/log-exp"    AssumesDomain: "(log (exp ?x))" => "?x";
-        // Division by a power of two is exact; by anything else it rounds twice.
+        /// Division by a power of two is exact; by anything else it rounds twice.
         "simplify/div-power"          Exact: "(div ?x ?k)" => "(mul ?x (full {reciprocal ?k} ?x))", if "power_of_two ?k";
         "simplify/div-constant" Reassociates: "(div ?x ?k)" => "(mul ?x (full {reciprocal ?k} ?x))", if "invertible ?k";
 
-        // ── Powers: repeated squaring, written out where that is one operation ──────────────────
+        /// # Powers: repeated squaring, written out where that is one operation
         "simplify/power-zero"         Exact: "(integer_pow ?n ?x)" => "(full 1 ?x)",            if "int ?n 0";
         "simplify/power-one"          Exact: "(integer_pow ?n ?x)" => "?x",                     if "int ?n 1";
         "simplify/power-two"          Exact: "(integer_pow ?n ?x)" => "(mul ?x ?x)",            if "int ?n 2";
         "simplify/power-minus-one"    Exact: "(integer_pow ?n ?x)" => "(div (full 1 ?x) ?x)",   if "int ?n -1", if "float ?x";
 
-        // ── Logic and choice ────────────────────────────────────────────────────────────────────
+        /// # Logic and choice
         "simplify/not-not"        Exact: "(not (not ?x))"       => "?x";
         "simplify/and-self"       Exact: "(and ?x ?x)"          => "?x";
         "simplify/or-self"        Exact: "(or ?x ?x)"           => "?x";
@@ -106,23 +106,23 @@ pub fn lines() -> Vec<Line> {
         "simplify/select-false"   Exact: "(select ?p ?x ?y)"    => "?y", if "constant ?p 0";
         "simplify/select-not"     Exact: "(select (not ?p) ?x ?y)" => "(select ?p ?y ?x)";
 
-        // ── Constants ───────────────────────────────────────────────────────────────────────────
+        /// # Constants
         "simplify/fold-unary"     Exact: "(@unary ?x)"          => "(fold @unary ?x)",      if "known ?x";
         "simplify/fold-binary"    Exact: "(@binary ?x ?y)"      => "(fold @binary ?x ?y)",  if "known ?x", if "known ?y";
         "simplify/fold-compare"   Exact: "(@compare ?x ?y)"     => "(fold @compare ?x ?y)", if "known ?x", if "known ?y";
         "simplify/fold-power"     Exact: "(integer_pow ?n ?x)"  => "(fold integer_pow ?n ?x)", if "known ?x";
         "simplify/fold-convert"   Exact: "(convert ?d ?x)"      => "(fold convert ?d ?x)",  if "known ?x";
 
-        // ── Sums ────────────────────────────────────────────────────────────────────────────────
+        /// # Sums
         "simplify/sum-sum" Reassociates: "(reduce_sum ?a (reduce_sum ?b ?x))" => "(reduce_sum {merge ?b ?a ?x} ?x)";
         "simplify/max-max"        Exact: "(reduce_max ?a (reduce_max ?b ?x))" => "(reduce_max {merge ?b ?a ?x} ?x)";
-        // What is repeated n times sums to n times itself.
+        /// What is repeated n times sums to n times itself.
         "simplify/sum-broadcast" Reassociates: "(reduce_sum ?a (broadcast_in_dim ?s ?d ?x))"
             => "(mul (broadcast_in_dim {without ?s ?a} {renumber {except_from ?d ?a} ?a} (reduce_sum {positions ?a ?d} ?x))
                      (full {repeats ?a ?s ?d} (broadcast_in_dim {without ?s ?a} {renumber {except_from ?d ?a} ?a} (reduce_sum {positions ?a ?d} ?x))))", if "unstretched ?x ?s ?d", if "repeats_some ?a ?s ?d";
 
-        // ── Products ────────────────────────────────────────────────────────────────────────────
-        // Contracting nothing: an outer product.
+        /// # Products
+        /// Contracting nothing: an outer product.
         "simplify/dot-outer" Exact: "(dot_general ?cx ?cy ?bx ?by ?x ?y)"
             => "(mul (broadcast_in_dim {concat {pick {shape ?x} {concat ?bx {free ?cx ?bx ?x}}} {pick {shape ?y} {free ?cy ?by ?y}}}
                                        {count {concat ?bx {free ?cx ?bx ?x}}}
@@ -130,7 +130,7 @@ pub fn lines() -> Vec<Line> {
                      (broadcast_in_dim {concat {pick {shape ?x} {concat ?bx {free ?cx ?bx ?x}}} {pick {shape ?y} {free ?cy ?by ?y}}}
                                        {concat {count ?by} {after {concat ?bx {free ?cx ?bx ?x}} {free ?cy ?by ?y}}}
                                        (transpose {concat ?by {free ?cy ?by ?y}} ?y)))", if "empty ?cx";
-        // A product is a sum of products, added up in this order.
+        /// A product is a sum of products, added up in this order.
         "simplify/dot-reduce" Exact: "(dot_general ?cx ?cy ?bx ?by ?x ?y)"
             => "(reduce_sum {after {concat {concat ?bx {free ?cx ?bx ?x}} {free ?cy ?by ?y}} ?cx}
                   (mul (broadcast_in_dim {concat {concat {pick {shape ?x} {concat ?bx {free ?cx ?bx ?x}}} {pick {shape ?y} {free ?cy ?by ?y}}} {pick {shape ?x} ?cx}}
@@ -139,7 +139,7 @@ pub fn lines() -> Vec<Line> {
                        (broadcast_in_dim {concat {concat {pick {shape ?x} {concat ?bx {free ?cx ?bx ?x}}} {pick {shape ?y} {free ?cy ?by ?y}}} {pick {shape ?x} ?cx}}
                                          {concat {count ?by} {after {concat ?bx {free ?cx ?bx ?x}} {concat {free ?cy ?by ?y} ?cy}}}
                                          (transpose {concat {concat ?by {free ?cy ?by ?y}} ?cy} ?y))))", if "not_empty ?cx";
-        // Transposing the result exchanges the operands; an operand may be read where it lies.
+        /// Transposing the result exchanges the operands; an operand may be read where it lies.
         "simplify/dot-swap" Exact: "(transpose ?p (dot_general ?cx ?cy ?bx ?by ?x ?y))" => "(dot_general ?cy ?cx ?by ?bx ?y ?x)", if "swaps ?p ?cx ?bx ?x ?y";
         "simplify/dot-transpose-0" Exact: "(dot_general ?cx ?cy ?bx ?by (transpose ?p ?x) ?y)" => "(dot_general {pick ?p ?cx} ?cy {pick ?p ?bx} ?by ?x ?y)", if "keeps_free ?p ?cx ?bx";
         "simplify/dot-transpose-1" Exact: "(dot_general ?cx ?cy ?bx ?by ?x (transpose ?p ?y))" => "(dot_general ?cx {pick ?p ?cy} ?bx {pick ?p ?by} ?x ?y)", if "keeps_free ?p ?cy ?by";

@@ -247,7 +247,7 @@ pub fn arg(egraph: &EGraph, id: Id) -> Option<Arg<'_>> {
     match &egraph[id].data {
         Fact::Attr(a) => Some(Arg::Attr(a)),
         fact @ Fact::Value { .. } => Some(Arg::Value(fact)),
-        Fact::Ill => None,
+        Fact::Tuple(_) | Fact::Ill => None,
     }
 }
 

@@ -3,21 +3,23 @@
 //! From the parameters to the results, the tangent of a value is the sum of what its operands'
 //! tangents push forward to it: one `push` marker per edge that carries a tangent.
 
-use super::{Marked, Workspace, class, params};
-use crate::rules::Table;
+use super::functions::Functions;
+use super::{Marked, Workspace, call, class, params};
+use crate::rules::Report;
 use crate::term::{Head, Term};
 use egg::Id;
 use egrad_ir::{Aval, Binary, Function, Op, Result, Span};
 
 /// `(p…, a tangent per wrt) -> (y…, a tangent per float y…)`.
-pub(super) fn jvp(f: &Function, wrt: &[usize], table: &Table) -> Result<Marked> {
+pub(super) fn jvp(f: &Function, wrt: &[usize], functions: &mut Functions<'_>) -> Result<Marked> {
+    let table = &functions.tables.push;
     let mut params: Vec<(Aval, Span)> = params(f).collect();
     let seeds = params.len();
     let tangents: Vec<_> = wrt.iter().map(|i| params[*i].clone()).collect();
     params.extend(tangents);
 
     let mut work = Workspace::new(params.iter().map(|(aval, _)| aval.clone()).collect());
-    let values = work.load(f)?;
+    let values = work.load(f, functions)?;
     let size = values.order.iter().map(|(id, _)| usize::from(*id) + 1).max().unwrap_or(0);
     let mut tangent: Vec<Option<Id>> = vec![None; size];
     for (j, i) in wrt.iter().enumerate() {
@@ -26,7 +28,14 @@ pub(super) fn jvp(f: &Function, wrt: &[usize], table: &Table) -> Result<Marked> 
     }
     for (y, span) in &values.order {
         let node = work.node(*y).clone();
-        let Head::Prim(prim) = node.head else { continue };
+        let prim = match node.head {
+            Head::Prim(prim) => prim,
+            Head::Call(..) => {
+                call::jvp(&mut work, functions, (*y, *span), &mut tangent)?;
+                continue;
+            }
+            _ => continue,
+        };
         if !work.is_float(*y) {
             continue;
         }
@@ -46,5 +55,5 @@ pub(super) fn jvp(f: &Function, wrt: &[usize], table: &Table) -> Result<Marked> 
         let y = class(&values, *r)?;
         results.push(tangent[usize::from(y)].unwrap_or_else(|| work.zeros(f.aval(*r))));
     }
-    Ok(Marked { work, params, results })
+    Ok(Marked { work, params, results, nodes: values.class, report: Report::default() })
 }

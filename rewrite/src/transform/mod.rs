@@ -9,26 +9,85 @@
 //! the function's own nodes and no rule but its table runs in it: until the last transform is done
 //! every class holds one primitive, and that is read back.
 
+mod call;
+pub(crate) mod functions;
 mod jvp;
+mod trail;
 mod vjp;
 mod vmap;
 
 use crate::analysis::{EGraph, Facts, aval};
 use crate::clock;
-use crate::rules::{Tables, template};
+use crate::rules::{Report, Tables, template};
 use crate::term::{Attr, Head, Term, encode};
 use egg::Id;
 use egrad_ir::graph::not_plain;
 use egrad_ir::{Aval, Error, FnId, Function, Literal, NodeId, NodeKind, Op, Program, Result, Span, Transform};
+use functions::{Functions, too_large};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::borrow::Cow;
+pub(crate) use trail::Trail;
 
 /// Expands every transform of the program's entry function, inside-out, by these tables.
 ///
 /// # Errors
 /// If a primitive has no rule for a transform, naming primitive, transform and the user's line.
 pub fn expand_with(program: &Program, tables: &Tables) -> Result<Function> {
+    expand_by(program, &mut |_, f, transform| apply(f, transform, tables))
+}
+
+/// What expanding one transform of one function took.
+#[derive(Clone, Debug)]
+pub struct Expanded {
+    /// Which transform.
+    pub transform: &'static str,
+    /// The function it was applied to.
+    pub function: FnId,
+    /// What that is called.
+    pub name: String,
+    /// What each rule did.
+    pub report: Report,
+}
+
+/// As [`expand_with`], timing every rule.
+///
+/// # Errors
+/// As [`expand_with`].
+pub fn expand_timed(program: &Program, tables: &Tables) -> Result<(Function, Vec<Expanded>)> {
+    let mut all = Vec::new();
+    let function = expand_by(program, &mut |id, f, transform| {
+        let marked = Marked::watched(f, transform, &mut Functions::new(tables), Watch::Times)?;
+        let result = marked.read_back(&f.name)?;
+        let (transform, name) = (transform.name(), f.name.clone());
+        all.push(Expanded { transform, function: id, name, report: marked.report });
+        Ok(result)
+    })?;
+    Ok((function, all))
+}
+
+/// One transform of a plain function, which is the program's function of that id.
+type Apply<'a> = dyn FnMut(FnId, &Function, &Transform) -> Result<Function> + 'a;
+
+/// Expands every transform, each by `apply`.
+fn expand_by(program: &Program, apply: &mut Apply<'_>) -> Result<Function> {
+    let (mut plain, _) = expand_all(program, apply)?;
+    match plain.pop().flatten() {
+        Some(entry) => Ok(entry.into_owned()),
+        None => Err(Error::internal("a program without an entry function")),
+    }
+}
+
+/// Functions of primitives, for those of a program that its entry needs; and for the transforms
+/// that are applied to them.
+pub(crate) type Opened<'p> = (Vec<Option<Cow<'p, Function>>>, HashMap<(FnId, Transform), Function>);
+
+/// Expands every transform and call of the functions that the entry needs.
+pub(crate) fn open<'p>(program: &'p Program, tables: &Tables) -> Result<Opened<'p>> {
+    expand_all(program, &mut |_, f, transform| apply(f, transform, tables))
+}
+
+fn expand_all<'p>(program: &'p Program, apply: &mut Apply<'_>) -> Result<Opened<'p>> {
     let mut plain: Vec<Option<Cow<'_, Function>>> = vec![None; program.functions().len()];
     let mut transformed: HashMap<(FnId, Transform), Function> = HashMap::new();
     let needed = needed(program);
@@ -47,22 +106,21 @@ pub fn expand_with(program: &Program, tables: &Tables) -> Result<Function> {
                 let callee_plain = plain[callee.index()].as_deref().ok_or_else(|| later(*callee))?;
                 let key = (*callee, transform.clone());
                 if *transform != Transform::Call && !transformed.contains_key(&key) {
-                    if callee_plain.len() > MOST_NODES / 4 {
-                        let (kind, name) = (transform.name(), &callee_plain.name);
-                        let m = format!("the {kind} of `{name}`, {} operations, is too large", callee_plain.len());
-                        return Err(Error::memory(m).at(node.span));
-                    }
-                    let result = apply(callee_plain, transform, tables);
+                    too_large(callee_plain, transform, node.span)?;
+                    let result = apply(*callee, callee_plain, transform);
                     let what = || format!("the {} of `{}` is taken here", transform.name(), callee_plain.name);
                     transformed.insert(key, result.map_err(|e| e.note(what(), node.span))?);
                 }
             }
         }
-        let inlined = inline(function, &live, |transform, callee| match transform {
-            Transform::Call => plain[callee.index()].as_deref(),
-            Transform::Jvp { .. } | Transform::Vjp { .. } | Transform::Vmap { .. } => {
-                transformed.get(&(callee, transform.clone()))
-            }
+        let inlined = inline(function, &live, |transform, callee, _| {
+            let f = match transform {
+                Transform::Call => plain[callee.index()].as_deref(),
+                Transform::Jvp { .. } | Transform::Vjp { .. } | Transform::Vmap { .. } => {
+                    transformed.get(&(callee, transform.clone()))
+                }
+            };
+            f.map(|f| Callee::Copied(Cow::Borrowed(f))).ok_or_else(|| later(callee))
         })?;
         // A long chain of calls is written out once per link.
         written += inlined.len();
@@ -73,15 +131,58 @@ pub fn expand_with(program: &Program, tables: &Tables) -> Result<Function> {
         }
         plain[id.index()] = Some(Cow::Owned(inlined));
     }
-    match plain.pop().flatten() {
-        Some(entry) => Ok(entry.into_owned()),
-        None => Err(Error::internal("a program without an entry function")),
-    }
+    Ok((plain, transformed))
 }
+
+/// Expands every transform but calls: the program's functions, of primitives and calls, perhaps
+/// calls for every element of a batch. Functions come before those that call them; no call has a
+/// result or an operand that isn't used.
+///
+/// # Errors
+/// As [`expand_with`]; if calls nest too deep.
+pub fn keep_calls(program: &Program, tables: &Tables) -> Result<Program> {
+    let mut functions = Functions::new(tables);
+    let mut kept: Vec<Option<FnId>> = vec![None; program.functions().len()];
+    let mut depth = vec![0; program.functions().len()];
+    let needed = needed(program);
+    for (id, function) in program.functions() {
+        if !needed[id.index()] {
+            continue;
+        }
+        let live = function.live();
+        for (_, node) in function.nodes().filter(|(n, _)| live[n.index()]) {
+            if let NodeKind::Apply(_, callee) = &node.kind {
+                depth[id.index()] = depth[id.index()].max(depth[callee.index()] + 1);
+                if depth[id.index()] > DEEPEST {
+                    let m = format!("calls nest more than {DEEPEST} deep; inlined (`Calls::Inline`) they may");
+                    return Err(Error::memory(m).at(node.span));
+                }
+            }
+        }
+        let rewritten = inline(function, &live, |transform, callee, span| {
+            let callee = kept[callee.index()].ok_or_else(|| later(callee))?;
+            Ok(match transform {
+                Transform::Call => Callee::Called(callee),
+                Transform::Jvp { .. } | Transform::Vjp { .. } | Transform::Vmap { .. } => {
+                    let f = functions.transformed(callee, transform, span)?;
+                    Callee::Copied(Cow::Owned(functions.program.function(f).clone()))
+                }
+            })
+        })?;
+        kept[id.index()] = Some(functions.program.add(rewritten));
+    }
+    Ok(functions::tidied(&functions.program))
+}
+
+/// How deep calls that are kept may nest.
+const DEEPEST: usize = 200;
 
 /// One transform of a plain function.
 fn apply(f: &Function, transform: &Transform, tables: &Tables) -> Result<Function> {
-    if *transform == Transform::Call { Ok(f.clone()) } else { Marked::new(f, transform, tables)?.read_back(&f.name) }
+    if *transform == Transform::Call {
+        return Ok(f.clone());
+    }
+    Marked::new(f, transform, &mut Functions::new(tables))?.read_back(&f.name)
 }
 
 /// The e-graph in which a transform of a plain function was carried out: its values, the markers of
@@ -90,7 +191,7 @@ fn apply(f: &Function, transform: &Transform, tables: &Tables) -> Result<Functio
 /// # Errors
 /// If a rule is faulty. A marker without a rule is no error here.
 pub fn egraph_of(f: &Function, transform: &Transform, tables: &Tables) -> Result<EGraph> {
-    Ok(Marked::new(f, transform, tables)?.work.egraph)
+    Ok(Marked::new(f, transform, &mut Functions::new(tables))?.work.egraph)
 }
 
 fn later(callee: FnId) -> Error {
@@ -119,11 +220,19 @@ fn needed(program: &Program) -> Vec<bool> {
 /// may have that is transformed: a few lines of nested calls can ask for more than any memory holds.
 const MOST_NODES: usize = 4_000_000;
 
-/// The function with a copy of the callee's nodes in place of every application.
+/// What becomes of an application.
+enum Callee<'f> {
+    /// A copy of this function's nodes.
+    Copied(Cow<'f, Function>),
+    /// A call of the function of that number.
+    Called(FnId),
+}
+
+/// The function with a copy of the callee's nodes, or a call, in place of every application.
 fn inline<'f>(
     f: &Function,
     live: &[bool],
-    callee: impl Fn(&Transform, FnId) -> Option<&'f Function>,
+    mut callee: impl FnMut(&Transform, FnId, Span) -> Result<Callee<'f>>,
 ) -> Result<Function> {
     let params = f.params().map(|p| (f.aval(p).clone(), f.node(p).span));
     let mut out = Function::new(f.name.clone(), params);
@@ -146,12 +255,17 @@ fn inline<'f>(
             }
             NodeKind::Apply(transform, function) => {
                 let args: Vec<NodeId> = args.collect();
-                let g = callee(transform, *function).ok_or_else(|| later(*function))?;
-                if out.len().saturating_add(g.len()) > MOST_NODES {
-                    let message = format!("expanding `{}` here makes more than {MOST_NODES} operations", g.name);
-                    return Err(Error::memory(message).at(node.span));
-                }
-                tuples.insert(id, copy(g, &args, &mut out)?);
+                let results = match callee(transform, *function, node.span)? {
+                    Callee::Copied(g) => {
+                        if out.len().saturating_add(g.len()) > MOST_NODES {
+                            let m = format!("expanding `{}` here makes more than {MOST_NODES} operations", g.name);
+                            return Err(Error::memory(m).at(node.span));
+                        }
+                        copy(&g, &args, &mut out)?
+                    }
+                    Callee::Called(to) => out.apply(Transform::Call, to, &args, node.avals.to_vec(), node.span),
+                };
+                tuples.insert(id, results);
             }
             NodeKind::Get(i) => {
                 let tuple = node.args.first().and_then(|t| tuples.get(t));
@@ -166,20 +280,19 @@ fn inline<'f>(
     Ok(out)
 }
 
-/// Copies a plain function's nodes, with `args` for its parameters; its results in the copy.
+/// Copies a function's nodes, with `args` for its parameters; its results in the copy.
 fn copy(g: &Function, args: &[NodeId], into: &mut Function) -> Result<Vec<NodeId>> {
     let live = g.live();
     let mut at: Vec<NodeId> = Vec::with_capacity(g.len());
     for (id, node) in g.nodes() {
         at.push(match &node.kind {
             NodeKind::Param(i) => *args.get(*i).ok_or_else(|| Error::internal("an application lacks an argument"))?,
-            NodeKind::Op(_) if live[id.index()] => {
+            NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Get(_) if live[id.index()] => {
                 let args: SmallVec<[NodeId; 3]> = node.args.iter().map(|a| at[a.index()]).collect();
                 into.push(node.kind.clone(), &args, node.avals.clone(), node.span)
             }
             // Never looked at: only dead nodes use dead nodes.
-            NodeKind::Op(_) => id,
-            NodeKind::Apply(..) | NodeKind::Get(_) => return Err(not_plain(g)),
+            NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Get(_) => id,
         });
     }
     Ok(g.results().iter().map(|r| at[r.index()]).collect())
@@ -189,9 +302,12 @@ fn copy(g: &Function, args: &[NodeId], into: &mut Function) -> Result<Vec<NodeId
 pub(crate) struct Workspace {
     pub(crate) egraph: EGraph,
     pub(crate) spans: Vec<(Id, Span)>,
+    /// Classes that become one when the e-graph is settled: ids mean the nodes they were made for
+    /// until then.
+    equal: Vec<(Id, Id)>,
 }
 
-/// A plain function's values in a [`Workspace`].
+/// A function's values in a [`Workspace`].
 pub(crate) struct Values {
     /// The class of every live node and parameter.
     pub(crate) class: Vec<Option<Id>>,
@@ -199,10 +315,28 @@ pub(crate) struct Values {
     order: Vec<(Id, Span)>,
 }
 
+impl Values {
+    /// Notes a class, unless it has been.
+    fn made(&mut self, class: Id, span: Span) {
+        // Ids count up, so a class that is not the newest is there.
+        if self.order.last().is_none_or(|(last, _)| *last < class) {
+            self.order.push((class, span));
+        }
+    }
+}
+
 impl Workspace {
     /// An empty one, for a function of these parameters.
     pub(crate) fn new(params: Vec<Aval>) -> Workspace {
-        Workspace { egraph: EGraph::new(Facts::new(params)), spans: Vec::new() }
+        Workspace { egraph: EGraph::new(Facts::new(params)), spans: Vec::new(), equal: Vec::new() }
+    }
+
+    /// Unites what is equal, and rebuilds the e-graph.
+    pub(crate) fn settle(&mut self) {
+        for (x, y) in std::mem::take(&mut self.equal) {
+            self.egraph.union(x, y);
+        }
+        clock::stopped(|| self.egraph.rebuild());
     }
 
     fn add(&mut self, term: Term, span: Span) -> Id {
@@ -230,10 +364,23 @@ impl Workspace {
         template::full(&mut self.egraph, Literal::new(aval.dtype, 0.0), &aval.shape)
     }
 
-    /// Puts a plain function's nodes in; equal nodes share a class.
-    pub(crate) fn load(&mut self, f: &Function) -> Result<Values> {
+    /// Puts a function's nodes in; equal nodes share a class.
+    pub(crate) fn load(&mut self, f: &Function, functions: &Functions<'_>) -> Result<Values> {
+        self.load_with(f, |work, transform, callee, operands, span| {
+            work.call(functions, transform, callee, operands, span).map(|called| called.results)
+        })
+    }
+
+    /// Puts a function's nodes in, and for calls what `call` says: it is given what is called for
+    /// which operands.
+    pub(crate) fn load_with(
+        &mut self,
+        f: &Function,
+        mut call: impl FnMut(&mut Workspace, &Transform, FnId, &[Id], Span) -> Result<Vec<Id>>,
+    ) -> Result<Values> {
         let live = f.live();
         let mut values = Values { class: vec![None; f.len()], order: Vec::with_capacity(f.len()) };
+        let mut tuples: HashMap<NodeId, Vec<Id>> = HashMap::new();
         for (id, node) in f.nodes() {
             let class = match &node.kind {
                 NodeKind::Param(i) => self.param(*i, node.span),
@@ -242,13 +389,27 @@ impl Workspace {
                         node.args.iter().filter_map(|a| values.class[a.index()]).collect();
                     self.op(op, &operands, node.span)
                 }
-                NodeKind::Op(_) => continue,
-                NodeKind::Apply(..) | NodeKind::Get(_) => return Err(not_plain(f)),
+                NodeKind::Apply(transform, callee) if live[id.index()] => {
+                    let operands: Vec<Id> = node.args.iter().filter_map(|a| values.class[a.index()]).collect();
+                    let results = call(self, transform, *callee, &operands, node.span)?;
+                    for result in &results {
+                        // A call comes before its results.
+                        let result_of = &self.node(*result).args;
+                        let tuple = result_of.first().filter(|_| matches!(self.node(*result).head, Head::Get(_)));
+                        for made in tuple.copied().into_iter().chain([*result]) {
+                            values.made(made, node.span);
+                        }
+                    }
+                    tuples.insert(id, results);
+                    continue;
+                }
+                NodeKind::Get(i) if live[id.index()] => {
+                    let results = node.args.first().and_then(|t| tuples.get(t));
+                    *results.and_then(|r| r.get(*i)).ok_or_else(|| not_plain(f))?
+                }
+                NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Get(_) => continue,
             };
-            // Ids count up, so a class that is not the newest has been seen.
-            if values.order.last().is_none_or(|(last, _)| *last < class) {
-                values.order.push((class, node.span));
-            }
+            values.made(class, node.span);
             values.class[id.index()] = Some(class);
         }
         self.egraph.analysis.check()?;
@@ -282,29 +443,49 @@ struct Marked {
     work: Workspace,
     params: Vec<(Aval, Span)>,
     results: Vec<Id>,
+    /// What stands for each live node of the function, before the table: a value or a marker.
+    nodes: Vec<Option<Id>>,
+    /// What the table did.
+    report: Report,
+}
+
+/// What is noted down while a table runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Watch {
+    Nothing,
+    Times,
+    Applications,
 }
 
 impl Marked {
     /// Applies the structural rule, then the table.
-    fn new(f: &Function, transform: &Transform, tables: &Tables) -> Result<Marked> {
+    fn new(f: &Function, transform: &Transform, functions: &mut Functions<'_>) -> Result<Marked> {
+        Marked::watched(f, transform, functions, Watch::Nothing)
+    }
+
+    fn watched(f: &Function, transform: &Transform, functions: &mut Functions<'_>, watch: Watch) -> Result<Marked> {
+        let tables = functions.tables;
         let (mut marked, table) = match transform {
             Transform::Call => {
                 let params: Vec<_> = params(f).collect();
                 let mut work = Workspace::new(f.param_avals());
-                let values = work.load(f)?;
+                let values = work.load(f, functions)?;
                 let results = f.results().iter().map(|r| class(&values, *r)).collect::<Result<_>>()?;
-                (Marked { work, params, results }, None)
+                (Marked { work, params, results, nodes: values.class, report: Report::default() }, None)
             }
-            Transform::Jvp { wrt } => (jvp::jvp(f, wrt, &tables.push)?, Some(&tables.push)),
-            Transform::Vjp { wrt } => (vjp::vjp(f, wrt, &tables.pull)?, Some(&tables.pull)),
+            Transform::Jvp { wrt } => (jvp::jvp(f, wrt, functions)?, Some(&tables.push)),
+            Transform::Vjp { wrt } => (vjp::vjp(f, wrt, functions)?, Some(&tables.pull)),
             Transform::Vmap { in_axes, out_axes, size } => {
-                (vmap::vmap(f, in_axes, out_axes, *size)?, Some(&tables.batch))
+                (vmap::vmap(f, in_axes, out_axes, *size, functions)?, Some(&tables.batch))
             }
         };
-        clock::stopped(|| marked.work.egraph.rebuild());
+        marked.work.settle();
         if let Some(table) = table {
+            let facts = &mut marked.work.egraph.analysis;
+            facts.timed = watch == Watch::Times;
+            facts.applied = (watch == Watch::Applications).then(Vec::new);
             // No right-hand side holds a marker, so one pass rewrites them all.
-            table.run(&mut marked.work.egraph, 1, &|_| true)?;
+            marked.report = table.run(&mut marked.work.egraph, 1, &|_| true)?;
         }
         Ok(marked)
     }
@@ -336,23 +517,37 @@ impl Marked {
                     stack.extend(term.operands().iter().rev().map(|o| (*o, span, false)));
                     continue;
                 }
-                let Head::Prim(prim) = term.head else {
-                    return Err(Error::internal(format!("`{term}` is no parameter of `{name}`")));
-                };
-                let op = crate::analysis::operation(egraph, prim, term.attrs())?;
                 let args: SmallVec<[NodeId; 3]> = term.operands().iter().filter_map(|o| at[index(*o)]).collect();
-                let avals = SmallVec::from_elem(aval(egraph, id).clone(), 1);
-                at[i] = Some(function.push(NodeKind::Op(op), &args, avals, span));
+                let (kind, avals) = match term.head {
+                    Head::Prim(prim) => {
+                        let op = crate::analysis::operation(egraph, prim, term.attrs())?;
+                        (NodeKind::Op(op), SmallVec::from_elem(aval(egraph, id).clone(), 1))
+                    }
+                    Head::Get(r) => (NodeKind::Get(r as usize), SmallVec::from_elem(aval(egraph, id).clone(), 1)),
+                    Head::Call(site, _) => {
+                        let site = &egraph.analysis.sites[site as usize];
+                        (NodeKind::Apply(site.transform.clone(), site.callee), site.results.iter().cloned().collect())
+                    }
+                    _ => return Err(Error::internal(format!("`{term}` is no parameter of `{name}`"))),
+                };
+                at[i] = Some(function.push(kind, &args, avals, span));
             }
         }
         function.set_results(self.results.iter().filter_map(|r| at[index(*r)]).collect());
         Ok(function)
     }
 
-    /// The primitive or parameter in a class.
+    /// The primitive, parameter, call or result of a call in a class; of several calls the one made
+    /// last.
     fn plain(&self, id: Id, span: Span) -> Result<&Term> {
         let nodes = &self.work.egraph[id].nodes;
-        nodes.iter().find(|t| t.head.is_plain()).ok_or_else(|| match nodes.first().map(|t| &t.head) {
+        let made = |t: &&Term| match t.head {
+            Head::Get(_) => t.args.first().copied(),
+            _ => None,
+        };
+        let plain = nodes.iter().filter(|t| t.head.is_plain());
+        let newest = plain.reduce(|a, b| if made(&b) > made(&a) { b } else { a });
+        newest.ok_or_else(|| match nodes.first().map(|t| &t.head) {
             Some(Head::Pull(p, k)) => {
                 Error::missing_rule(format!("`{p}` has no reverse-mode rule (vjp) for operand {k}")).at(span)
             }
@@ -366,6 +561,25 @@ impl Marked {
             other => Error::internal(format!("a class holds no primitive but {other:?}")),
         })
     }
+}
+
+/// The class of every node of a function that was read back from an e-graph.
+fn classes(egraph: &EGraph, f: &Function) -> Vec<Option<Id>> {
+    let mut at: Vec<Option<Id>> = Vec::with_capacity(f.len());
+    for (_, node) in f.nodes() {
+        let term = match &node.kind {
+            NodeKind::Param(i) => Some(Term::leaf(Head::Param(NodeId::from(*i).0))),
+            NodeKind::Op(op) => {
+                let (prim, attrs) = encode(op);
+                let attrs = attrs.into_iter().map(|a| egraph.lookup(Term::leaf(Head::Attr(a))));
+                let args: Option<SmallVec<[Id; 4]>> = attrs.chain(node.args.iter().map(|a| at[a.index()])).collect();
+                args.map(|args| Term::new(Head::Prim(prim), args))
+            }
+            NodeKind::Apply(..) | NodeKind::Get(_) => None,
+        };
+        at.push(term.and_then(|t| egraph.lookup(t)));
+    }
+    at
 }
 
 /// The parameters of a function, with their lines.

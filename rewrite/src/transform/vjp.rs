@@ -4,23 +4,25 @@
 //! back to it: one `pull` marker per edge of the dataflow graph, so the gradient has a size linear
 //! in the function's whatever its shape.
 
-use super::{Marked, Values, Workspace, class, params};
-use crate::rules::Table;
+use super::functions::Functions;
+use super::{Marked, Values, Workspace, call, class, params};
+use crate::rules::Report;
 use crate::term::{Head, Term};
 use egg::Id;
 use egrad_ir::{Aval, Binary, Function, Op, Result, Span};
 
 /// `(p…, a cotangent per float y) -> (y…, a gradient per wrt)`.
-pub(super) fn vjp(f: &Function, wrt: &[usize], table: &Table) -> Result<Marked> {
+pub(super) fn vjp(f: &Function, wrt: &[usize], functions: &mut Functions<'_>) -> Result<Marked> {
+    let table = &functions.tables.pull;
     let floats: Vec<_> = f.results().iter().copied().filter(|r| f.aval(*r).dtype.is_float()).collect();
     let mut params: Vec<(Aval, Span)> = params(f).collect();
     let seeds = params.len();
     params.extend(floats.iter().map(|r| (f.aval(*r).clone(), f.node(*r).span)));
 
     let mut work = Workspace::new(params.iter().map(|(aval, _)| aval.clone()).collect());
-    let values = work.load(f)?;
+    let values = work.load(f, functions)?;
     let inputs: Vec<Id> = wrt.iter().map(|i| class(&values, (*i).into())).collect::<Result<_>>()?;
-    let reached = reached(&work, &values, &inputs, table);
+    let reached = reached(&work, &values, &inputs, functions);
 
     let mut cotangent: Vec<Option<Id>> = vec![None; reached.len()];
     for (i, result) in floats.iter().enumerate() {
@@ -29,6 +31,10 @@ pub(super) fn vjp(f: &Function, wrt: &[usize], table: &Table) -> Result<Marked> 
         accumulate(&mut work, &mut cotangent, to, seed, f.node(*result).span);
     }
     for (y, span) in values.order.iter().rev() {
+        if let Head::Call(..) = work.node(*y).head {
+            call::vjp(&mut work, functions, (*y, *span), &reached, &mut cotangent)?;
+            continue;
+        }
         let (true, Some(c)) = (reached[usize::from(*y)], cotangent[usize::from(*y)]) else { continue };
         let node = work.node(*y).clone();
         let Head::Prim(prim) = node.head else { continue };
@@ -46,11 +52,12 @@ pub(super) fn vjp(f: &Function, wrt: &[usize], table: &Table) -> Result<Marked> 
     for (x, i) in inputs.iter().zip(wrt) {
         results.push(cotangent[usize::from(*x)].unwrap_or_else(|| work.zeros(&params[*i].0)));
     }
-    Ok(Marked { work, params, results })
+    Ok(Marked { work, params, results, nodes: values.class, report: Report::default() })
 }
 
 /// Which classes depend on the inputs through edges that carry a derivative, by id.
-fn reached(work: &Workspace, values: &Values, inputs: &[Id], table: &Table) -> Vec<bool> {
+fn reached(work: &Workspace, values: &Values, inputs: &[Id], functions: &mut Functions<'_>) -> Vec<bool> {
+    let table = &functions.tables.pull;
     let size = values.order.iter().map(|(id, _)| usize::from(*id) + 1).max().unwrap_or(0);
     let mut reached = vec![false; size];
     for x in inputs {
@@ -58,19 +65,21 @@ fn reached(work: &Workspace, values: &Values, inputs: &[Id], table: &Table) -> V
     }
     for (y, _) in &values.order {
         let node = work.node(*y);
-        if let Head::Prim(prim) = node.head
-            && work.is_float(*y)
-        {
-            let carries =
-                |(k, o): (usize, &Id)| reached[usize::from(*o)] && !table.is_absent(&Head::Pull(prim, k as u8));
-            reached[usize::from(*y)] = node.operands().iter().enumerate().any(carries);
+        match node.head {
+            Head::Prim(prim) if work.is_float(*y) => {
+                let carries =
+                    |(k, o): (usize, &Id)| reached[usize::from(*o)] && !table.is_absent(&Head::Pull(prim, k as u8));
+                reached[usize::from(*y)] = node.operands().iter().enumerate().any(carries);
+            }
+            Head::Call(..) => call::reached(work, functions, *y, &mut reached),
+            _ => {}
         }
     }
     reached
 }
 
 /// Adds a contribution to the cotangent of a value.
-fn accumulate(work: &mut Workspace, cotangent: &mut [Option<Id>], to: Id, part: Id, span: Span) {
+pub(super) fn accumulate(work: &mut Workspace, cotangent: &mut [Option<Id>], to: Id, part: Id, span: Span) {
     let place = usize::from(to);
     cotangent[place] = Some(match cotangent[place] {
         Some(sum) => work.op(&Op::Binary(Binary::Add), &[sum, part], span),

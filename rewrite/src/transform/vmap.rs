@@ -4,15 +4,24 @@
 //! saying which operands are; the others stay as they are and are shared by all elements. Inside,
 //! the batch axis is always at position 0: parameters and results are moved there and back.
 
-use super::{Marked, Workspace, params};
+use super::functions::Functions;
+use super::{Marked, Workspace, call, params};
+use crate::rules::Report;
 use crate::term::{Head, Mask, Term, encode};
 use egg::Id;
 use egrad_ir::graph::{move_axis, not_plain};
-use egrad_ir::{Aval, Error, Function, NodeKind, Op, Result, Span};
+use egrad_ir::{Aval, Error, Function, NodeId, NodeKind, Op, Result, Span};
+use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 /// `(P…) -> (Y…)`, where mapped parameters and all results have one more axis.
-pub(super) fn vmap(f: &Function, in_axes: &[Option<usize>], out_axes: &[usize], size: usize) -> Result<Marked> {
+pub(super) fn vmap(
+    f: &Function,
+    in_axes: &[Option<usize>],
+    out_axes: &[usize],
+    size: usize,
+    functions: &mut Functions<'_>,
+) -> Result<Marked> {
     let stack = |(aval, span): (Aval, Span), axis: &Option<usize>| match axis {
         Some(axis) => (Aval::new(aval.dtype, aval.shape.insert(*axis, size)), span),
         None => (aval, span),
@@ -23,6 +32,7 @@ pub(super) fn vmap(f: &Function, in_axes: &[Option<usize>], out_axes: &[usize], 
     // The class of every live node, and whether it has the batch axis.
     let live = f.live();
     let mut values: Vec<Option<(Id, bool)>> = vec![None; f.len()];
+    let mut tuples: HashMap<NodeId, Vec<(Id, bool)>> = HashMap::new();
     for (id, node) in f.nodes() {
         let value = match &node.kind {
             NodeKind::Param(i) => {
@@ -49,8 +59,16 @@ pub(super) fn vmap(f: &Function, in_axes: &[Option<usize>], out_axes: &[usize], 
                     (work.add(Term::new(Head::Batch(prim, mask), args), node.span), true)
                 }
             }
-            NodeKind::Op(_) => continue,
-            NodeKind::Apply(..) | NodeKind::Get(_) => return Err(not_plain(f)),
+            NodeKind::Apply(transform, callee) if live[id.index()] => {
+                let operands: Vec<(Id, bool)> = node.args.iter().filter_map(|a| values[a.index()]).collect();
+                let results = call::vmap(&mut work, functions, (transform, *callee), &operands, size, node.span)?;
+                tuples.insert(id, results);
+                continue;
+            }
+            NodeKind::Get(i) if live[id.index()] => {
+                *tuples.get(&node.args[0]).and_then(|t| t.get(*i)).ok_or_else(|| not_plain(f))?
+            }
+            NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Get(_) => continue,
         };
         values[id.index()] = Some(value);
     }
@@ -70,5 +88,6 @@ pub(super) fn vmap(f: &Function, in_axes: &[Option<usize>], out_axes: &[usize], 
             }
         });
     }
-    Ok(Marked { work, params, results })
+    let nodes = values.iter().map(|v| v.map(|(id, _)| id)).collect();
+    Ok(Marked { work, params, results, nodes, report: Report::default() })
 }

@@ -97,6 +97,8 @@ fn denote(egraph: &EGraph, term: &Term, values: &HashMap<Id, Array>, inputs: &[A
             stack(&element, &rows, 0)
         }
         Head::Attr(_)
+        | Head::Call(..)
+        | Head::Get(_)
         | Head::Kernel
         | Head::Body
         | Head::Source

@@ -3,7 +3,10 @@
 mod dot;
 mod json;
 mod kernels;
+mod rules;
 mod text;
+mod timeline;
+mod why;
 
 pub(super) use kernels::{buffers, count, ops};
 
@@ -11,8 +14,7 @@ use super::device;
 use super::source::Source;
 use super::{Failure, Outcome, Target, programs};
 use clap::{Args, ValueEnum};
-use egrad::{Device, Error, Result};
-use egrad_ir::Function;
+use egrad::{Device, Error, Program, Result};
 use egrad_rewrite::rules::Tables;
 use egrad_rewrite::{self as rewrite, Compilation, Fusion};
 use std::collections::BTreeSet;
@@ -43,8 +45,11 @@ pub(crate) enum Stage {
 #[derive(Args)]
 pub(crate) struct Options {
     /// A file with a program's text, or the name of a built-in program (see --list).
-    #[arg(required_unless_present = "list")]
+    #[arg(required_unless_present_any = ["list", "rules"])]
     program: Option<String>,
+    /// `why NODE`: as --why.
+    #[arg(value_name = "why NODE", num_args = 2..=3, conflicts_with = "why")]
+    question: Vec<String>,
     /// Which stage to print.
     #[arg(long, value_enum, default_value = "kernels")]
     stage: Stage,
@@ -54,6 +59,23 @@ pub(crate) struct Options {
     /// Print a graph for Graphviz: `… --dot | dot -Tsvg`.
     #[arg(long, conflicts_with = "json")]
     dot: bool,
+    /// Print the rules that made a node what it is, from what was written to what was chosen: `%12`
+    /// of the transformed function, `extracted %12`, `result 0`, or `all`.
+    #[arg(long, value_name = "NODE", conflicts_with_all = ["dot", "timeline"])]
+    why: Option<String>,
+    /// Print what each rule did and how long it took, pass by pass.
+    #[arg(long, conflicts_with = "dot")]
+    timeline: bool,
+    /// Print the rules of a set with their mathematics, or of all sets.
+    #[arg(
+        long,
+        value_name = "SET",
+        num_args = 0..=1,
+        default_missing_value = rules::ALL,
+        value_parser = clap::builder::PossibleValuesParser::new(rules::sets()),
+        conflicts_with_all = ["dot", "program"]
+    )]
+    rules: Option<String>,
     /// List the built-in programs.
     #[arg(long)]
     list: bool,
@@ -82,8 +104,27 @@ pub(crate) fn explore(options: &Options, out: &mut impl Write) -> Outcome {
     if options.list {
         return list(options, out);
     }
+    if let Some(set) = &options.rules {
+        return rules::rules(set, options.json, out);
+    }
     let source = Source::named(options.program.as_deref().unwrap_or_default())?;
+    if let Some(words) = question(options)? {
+        return why::why(options, &words, &source, out);
+    }
+    if options.timeline {
+        return timeline::timeline(options, &source, out);
+    }
     stage(options, &source, out)
+}
+
+/// What `--why NODE` or `why NODE` asks about.
+fn question(options: &Options) -> std::result::Result<Option<Vec<String>>, Failure> {
+    match (&options.why, &options.question[..]) {
+        (Some(node), _) => Ok(Some(vec![node.clone()])),
+        (None, []) => Ok(None),
+        (None, [word, node @ ..]) if word == "why" => Ok(Some(node.to_vec())),
+        (None, words) => Err(Failure::Usage(format!("explore PROGRAM {}: only `why NODE` goes here", words.join(" ")))),
+    }
 }
 
 fn list(options: &Options, out: &mut impl Write) -> Outcome {
@@ -109,15 +150,12 @@ fn stage(options: &Options, source: &Source, out: &mut impl Write) -> Outcome {
         };
     }
     let tables = tables(options)?;
-    let plain = match &tables {
-        Some(tables) => rewrite::expand_with(program, tables),
-        None => rewrite::expand(program),
-    };
-    let plain = plain.map_err(|e| source.blame(e))?;
+    let tables = tables.as_ref().unwrap_or(Tables::standard());
+    let transformed = rewrite::transform(program, tables, options.target.calls).map_err(|e| source.blame(e))?;
     if options.stage == Stage::Transformed {
-        return function(options, &plain, out);
+        return functions(options, &transformed, out);
     }
-    let compilation = compile(options, plain).map_err(|e| source.blame(e))?;
+    let compilation = compile(options, &transformed).map_err(|e| source.blame(e))?;
     match options.stage {
         Stage::Trace | Stage::Transformed => Ok(()),
         Stage::Egraph => match (options.json, options.dot) {
@@ -125,7 +163,7 @@ fn stage(options: &Options, source: &Source, out: &mut impl Write) -> Outcome {
             (_, true) => Ok(dot::egraph(out, &compilation)?),
             _ => Ok(text::egraph(out, &compilation)?),
         },
-        Stage::Extracted => function(options, &compilation.extracted, out),
+        Stage::Extracted => functions(options, &compilation.program(), out),
         Stage::Kernels => match (options.json, options.dot) {
             (true, _) => json::write(out, &json::kernels(&compilation)),
             (_, true) => Ok(dot::kernels(out, &compilation)?),
@@ -137,12 +175,15 @@ fn stage(options: &Options, source: &Source, out: &mut impl Write) -> Outcome {
     }
 }
 
-fn function(options: &Options, function: &Function, out: &mut impl Write) -> Outcome {
+/// The text of a program, so that it can be run and explored again.
+fn functions(options: &Options, program: &Program, out: &mut impl Write) -> Outcome {
+    let alone = program.functions().len() == 1;
     match (options.json, options.dot) {
-        (true, _) => json::write(out, &json::function(function)),
-        (_, true) => Ok(dot::functions(out, [function])?),
-        // The text of a program, so that it can be run and explored again.
-        _ => Ok(write!(out, "egrad 1\n\n{function}")?),
+        (true, _) if alone => json::write(out, &json::function(program.entry())),
+        (true, _) => json::write(out, &json::program(program)),
+        (_, true) => Ok(dot::functions(out, program.functions().map(|(_, f)| f))?),
+        _ if alone => Ok(write!(out, "egrad 1\n\n{}", program.entry())?),
+        _ => Ok(write!(out, "{program}")?),
     }
 }
 
@@ -173,12 +214,18 @@ fn unknown_rule<'a>(name: &str, rules: impl Iterator<Item = &'a str> + Clone) ->
     format!("there is no rule `{name}`; the rules of `{stage}` are {}", of_stage.join(", "))
 }
 
-fn compile(options: &Options, plain: Function) -> Result<Compilation> {
+fn compile(options: &Options, transformed: &Program) -> Result<Compilation> {
+    rewrite::compile_transformed(transformed, &settings(options))
+}
+
+/// What the optimizer may do.
+fn settings(options: &Options) -> rewrite::Options {
     let mut machine = rewrite::cost::Machine::default();
     machine.launch_ns = options.launch_ns.unwrap_or(machine.launch_ns);
     let fusion = if options.no_fusion { Fusion::Off } else { Fusion::Search };
     let numerics = options.target.numerics();
-    rewrite::compile_plain(plain, &rewrite::Options { numerics, fusion, machine, disabled: options.disable.clone() })
+    let (calls, disabled) = (options.target.calls, options.disable.clone());
+    rewrite::Options { numerics, fusion, machine, disabled, calls, ..rewrite::Options::default() }
 }
 
 /// What a backend makes of the kernels.

@@ -1,0 +1,242 @@
+//! Long reductions to few results, in two kernels, so that threads can share them.
+//!
+//! A kernel's domain is what threads share, and `sum(x)` has none. With fast numerics, which leave
+//! the order of a reduction open, its first kernel has one axis more, of pieces of a loop, and
+//! stores what each comes to; the second reduces that, adds what the pieces left over, and goes on
+//! as the original does:
+//!
+//! ```text
+//! for r0 in 0..1000                 %1 = reduce_sum over (%0 = load b0[r0])
+//! once                              store b1[0] = exp %1
+//!
+//! parallel p0 in 0..7
+//!   for r0 in 0..128                %1 = reduce_sum over (%0 = load b0[128*p0 + r0])
+//!   once                            store b2[p0] = %1
+//!
+//! for r0 in 0..7                    %1 = reduce_sum over (%0 = load b2[r0])
+//! for r0 in 0..104                  %3 = reduce_sum over (%2 = load b0[r0 + 896])
+//! once                              %4 = add %1 %3
+//! once                              store b1[0] = exp %4
+//! ```
+//!
+//! The pieces depend on the kernel alone, and so do the results, however many threads there are.
+
+use crate::normal;
+use crate::plan::{self, Plan};
+use egrad_ir::kernel::{Acc, Affine, Body, Inst, Kernel, LoopNest, Operand, Pass, Store, ValueId};
+use egrad_ir::schedule::{Buffer, BufferId, Schedule, Step};
+use egrad_ir::{Binary, Dtype, Numerics, Reduce};
+use smallvec::SmallVec;
+use std::borrow::Cow;
+
+/// A reduction that takes less, in ns, isn't worth a second kernel.
+const LONG: f64 = 6_000.0;
+
+/// About how long a piece takes, in ns, if that makes no more than so many.
+const PIECE: f64 = 1_500.0;
+const PIECES: usize = 64;
+
+/// A domain that can be cut into so many parts is shared as it is.
+const PARTS: usize = 16;
+
+/// Pieces of an only loop have a multiple of this many indices, so that vectors fit.
+const GRAIN: usize = 64;
+
+/// The schedule with its long reductions in two kernels each. `fused`: multiply-adds are single
+/// instructions.
+pub(crate) fn split(schedule: &Schedule, fused: bool) -> Cow<'_, Schedule> {
+    let mut split = Cow::Borrowed(schedule);
+    for (i, step) in schedule.steps.iter().enumerate().rev() {
+        let Some(two) = in_two(&step.kernel, fused) else { continue };
+        let split = split.to_mut();
+        let start = split.buffers.len();
+        let written = two.first.operands.iter().filter(|operand| operand.written);
+        split.buffers.extend(written.map(|o| Buffer { dtype: o.dtype, len: o.len }));
+        let partial = (start..split.buffers.len()).map(BufferId::from);
+        let used = two.used.iter().map(|operand| step.operands[*operand]);
+        let first = Step { kernel: two.first, operands: used.chain(partial.clone()).collect() };
+        let all = step.operands.iter().copied();
+        let second = Step { kernel: two.second, operands: all.chain(partial).collect() };
+        split.steps.splice(i..=i, [first, second]);
+    }
+    split
+}
+
+/// What a kernel becomes.
+pub(crate) struct Two {
+    /// Reads some of the kernel's operands and writes one partial result per accumulator.
+    pub(crate) first: Kernel,
+    /// Those operands.
+    used: Vec<usize>,
+    /// Takes the kernel's operands and then the partial results.
+    pub(crate) second: Kernel,
+}
+
+/// The two kernels that a long reduction becomes; `None` for what is no such thing.
+pub(crate) fn in_two(kernel: &Kernel, fused: bool) -> Option<Two> {
+    let nest = candidate(kernel)?;
+    let plan = plan::plan(kernel, &nest, fused);
+    let pieces = pieces(&nest, &plan)?;
+    let dtypes: Vec<Dtype> = nest.passes[0].accs.iter().map(|acc| plan.values[acc.value.index()].dtype).collect();
+    Some(divide(kernel, &nest, &dtypes, &pieces))
+}
+
+/// The normal form of a kernel that may be worth it.
+fn candidate(kernel: &Kernel) -> Option<LoopNest> {
+    let Body::Loops(nest) = &kernel.body else { return None };
+    let pass = nest.passes.first()?;
+    let trips = |pass: &Pass| pass.loops.iter().product::<usize>();
+    let later: usize = nest.passes[1..].iter().map(trips).sum();
+    let fits = kernel.numerics == Numerics::Fast
+        && !pass.accs.is_empty()
+        && pass.stores.is_empty()
+        && trips(pass) >= 4 * GRAIN
+        && trips(pass) / 8 >= later;
+    fits.then(|| normal::normalise(nest, kernel.numerics))
+}
+
+/// Pieces of a loop.
+struct Pieces {
+    /// Which of the pass's loops.
+    of: usize,
+    count: usize,
+    /// Indices of each; what is left over is less than that.
+    len: usize,
+}
+
+/// The pieces of the outermost loop that has enough indices, or of the longest; `None` if the kernel
+/// needs none.
+fn pieces(nest: &LoopNest, plan: &Plan) -> Option<Pieces> {
+    if plan.time < LONG || plan.parts() >= PARTS {
+        return None;
+    }
+    let loops = &nest.passes[0].loops;
+    let wanted = ((plan.time / PIECE) as usize).clamp(2, PIECES);
+    let longest = (0..loops.len()).rev().max_by_key(|i| loops[*i])?;
+    let of = loops.iter().position(|n| *n >= wanted * GRAIN).unwrap_or(longest);
+    let grain = if of + 1 == loops.len() { GRAIN } else { 1 };
+    let len = (loops[of] / wanted / grain).max(1) * grain;
+    let count = loops[of] / len;
+    (count > 1).then_some(Pieces { of, count, len })
+}
+
+/// Divides the first pass, whose accumulators have those types.
+fn divide(kernel: &Kernel, nest: &LoopNest, dtypes: &[Dtype], pieces: &Pieces) -> Two {
+    let Pieces { of, count: pieces, len } = *pieces;
+    let pass = &nest.passes[0];
+    let (rank, points) = (nest.domain.len(), nest.domain.iter().product::<usize>());
+    // What the pieces come to lies piece by piece, the domain's points in order in each.
+    let mut dense: SmallVec<[usize; 4]> = SmallVec::from_elem(0, rank);
+    let mut size = 1;
+    for axis in (0..rank).rev() {
+        dense[axis] = size;
+        size *= nest.domain[axis];
+    }
+    let partial =
+        |written: bool| dtypes.iter().map(move |dtype| Operand { dtype: *dtype, len: pieces * points, written });
+    let (base, count) = (kernel.operands.len(), pass.accs.len());
+
+    let mut of_pieces = pass.clone();
+    let used = only_used(&mut of_pieces);
+    of_pieces.loops[of] = len;
+    for index in normal::pass_indices(&mut of_pieces) {
+        let stride = index.strides[rank + of] * len;
+        index.strides.insert(0, stride);
+    }
+    let kept = (0..count).map(|i| Store {
+        operand: used.len() + i,
+        index: Affine { offset: 0, strides: [points].iter().chain(&dense).copied().collect() },
+        value: ValueId::from(pass.insts.len() + i),
+    });
+    let keep = Pass { stores: kept.collect(), ..Pass::default() };
+    let reads = used.iter().map(|operand| kernel.operands[*operand].clone());
+    let first = Kernel {
+        name: format!("{}_pieces", kernel.name),
+        operands: reads.chain(partial(true)).collect(),
+        body: Body::Loops(LoopNest {
+            domain: [pieces].iter().chain(&nest.domain).copied().collect(),
+            passes: vec![of_pieces, keep],
+        }),
+        numerics: kernel.numerics,
+    };
+
+    let mut passes = vec![Pass {
+        loops: vec![pieces],
+        insts: (0..count)
+            .map(|i| Inst::Load {
+                operand: base + i,
+                index: Affine { offset: 0, strides: dense.iter().copied().chain([points]).collect() },
+            })
+            .collect(),
+        accs: (pass.accs.iter().enumerate()).map(|(i, acc)| Acc { kind: acc.kind, value: ValueId::from(i) }).collect(),
+        stores: Vec::new(),
+    }];
+    // Where the results of the first pass are now, and how far later values have moved.
+    let mut results = count;
+    let mut next = 2 * count;
+    let rest = pass.loops[of] - pieces * len;
+    if rest > 0 {
+        let mut left_over = pass.clone();
+        left_over.loops[of] = rest;
+        for index in normal::pass_indices(&mut left_over) {
+            index.offset += index.strides[rank + of] * pieces * len;
+        }
+        renumber(&mut left_over, |value| value + next);
+        let sums = next + pass.insts.len();
+        let join = |(i, acc): (usize, &Acc)| {
+            let op = match acc.kind {
+                Reduce::Sum => Binary::Add,
+                Reduce::Max => Binary::Max,
+            };
+            Inst::Binary(op, ValueId::from(results + i), ValueId::from(sums + i))
+        };
+        let joined = Pass { insts: pass.accs.iter().enumerate().map(join).collect(), ..Pass::default() };
+        passes.extend([left_over, joined]);
+        results = sums + count;
+        next = results + count;
+    }
+    let before = pass.insts.len();
+    let after = before + count;
+    for pass in &nest.passes[1..] {
+        let mut pass = pass.clone();
+        renumber(&mut pass, |value| if value < after { value - before + results } else { value - after + next });
+        passes.push(pass);
+    }
+    let second = Kernel {
+        name: kernel.name.clone(),
+        operands: kernel.operands.iter().cloned().chain(partial(false)).collect(),
+        body: Body::Loops(LoopNest { domain: nest.domain.clone(), passes }),
+        numerics: kernel.numerics,
+    };
+    Two { first, used, second }
+}
+
+/// Numbers the operands a pass loads from 0 on; returns which they were.
+fn only_used(pass: &mut Pass) -> Vec<usize> {
+    let mut used = Vec::new();
+    for inst in &mut pass.insts {
+        if let Inst::Load { operand, .. } = inst {
+            let at = used.iter().position(|u| u == operand).unwrap_or_else(|| {
+                used.push(*operand);
+                used.len() - 1
+            });
+            *operand = at;
+        }
+    }
+    used
+}
+
+/// Gives the values a pass uses other numbers.
+fn renumber(pass: &mut Pass, number: impl Fn(usize) -> usize) {
+    let new = |value: &mut ValueId| *value = ValueId::from(number(value.index()));
+    for inst in &mut pass.insts {
+        match inst {
+            Inst::Literal(_) | Inst::Index(_) | Inst::Load { .. } => {}
+            Inst::Unary(_, x) | Inst::IntegerPow(_, x) | Inst::Convert(_, x) => new(x),
+            Inst::Binary(_, x, y) | Inst::Compare(_, x, y) => [x, y].into_iter().for_each(new),
+            Inst::Select(p, x, y) => [p, x, y].into_iter().for_each(new),
+        }
+    }
+    pass.accs.iter_mut().for_each(|acc| new(&mut acc.value));
+    pass.stores.iter_mut().for_each(|store| new(&mut store.value));
+}

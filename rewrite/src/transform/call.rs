@@ -1,0 +1,266 @@
+//! What transforms do to calls, which they don't open: each calls a transformed function instead.
+//!
+//! ```text
+//! jvp   call f p…        =>  call (jvp f) p… ṗ…                the results and their tangents
+//! vjp   call f p…        =>  call (forward f) p…               the results and what is saved
+//!                            call (backward f) p… saved… ȳ…    the cotangents of the operands
+//! vmap  call f p…        =>  vmap f p…                         a call for every element of a batch
+//! ```
+//!
+//! A call for every element is transformed element by element: shared operands have shared
+//! tangents, and the sum of the elements' cotangents.
+
+use super::Workspace;
+use super::functions::{Edge, Functions, Halves};
+use super::vjp::accumulate;
+use crate::analysis::{Site, aval};
+use crate::term::{Head, Term};
+use egg::Id;
+use egrad_ir::graph::not_plain;
+use egrad_ir::op::Axes;
+use egrad_ir::{Aval, Error, FnId, Function, NodeKind, Op, Reduce, Result, Span, Transform};
+use std::sync::Arc;
+
+/// A call in a workspace.
+#[derive(Clone, Debug)]
+pub(crate) struct Called {
+    /// What is called, by its number among the sites.
+    pub(crate) site: u32,
+    /// The classes of its results.
+    pub(crate) results: Vec<Id>,
+}
+
+impl Workspace {
+    /// Calls a function of `functions`, once or for every element of a batch.
+    ///
+    /// # Errors
+    /// If the operands don't fit.
+    pub(crate) fn call(
+        &mut self,
+        functions: &Functions<'_>,
+        transform: &Transform,
+        callee: FnId,
+        operands: &[Id],
+        span: Span,
+    ) -> Result<Called> {
+        let avals: Vec<Aval> = operands.iter().map(|o| aval(&self.egraph, *o).clone()).collect();
+        let results = functions.program.apply_avals(transform, callee, &avals).map_err(|e| e.at(span))?;
+        let n = results.len();
+        let site = Site { transform: transform.clone(), callee, params: avals.into(), results: Arc::from(results) };
+        let sites = &mut self.egraph.analysis.sites;
+        let number = sites.iter().position(|s| *s == site).unwrap_or(sites.len());
+        if number == sites.len() {
+            sites.push(site);
+        }
+        let arity = u16::try_from(operands.len());
+        let arity = arity.map_err(|_| Error::memory("a call of more than 65,535 operands").at(span))?;
+        let number = u32::try_from(number).expect("fewer than 2^32 functions");
+        let tuple = self.add(Term::new(Head::Call(number, arity), operands.iter().copied()), span);
+        let get = |i: usize| self.add(Term::new(Head::Get(i as u32), [tuple]), span);
+        Ok(Called { site: number, results: (0..n).map(get).collect() })
+    }
+
+    /// What the call that is class `y` calls, and its operands.
+    fn site(&self, y: Id) -> (Site, Vec<Id>) {
+        let node = self.node(y);
+        let Head::Call(number, _) = node.head else { unreachable!("asked of calls alone") };
+        (self.egraph.analysis.sites[number as usize].clone(), node.operands().to_vec())
+    }
+
+    /// A copy of a plain function's nodes; the classes of its results.
+    ///
+    /// # Errors
+    /// If the function isn't plain.
+    pub(crate) fn open(&mut self, f: &Function, operands: &[Id]) -> Result<Vec<Id>> {
+        let live = f.live();
+        let mut class: Vec<Option<Id>> = vec![None; f.len()];
+        for (id, node) in f.nodes() {
+            class[id.index()] = match &node.kind {
+                NodeKind::Param(i) => Some(operands[*i]),
+                NodeKind::Op(op) if live[id.index()] => {
+                    let operands: Vec<Id> = node.args.iter().filter_map(|a| class[a.index()]).collect();
+                    Some(self.op(op, &operands, node.span))
+                }
+                NodeKind::Op(_) => None,
+                NodeKind::Apply(..) | NodeKind::Get(_) => return Err(not_plain(f)),
+            };
+        }
+        f.results().iter().map(|r| class[r.index()].ok_or_else(|| not_plain(f))).collect()
+    }
+
+    /// Says that two classes are equal, which they become when the workspace is settled.
+    pub(crate) fn unite(&mut self, x: Id, y: Id) {
+        self.equal.push((x, y));
+    }
+
+    /// Says that a call's result is that of a call made later, which gives more.
+    fn supersede(&mut self, y: Id, i: usize, by: Id) {
+        if let Some(result) = self.result(y, i) {
+            self.unite(result, by);
+        }
+    }
+
+    /// The class of a call's result, if somebody has asked for it.
+    fn result(&self, tuple: Id, i: usize) -> Option<Id> {
+        self.egraph.lookup(Term::new(Head::Get(i as u32), [tuple]))
+    }
+}
+
+/// Pushes tangents through the call that is class `y`.
+///
+/// # Errors
+/// If a primitive in the function has no rule.
+pub(super) fn jvp(
+    work: &mut Workspace,
+    functions: &mut Functions<'_>,
+    (y, span): (Id, Span),
+    tangent: &mut [Option<Id>],
+) -> Result<()> {
+    let (site, operands) = work.site(y);
+    let active: Vec<bool> = operands.iter().map(|o| tangent[usize::from(*o)].is_some()).collect();
+    if !active.contains(&true) {
+        return Ok(());
+    }
+    let wrt: Vec<usize> = (0..operands.len()).filter(|k| active[*k]).collect();
+    let carried = functions.flow(site.callee, Edge::Tangent, &active);
+    let pushed = functions.transformed(site.callee, &Transform::Jvp { wrt: wrt.clone() }, span)?;
+    // The tangents that exist, after all results.
+    let n = site.results.len();
+    let floats = (0..n).filter(|i| site.results[*i].dtype.is_float());
+    let tangents: Vec<(usize, usize)> =
+        floats.enumerate().filter(|(_, i)| carried[*i]).map(|(t, i)| (i, n + t)).collect();
+    let wanted: Vec<usize> = (0..n).chain(tangents.iter().map(|(_, t)| *t)).collect();
+    let pushed = functions.select(pushed, &wanted);
+    let transform = site.mapped(|axes| axes.extend(wrt.iter().map(|k| site.axis(*k))), wanted.len());
+    let args: Vec<Id> =
+        operands.iter().copied().chain(wrt.iter().filter_map(|k| tangent[usize::from(operands[*k])])).collect();
+    let called = work.call(functions, &transform, pushed, &args, span)?;
+    for i in 0..n {
+        work.supersede(y, i, called.results[i]);
+    }
+    for (position, (i, _)) in tangents.iter().enumerate() {
+        if let Some(result) = work.result(y, *i) {
+            tangent[usize::from(result)] = Some(called.results[n + position]);
+        }
+    }
+    Ok(())
+}
+
+/// Marks the results that the call of class `y` lets an input reach.
+pub(super) fn reached(work: &Workspace, functions: &mut Functions<'_>, y: Id, reached: &mut [bool]) {
+    let (site, operands) = work.site(y);
+    let from: Vec<bool> = operands.iter().map(|o| reached[usize::from(*o)]).collect();
+    if from.contains(&true) {
+        for (i, to) in functions.flow(site.callee, Edge::Cotangent, &from).into_iter().enumerate() {
+            if let Some(result) = work.result(y, i) {
+                reached[usize::from(result)] = to;
+            }
+        }
+    }
+}
+
+/// Pulls cotangents back through the call that is class `y`.
+///
+/// # Errors
+/// If a primitive in the function has no rule.
+pub(super) fn vjp(
+    work: &mut Workspace,
+    functions: &mut Functions<'_>,
+    (y, span): (Id, Span),
+    reached: &[bool],
+    cotangent: &mut [Option<Id>],
+) -> Result<()> {
+    let (site, operands) = work.site(y);
+    let n = site.results.len();
+    let pulled =
+        |i: &usize| work.result(y, *i).filter(|r| reached[usize::from(*r)]).and_then(|r| cotangent[usize::from(r)]);
+    let (of, seeds): (Vec<usize>, Vec<Id>) = (0..n).filter_map(|i| pulled(&i).map(|c| (i, c))).unzip();
+    let mut wrt = Vec::new();
+    for (k, operand) in operands.iter().enumerate() {
+        if reached[usize::from(*operand)] {
+            let alone: Vec<bool> = (0..operands.len()).map(|j| j == k).collect();
+            let to = functions.flow(site.callee, Edge::Cotangent, &alone);
+            if of.iter().any(|i| to[*i]) {
+                wrt.push(k);
+            }
+        }
+    }
+    if wrt.is_empty() {
+        return Ok(());
+    }
+    let Halves { forward, backward } = functions.halves(site.callee, &wrt, &of, span)?;
+    let saved = functions.program.function(forward).results().len() - n;
+    let went = work.call(functions, &site.mapped(|_| (), n + saved), forward, &operands, span)?;
+    for i in 0..n {
+        work.supersede(y, i, went.results[i]);
+    }
+    let args: Vec<Id> = operands.iter().chain(&went.results[n..]).chain(&seeds).copied().collect();
+    let stacked = |axes: &mut Vec<Option<usize>>| axes.extend(vec![Some(0); saved + seeds.len()]);
+    let came = work.call(functions, &site.mapped(stacked, wrt.len()), backward, &args, span)?;
+    for (k, gradient) in wrt.iter().zip(&came.results) {
+        // Elements that share an operand each give it a cotangent.
+        let gradient = match (&site.transform, site.axis(*k)) {
+            (Transform::Vmap { .. }, None) => {
+                let axes = Axes::from_slice(&[0]);
+                work.op(&Op::Reduce { kind: Reduce::Sum, axes }, &[*gradient], span)
+            }
+            (Transform::Call | Transform::Jvp { .. } | Transform::Vjp { .. } | Transform::Vmap { .. }, _) => *gradient,
+        };
+        accumulate(work, cotangent, operands[*k], gradient, span);
+    }
+    Ok(())
+}
+
+/// The call for every element of a batch, the call itself if nothing is batched. Gives the results'
+/// classes and whether they have the batch axis.
+///
+/// # Errors
+/// If the operands don't fit.
+pub(super) fn vmap(
+    work: &mut Workspace,
+    functions: &mut Functions<'_>,
+    (transform, callee): (&Transform, FnId),
+    operands: &[(Id, bool)],
+    size: usize,
+    span: Span,
+) -> Result<Vec<(Id, bool)>> {
+    let classes: Vec<Id> = operands.iter().map(|(id, _)| *id).collect();
+    if !operands.iter().any(|(_, batched)| *batched) {
+        let called = work.call(functions, transform, callee, &classes, span)?;
+        return Ok(called.results.into_iter().map(|r| (r, false)).collect());
+    }
+    let element = |(id, batched): &(Id, bool)| {
+        let aval = aval(&work.egraph, *id);
+        if *batched { Aval::new(aval.dtype, &aval.shape[1..]) } else { aval.clone() }
+    };
+    let avals: Vec<Aval> = operands.iter().map(element).collect();
+    let inner = functions.wrapped(callee, transform, &avals, span)?;
+    let n = functions.program.function(inner).results().len();
+    let in_axes = operands.iter().map(|(_, batched)| batched.then_some(0)).collect();
+    let over = Transform::Vmap { in_axes, out_axes: vec![0; n], size };
+    let called = work.call(functions, &over, inner, &classes, span)?;
+    Ok(called.results.into_iter().map(|r| (r, true)).collect())
+}
+
+impl Site {
+    /// The batch axis of an operand.
+    fn axis(&self, k: usize) -> Option<usize> {
+        match &self.transform {
+            Transform::Vmap { in_axes, .. } => in_axes[k],
+            Transform::Call | Transform::Jvp { .. } | Transform::Vjp { .. } => None,
+        }
+    }
+
+    /// The site's transform for a function of more operands, whose axes `more` adds, and so many
+    /// results.
+    fn mapped(&self, more: impl FnOnce(&mut Vec<Option<usize>>), results: usize) -> Transform {
+        match &self.transform {
+            Transform::Vmap { in_axes, size, .. } => {
+                let mut in_axes = in_axes.clone();
+                more(&mut in_axes);
+                Transform::Vmap { in_axes, out_axes: vec![0; results], size: *size }
+            }
+            other @ (Transform::Call | Transform::Jvp { .. } | Transform::Vjp { .. }) => other.clone(),
+        }
+    }
+}

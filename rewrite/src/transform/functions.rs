@@ -1,0 +1,406 @@
+//! The functions of a program whose calls are kept, and what transforms make of them.
+//!
+//! A call isn't opened: the transform of a call calls a transformed function. Those are made here,
+//! each once, by the same tables as everything else.
+
+use super::{MOST_NODES, Marked};
+use crate::rules::{Table, Tables};
+use crate::term::{Head, encode};
+use egrad_ir::{Aval, Error, FnId, Function, Node, NodeId, NodeKind, Op, Program, Result, Span, Transform};
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+/// Functions and the transforms of them made so far.
+pub(crate) struct Functions<'t> {
+    /// The functions, callees first.
+    pub(crate) program: Program,
+    pub(crate) tables: &'t Tables,
+    transformed: HashMap<(FnId, Transform), FnId>,
+    selected: HashMap<(FnId, Vec<usize>), FnId>,
+    halves: HashMap<(FnId, Vec<usize>, Vec<usize>), Halves>,
+    wrapped: HashMap<(FnId, Transform), FnId>,
+    pushed: HashMap<FnId, FnId>,
+    flows: HashMap<(FnId, Edge, Vec<bool>), Vec<bool>>,
+}
+
+/// Which edges of the dataflow graph count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Edge {
+    /// All of them.
+    Value,
+    /// Those that carry a tangent.
+    Tangent,
+    /// Those that carry a cotangent.
+    Cotangent,
+}
+
+/// A reverse-mode derivative in two calls, as JAX's: what goes forward saves what goes back needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Halves {
+    /// `(p…) -> (y…, saved…)`.
+    pub(crate) forward: FnId,
+    /// `(p…, saved…, a cotangent per chosen y…) -> (a gradient per wrt…)`.
+    pub(crate) backward: FnId,
+}
+
+impl<'t> Functions<'t> {
+    /// No functions yet.
+    pub(crate) fn new(tables: &'t Tables) -> Functions<'t> {
+        Functions {
+            program: Program::new(),
+            tables,
+            transformed: HashMap::new(),
+            selected: HashMap::new(),
+            halves: HashMap::new(),
+            wrapped: HashMap::new(),
+            pushed: HashMap::new(),
+            flows: HashMap::new(),
+        }
+    }
+
+    /// Those of a program.
+    pub(crate) fn of(program: Program, tables: &'t Tables) -> Functions<'t> {
+        Functions { program, ..Functions::new(tables) }
+    }
+
+    /// The transform of a function, which is no [`Transform::Call`].
+    ///
+    /// # Errors
+    /// If a primitive has no rule for it, or the function is too large.
+    pub(crate) fn transformed(&mut self, f: FnId, transform: &Transform, at: Span) -> Result<FnId> {
+        let key = (f, transform.clone());
+        if let Some(known) = self.transformed.get(&key) {
+            return Ok(*known);
+        }
+        let function = self.program.function(f).clone();
+        too_large(&function, transform, at)?;
+        let made = Marked::new(&function, transform, self).and_then(|marked| marked.read_back(&function.name));
+        let what = || format!("the {} of `{}` is taken here", transform.name(), function.name);
+        let id = self.program.add(made.map_err(|e| e.note(what(), at))?);
+        self.transformed.insert(key, id);
+        Ok(id)
+    }
+
+    /// The function to call once in place of a call: what `vmap` makes of the callee, and of what
+    /// that calls for every element.
+    ///
+    /// # Errors
+    /// As [`transformed`](Self::transformed).
+    pub(crate) fn pushed_in(&mut self, transform: &Transform, callee: FnId, at: Span) -> Result<FnId> {
+        if *transform == Transform::Call {
+            return Ok(callee);
+        }
+        let mut pushed = self.program.function(callee).clone();
+        let mut changed = false;
+        for node in pushed.nodes_mut() {
+            if let NodeKind::Apply(inner @ Transform::Vmap { .. }, f) = &node.kind {
+                node.kind = NodeKind::Apply(Transform::Call, self.pushed_in(inner, *f, node.span)?);
+                changed = true;
+            }
+        }
+        let callee = match (changed, self.pushed.get(&callee)) {
+            (false, _) => callee,
+            (true, Some(known)) => *known,
+            (true, None) => {
+                let id = self.program.add(pushed);
+                self.pushed.insert(callee, id);
+                id
+            }
+        };
+        self.transformed(callee, transform, at)
+    }
+
+    /// The function with only these of its results.
+    pub(crate) fn select(&mut self, f: FnId, results: &[usize]) -> FnId {
+        let function = self.program.function(f);
+        if results.iter().copied().eq(0..function.results().len()) {
+            return f;
+        }
+        let key = (f, results.to_vec());
+        if let Some(known) = self.selected.get(&key) {
+            return *known;
+        }
+        let mut selected = function.clone();
+        selected.set_results(results.iter().map(|r| function.results()[*r]).collect());
+        let id = self.program.add(selected);
+        self.selected.insert(key, id);
+        id
+    }
+
+    /// A function that does nothing but apply a transform: what can be called in its stead.
+    ///
+    /// # Errors
+    /// If the transform doesn't fit the function.
+    pub(crate) fn wrapped(&mut self, f: FnId, transform: &Transform, params: &[Aval], span: Span) -> Result<FnId> {
+        if *transform == Transform::Call {
+            return Ok(f);
+        }
+        let key = (f, transform.clone());
+        if let Some(known) = self.wrapped.get(&key) {
+            return Ok(*known);
+        }
+        let avals = self.program.apply_avals(transform, f, params)?;
+        let name = self.program.function(f).name.clone();
+        let mut wrapper = Function::new(name, params.iter().map(|aval| (aval.clone(), span)));
+        let args: Vec<NodeId> = wrapper.params().collect();
+        let results = wrapper.apply(transform.clone(), f, &args, avals, span);
+        wrapper.set_results(results);
+        let id = self.program.add(wrapper);
+        self.wrapped.insert(key, id);
+        Ok(id)
+    }
+
+    /// Which results depend on these parameters by edges of that kind.
+    pub(crate) fn flow(&mut self, f: FnId, edge: Edge, from: &[bool]) -> Vec<bool> {
+        let key = (f, edge, from.to_vec());
+        if let Some(known) = self.flows.get(&key) {
+            return known.clone();
+        }
+        let function = self.program.function(f).clone();
+        let mut reached = vec![false; function.len()];
+        let mut tuples: HashMap<NodeId, Vec<bool>> = HashMap::new();
+        for (id, node) in function.nodes() {
+            let operands = node.args.iter().map(|a| reached[a.index()]);
+            reached[id.index()] = match &node.kind {
+                NodeKind::Param(i) => from[*i],
+                NodeKind::Op(op) => {
+                    let ends = edge == Edge::Value || node.avals[0].dtype.is_float();
+                    ends && operands.enumerate().any(|(k, r)| r && self.carries(op, k, edge))
+                }
+                NodeKind::Apply(_, callee) => {
+                    let from: Vec<bool> = operands.collect();
+                    let results = if from.contains(&true) { self.flow(*callee, edge, &from) } else { Vec::new() };
+                    tuples.insert(id, results);
+                    false
+                }
+                NodeKind::Get(i) => tuples.get(&node.args[0]).is_some_and(|t| t.get(*i) == Some(&true)),
+            };
+        }
+        let results: Vec<bool> = function.results().iter().map(|r| reached[r.index()]).collect();
+        self.flows.insert(key, results.clone());
+        results
+    }
+
+    fn carries(&self, op: &Op, k: usize, edge: Edge) -> bool {
+        let (prim, _) = encode(op);
+        let absent = |table: &Table, head| table.is_absent(&head);
+        match edge {
+            Edge::Value => true,
+            Edge::Tangent => !absent(&self.tables.push, Head::Push(prim, k as u8)),
+            Edge::Cotangent => !absent(&self.tables.pull, Head::Pull(prim, k as u8)),
+        }
+    }
+
+    /// The vector-Jacobian product of these results with respect to these parameters, in two
+    /// functions: what doesn't depend on cotangents goes forward.
+    ///
+    /// # Errors
+    /// As [`transformed`](Self::transformed).
+    pub(crate) fn halves(&mut self, f: FnId, wrt: &[usize], of: &[usize], at: Span) -> Result<Halves> {
+        let key = (f, wrt.to_vec(), of.to_vec());
+        if let Some(known) = self.halves.get(&key) {
+            return Ok(*known);
+        }
+        let chosen = self.select(f, of);
+        let whole = self.transformed(chosen, &Transform::Vjp { wrt: wrt.to_vec() }, at)?;
+        let (primal, whole) = (self.program.function(f), self.program.function(whole));
+        let params = primal.params().len();
+        let gradients = &whole.results()[of.len()..];
+        let (known, saved) = saved(whole, params, gradients);
+
+        let mut forward = Function::new(&*primal.name, signature(primal, primal.params()));
+        let args: Vec<NodeId> = forward.params().collect();
+        let mut results = super::copy(primal, &args, &mut forward)?;
+        let mut place = vec![None; whole.len()];
+        for (i, p) in args.iter().enumerate() {
+            place[i] = Some(*p);
+        }
+        carry(whole, &saved, &mut place, &mut forward, |id| known[id.index()]);
+        results.extend(saved.iter().filter_map(|s| place[s.index()]));
+        forward.set_results(results);
+
+        let seeds = (params..whole.params().len()).map(NodeId::from);
+        let own: Vec<NodeId> = (0..params).map(NodeId::from).chain(saved.iter().copied()).chain(seeds).collect();
+        let mut backward = Function::new(&*primal.name, signature(whole, own.iter().copied()));
+        let mut place = vec![None; whole.len()];
+        for (id, p) in own.iter().zip(backward.params()) {
+            place[id.index()] = Some(p);
+        }
+        carry(whole, gradients, &mut place, &mut backward, |_| true);
+        backward.set_results(gradients.iter().filter_map(|g| place[g.index()]).collect());
+
+        let halves = Halves { forward: self.program.add(forward), backward: self.program.add(backward) };
+        self.halves.insert(key, halves);
+        Ok(halves)
+    }
+}
+
+/// Avals and places of some nodes, as parameters.
+fn signature(f: &Function, nodes: impl Iterator<Item = NodeId>) -> impl Iterator<Item = (Aval, Span)> {
+    nodes.map(|n| (f.aval(n).clone(), f.node(n).span))
+}
+
+/// Which nodes of a vector-Jacobian product don't depend on cotangents, and which of them have to
+/// be saved for those that do. Constants and views are computed again.
+fn saved(whole: &Function, params: usize, gradients: &[NodeId]) -> (Vec<bool>, Vec<NodeId>) {
+    let mut known = vec![false; whole.len()];
+    let mut varies = vec![false; whole.len()];
+    for (id, node) in whole.nodes() {
+        let (k, v) = match node.kind {
+            NodeKind::Param(i) => (i < params, true),
+            NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Get(_) => (
+                node.args.iter().all(|a| known[a.index()]),
+                node.args.iter().any(|a| varies[a.index()]) || matches!(node.kind, NodeKind::Apply(..)),
+            ),
+        };
+        (known[id.index()], varies[id.index()]) = (k, v);
+    }
+    let again = |node: &Node| match &node.kind {
+        NodeKind::Op(Op::BroadcastInDim { .. } | Op::Reshape(_) | Op::Transpose(_)) => true,
+        NodeKind::Op(_) | NodeKind::Param(_) | NodeKind::Apply(..) | NodeKind::Get(_) => false,
+    };
+    let mut wanted = vec![false; whole.len()];
+    gradients.iter().for_each(|g| wanted[g.index()] = true);
+    let mut saved = Vec::new();
+    for (id, node) in whole.nodes().rev() {
+        if !wanted[id.index()] || matches!(node.kind, NodeKind::Param(_)) {
+            continue;
+        }
+        if known[id.index()] && varies[id.index()] && !again(node) {
+            saved.push(id);
+        } else {
+            node.args.iter().for_each(|a| wanted[a.index()] = true);
+        }
+    }
+    saved.reverse();
+    (known, saved)
+}
+
+/// Copies the nodes that `of` depend on and that `allow` lets pass, as far as they have no place yet.
+fn carry(
+    from: &Function,
+    of: &[NodeId],
+    place: &mut [Option<NodeId>],
+    into: &mut Function,
+    allow: impl Fn(NodeId) -> bool,
+) {
+    let mut wanted = vec![false; from.len()];
+    of.iter().for_each(|n| wanted[n.index()] = true);
+    for (id, node) in from.nodes().rev() {
+        if wanted[id.index()] && place[id.index()].is_none() {
+            node.args.iter().for_each(|a| wanted[a.index()] = true);
+        }
+    }
+    for (id, node) in from.nodes() {
+        if wanted[id.index()] && place[id.index()].is_none() && allow(id) {
+            let args: SmallVec<[NodeId; 3]> = node.args.iter().filter_map(|a| place[a.index()]).collect();
+            place[id.index()] = Some(into.push(node.kind.clone(), &args, node.avals.clone(), node.span));
+        }
+    }
+}
+
+/// The error of a function that is too large to transform.
+pub(super) fn too_large(f: &Function, transform: &Transform, at: Span) -> Result<()> {
+    if f.len() <= MOST_NODES / 4 {
+        return Ok(());
+    }
+    let m = format!("the {} of `{}`, {} operations, is too large", transform.name(), f.name, f.len());
+    Err(Error::memory(m).at(at))
+}
+
+/// A program without what its entry doesn't need: no call has a result that nobody uses, nor an
+/// operand that its function doesn't use.
+pub(crate) fn tidied(program: &Program) -> Program {
+    let n = program.functions().len();
+    // Which results somebody uses: callers before callees.
+    let mut used: Vec<Vec<bool>> = program.functions().map(|(_, f)| vec![false; f.results().len()]).collect();
+    if let Some(entry) = used.last_mut() {
+        entry.fill(true);
+    }
+    for i in (0..n).rev() {
+        let f = narrowed(program.function(FnId::from(i)), &used[i]);
+        let live = f.live();
+        for (_, node) in f.nodes().filter(|(id, _)| live[id.index()]) {
+            if let NodeKind::Get(result) = node.kind
+                && let NodeKind::Apply(_, callee) = f.node(node.args[0]).kind
+            {
+                used[callee.index()][result] = true;
+            }
+        }
+    }
+    let mut tidy = Program::new();
+    // Per function its number and the parameters it has kept.
+    let mut new: Vec<Option<(FnId, Vec<usize>)>> = vec![None; n];
+    for (id, f) in program.functions() {
+        let i = id.index();
+        if !used[i].contains(&true) && i + 1 < n {
+            continue;
+        }
+        let f = narrowed(f, &used[i]);
+        let mut renamed = Function::new(&*f.name, signature(&f, f.params()));
+        let mut place: Vec<Option<NodeId>> = renamed.params().map(Some).collect();
+        place.resize(f.len(), None);
+        let live = f.live();
+        for (id, node) in f.nodes().skip(f.params().len()).filter(|(id, _)| live[id.index()]) {
+            let args = node.args.iter().filter_map(|a| place[a.index()]);
+            let (kind, args, avals): (_, SmallVec<[NodeId; 3]>, _) = match &node.kind {
+                NodeKind::Apply(transform, callee) => {
+                    let Some((to, params)) = &new[callee.index()] else { continue };
+                    let keep = |list: &[usize]| -> SmallVec<[usize; 4]> { list.into() };
+                    let args: SmallVec<[NodeId; 3]> = args.collect();
+                    let args = keep(params).iter().map(|p| args[*p]).collect();
+                    let pick = |all: &[bool], avals: &[Aval]| {
+                        all.iter().zip(avals).filter(|(u, _)| **u).map(|(_, aval)| aval.clone()).collect()
+                    };
+                    let transform = match transform {
+                        Transform::Vmap { in_axes, out_axes, size } => Transform::Vmap {
+                            in_axes: params.iter().map(|p| in_axes[*p]).collect(),
+                            out_axes: used[callee.index()]
+                                .iter()
+                                .zip(out_axes)
+                                .filter(|(u, _)| **u)
+                                .map(|(_, a)| *a)
+                                .collect(),
+                            size: *size,
+                        },
+                        other @ (Transform::Call | Transform::Jvp { .. } | Transform::Vjp { .. }) => other.clone(),
+                    };
+                    (NodeKind::Apply(transform, *to), args, pick(&used[callee.index()], &node.avals))
+                }
+                NodeKind::Get(result) => {
+                    let NodeKind::Apply(_, callee) = f.node(node.args[0]).kind else { continue };
+                    let before = used[callee.index()][..*result].iter().filter(|u| **u).count();
+                    (NodeKind::Get(before), args.collect(), node.avals.clone())
+                }
+                kind @ (NodeKind::Param(_) | NodeKind::Op(_)) => (kind.clone(), args.collect(), node.avals.clone()),
+            };
+            place[id.index()] = Some(renamed.push(kind, &args, avals, node.span));
+        }
+        renamed.set_results(f.results().iter().filter_map(|r| place[r.index()]).collect());
+        // The entry's signature is its caller's.
+        let live = renamed.live();
+        let kept: Vec<usize> = (0..renamed.params().len()).filter(|p| live[*p] || i + 1 == n).collect();
+        let function = if kept.len() == renamed.params().len() { renamed } else { without_params(&renamed, &kept) };
+        new[i] = Some((tidy.add(function), kept));
+    }
+    tidy
+}
+
+/// The function with only the results that are used.
+fn narrowed(f: &Function, used: &[bool]) -> Function {
+    let mut narrow = f.clone();
+    narrow.set_results(f.results().iter().zip(used).filter(|(_, u)| **u).map(|(r, _)| *r).collect());
+    narrow
+}
+
+/// The function with only these of its parameters, the others being dead.
+fn without_params(f: &Function, kept: &[usize]) -> Function {
+    let mut g = Function::new(&*f.name, signature(f, kept.iter().map(|p| NodeId::from(*p))));
+    let mut place = vec![None; f.len()];
+    for (p, new) in kept.iter().zip(g.params()) {
+        place[*p] = Some(new);
+    }
+    carry(f, f.results(), &mut place, &mut g, |_| true);
+    g.set_results(f.results().iter().filter_map(|r| place[r.index()]).collect());
+    g
+}
