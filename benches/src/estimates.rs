@@ -2,7 +2,7 @@
 
 use crate::orders::{BATCHES, Order, Subject};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ struct Estimate {
 
 /// Median times of one function, in nanoseconds, by order and batch size.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Medians(BTreeMap<(Order, usize), f64>);
+pub struct Medians(HashMap<(Order, usize), f64>);
 
 impl Medians {
     /// Reads a function's estimates; what wasn't timed is left out.
@@ -32,7 +32,7 @@ impl Medians {
     /// # Errors
     /// If a file can't be read or isn't criterion's.
     pub fn read(folder: &Path, subject: &Subject) -> io::Result<Medians> {
-        let mut medians = BTreeMap::new();
+        let mut medians = HashMap::new();
         for order in Order::all() {
             for batch in BATCHES {
                 let path = folder.join(subject.name).join(order.name()).join(batch.to_string());
@@ -79,7 +79,8 @@ impl Medians {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::orders::{Mode, subjects};
+    use crate::orders::subjects;
+    use egrad::Calls;
 
     #[test]
     fn criterions_files_are_read() {
@@ -91,7 +92,7 @@ mod tests {
             let text = format!(r#"{{"mean": null, "median": {{"point_estimate": {ns}, "standard_error": 1.0}}}}"#);
             std::fs::write(at.join("estimates.json"), text).unwrap();
         };
-        let auto = Order::VmapJit(Mode::Auto);
+        let auto = Order::VmapJit(Calls::Auto);
         write(Order::JitVmap, 10, 200.0);
         write(Order::JitVmap, 1000, 400.0);
         write(auto, 1000, 600.0);

@@ -6,51 +6,27 @@
 use crate::data::normal;
 use crate::program::{Case, case};
 use crate::programs::{Params, SIZES, labels, layernorm, params, pixels, predict, softmax, squared_error, xent};
-use egrad::{Array, Options, Result, Tensor, eager, grad, jit, vmap};
+use egrad::{Array, Calls, Options, Result, Tensor, eager, grad, jit, vmap};
+use egrad_ir::schedule::Schedule;
 
 /// Batch sizes: how many examples.
 pub const BATCHES: [usize; 7] = [10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
 
 /// How a function is batched and compiled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
     /// `jit(vmap f)`.
     JitVmap,
-    /// `vmap(jit f)`, itself compiled.
-    VmapJit(Mode),
+    /// `vmap(jit f)`, itself compiled, with calls compiled in that mode.
+    VmapJit(Calls),
     /// `vmap f`, run op by op.
     NoJit,
-}
-
-/// How a call inside compiled code is compiled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Mode {
-    /// As extraction chooses.
-    Auto,
-}
-
-impl Mode {
-    /// Every mode.
-    pub const ALL: &[Mode] = &[Mode::Auto];
-
-    /// Its name, as in `--calls`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Mode::Auto => "auto",
-        }
-    }
-
-    fn options(self) -> Options {
-        match self {
-            Mode::Auto => Options::default(),
-        }
-    }
 }
 
 impl Order {
     /// Every order: `jit(vmap f)` first, with which the others are compared.
     pub fn all() -> Vec<Order> {
-        let modes = Mode::ALL.iter().map(|mode| Order::VmapJit(*mode));
+        let modes = Calls::ALL.map(Order::VmapJit);
         [Order::JitVmap].into_iter().chain(modes).chain([Order::NoJit]).collect()
     }
 
@@ -58,7 +34,7 @@ impl Order {
     pub fn name(self) -> String {
         match self {
             Order::JitVmap => "jit_vmap".to_owned(),
-            Order::VmapJit(mode) => format!("vmap_jit_{}", mode.name()),
+            Order::VmapJit(calls) => format!("vmap_jit_{}", calls.name()),
             Order::NoJit => "no_jit".to_owned(),
         }
     }
@@ -67,7 +43,7 @@ impl Order {
     pub fn title(self) -> String {
         match self {
             Order::JitVmap => "jit(vmap f)".to_owned(),
-            Order::VmapJit(mode) => format!("vmap(jit f), {}", mode.name()),
+            Order::VmapJit(calls) => format!("vmap(jit f), {}", calls.name()),
             Order::NoJit => "no jit".to_owned(),
         }
     }
@@ -105,13 +81,30 @@ impl Subject {
     }
 }
 
+/// Whether a batch of that size is computed by the same kernels in both orders: then they take the
+/// same time, whatever else the machine does while it is measured.
+///
+/// # Errors
+/// What compiling gives.
+pub fn same_kernels(subject: &Subject, batch: usize, orders: [Order; 2]) -> Result<bool> {
+    let [a, b] = orders.map(|order| subject.build(order, batch).schedule());
+    let (Some(a), Some(b)) = (a?, b?) else { return Ok(false) };
+    Ok(plain(a) == plain(b))
+}
+
+/// A schedule whose kernels have no names: they come from the functions', and change nothing.
+fn plain(mut schedule: Schedule) -> Schedule {
+    schedule.steps.iter_mut().for_each(|step| step.kernel.name.clear());
+    schedule
+}
+
 /// A [`Case`] of a function batched over these axes in that order, and a variable per argument.
 macro_rules! batched {
     ($order:expr, $f:expr, $axes:expr, $($arg:ident),+) => {
         match $order {
             Order::NoJit => case!(Options::default(), eager(vmap($f, $axes)), $($arg),+),
             Order::JitVmap => case!(Options::default(), jit(vmap($f, $axes)), $($arg),+),
-            Order::VmapJit(mode) => case!(mode.options(), jit(vmap(jit($f), $axes)), $($arg),+),
+            Order::VmapJit(calls) => case!(calling(calls), jit(vmap(jit($f), $axes)), $($arg),+),
         }
     };
 }
@@ -123,12 +116,16 @@ macro_rules! mean_gradient {
         match $order {
             Order::NoJit => case!(Options::default(), eager(grad(of())), $($arg),+),
             Order::JitVmap => case!(Options::default(), jit(grad(of())), $($arg),+),
-            Order::VmapJit(mode) => {
+            Order::VmapJit(calls) => {
                 let of = |$($arg: $T),+| vmap(jit($loss), (None, 0, 0))($($arg),+).mean();
-                case!(mode.options(), jit(grad(of)), $($arg),+)
+                case!(calling(calls), jit(grad(of)), $($arg),+)
             }
         }
     }};
+}
+
+fn calling(calls: Calls) -> Options {
+    Options { calls, ..Options::default() }
 }
 
 fn line() -> (Array, Array) {
@@ -247,22 +244,6 @@ pub fn same(got: &[Array], want: &[Array]) -> std::result::Result<(), String> {
     Ok(())
 }
 
-/// Compares a function's results in that order with those of `jit(vmap f)`.
-///
-/// # Errors
-/// What compiling and running give.
-///
-/// # Panics
-/// If they differ.
-pub fn check(subject: &Subject, order: Order, batch: usize) -> Result<()> {
-    let got = subject.build(order, batch).results()?;
-    let want = subject.build(Order::JitVmap, batch).results()?;
-    if let Err(what) = same(&got, &want) {
-        panic!("{} by {}, batch {batch}: {what}", subject.name, order.title());
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,11 +251,22 @@ mod tests {
     #[test]
     fn every_order_gives_the_same_results() {
         for subject in subjects() {
+            let want = subject.build(Order::JitVmap, 30).results().unwrap();
             for order in Order::all() {
                 assert!(subject.fits(order, 30));
-                check(&subject, order, 30).unwrap();
+                let got = subject.build(order, 30).results().unwrap();
+                assert_eq!(same(&got, &want), Ok(()), "{} by {}", subject.name, order.title());
             }
         }
+    }
+
+    #[test]
+    fn inlined_calls_become_the_kernels_of_jit_vmap() {
+        let all = subjects();
+        let predict = all.iter().find(|s| s.name == "predict").unwrap();
+        let same = |calls| same_kernels(predict, 1000, [Order::VmapJit(calls), Order::JitVmap]).unwrap();
+        assert!(same(Calls::Inline));
+        assert!(!same(Calls::Dispatch));
     }
 
     #[test]

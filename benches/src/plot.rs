@@ -63,9 +63,10 @@ fn draw(
     {
         let root: DrawingArea<_, Shift> = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         root.fill(&WHITE)?;
-        let (plot, legend) = root.split_horizontally(SIZE.0 - 210);
+        // Above the plot and the legend: some titles are long.
+        let below = root.margin(8, 0, 12, 0).titled(title, ("sans-serif", 17))?;
+        let (plot, legend) = below.split_horizontally(SIZE.0 - 210);
         let mut chart = ChartBuilder::on(&plot)
-            .caption(title, ("sans-serif", 18))
             .margin(12)
             .x_label_area_size(44)
             .y_label_area_size(72)
@@ -89,7 +90,7 @@ fn draw(
             let colour = COLOURS[i % COLOURS.len()];
             chart.draw_series(LineSeries::new(s.points.iter().copied(), colour.stroke_width(2)))?;
             chart.draw_series(s.points.iter().map(|p| Circle::new(*p, 3, colour.filled())))?;
-            let y = 60 + 24 * i as i32;
+            let y = 30 + 24 * i as i32;
             legend.draw(&PathElement::new([(0, y), (22, y)], colour.stroke_width(3)))?;
             legend.draw(&Text::new(s.name.clone(), (30, y - 7), ("sans-serif", 14)))?;
         }

@@ -1,7 +1,9 @@
 //! What a program is: a function of arrays with its inputs, and what is known of it.
 
 use egrad::{Array, Device, Options, Result};
-use egrad_ir::schedule::Schedule;
+use egrad_ir::kernel::Body;
+use egrad_ir::schedule::{Buffer, BufferId, Schedule, Step};
+use std::collections::{HashMap, HashSet};
 
 /// A program by name.
 pub struct Program {
@@ -41,7 +43,7 @@ pub struct Case {
     pub(crate) inputs: Vec<Array>,
     pub(crate) call: Box<dyn Fn() -> Result<()>>,
     pub(crate) results: Box<dyn Fn() -> Result<Vec<Array>>>,
-    pub(crate) facts: Box<dyn Fn() -> Result<Facts>>,
+    pub(crate) compiled: Box<dyn Fn() -> Result<(Device, Option<Schedule>)>>,
 }
 
 impl Case {
@@ -67,7 +69,17 @@ impl Case {
     /// # Errors
     /// As the function.
     pub fn facts(&self) -> Result<Facts> {
-        (self.facts)()
+        let (device, schedule) = (self.compiled)()?;
+        let (kernels, peak_bytes) = (schedule.as_ref().map(Schedule::launches), schedule.as_ref().map(peak_bytes));
+        Ok(Facts { device, kernels, peak_bytes })
+    }
+
+    /// The kernels it runs; `None` on the interpreter, which has none.
+    ///
+    /// # Errors
+    /// As the function.
+    pub fn schedule(&self) -> Result<Option<Schedule>> {
+        Ok((self.compiled)()?.1)
     }
 
     /// The bytes of inputs and results: no implementation moves less.
@@ -86,36 +98,44 @@ fn bytes(array: &Array) -> usize {
 pub struct Facts {
     /// The device.
     pub device: Device,
-    /// How many kernels it launches; `None` on the interpreter, which has none.
+    /// How many kernels a call launches; `None` on the interpreter, which has none.
     pub kernels: Option<usize>,
     /// See [`peak_bytes`]; `None` on the interpreter.
     pub peak_bytes: Option<usize>,
 }
 
-impl Facts {
-    pub(crate) fn new(device: Device, schedule: Option<&Schedule>) -> Facts {
-        Facts { device, kernels: schedule.map(|s| s.steps.len()), peak_bytes: schedule.map(peak_bytes) }
-    }
-}
-
-/// The most bytes a schedule's buffers take at one time: inputs and results live throughout, a
+/// The most bytes that a schedule's buffers take at one time: inputs and results live throughout, a
 /// temporary from the step that writes it to the last one that reads it.
 pub fn peak_bytes(schedule: &Schedule) -> usize {
-    let mut lives = vec![None; schedule.buffers.len()];
+    let ends: HashSet<BufferId> = schedule.inputs.iter().chain(&schedule.outputs).map(|(id, _)| *id).collect();
+    ends.iter().map(|id| buffer_bytes(schedule.buffer(*id))).sum::<usize>() + temporary_bytes(schedule, &ends)
+}
+
+/// The most bytes of temporaries at one time, those of callees once for each element of a batch.
+fn temporary_bytes(schedule: &Schedule, ends: &HashSet<BufferId>) -> usize {
+    let mut lives: HashMap<BufferId, (usize, usize)> = HashMap::new();
     for (i, step) in schedule.steps.iter().enumerate() {
-        for buffer in &step.operands {
-            let (first, _) = *lives[buffer.index()].get_or_insert((i, i));
-            lives[buffer.index()] = Some((first, i));
+        for id in step.operands.iter().filter(|id| !ends.contains(id)) {
+            lives.entry(*id).or_insert((i, i)).1 = i;
         }
     }
-    let last = schedule.steps.len();
-    for (buffer, _) in schedule.inputs.iter().chain(&schedule.outputs) {
-        lives[buffer.index()] = Some((0, last));
-    }
-    let sizes = schedule.buffers.iter().map(|b| b.len * b.dtype.bytes());
-    let live: Vec<_> = sizes.zip(lives).filter_map(|(size, life)| Some((size, life?))).collect();
-    let at = |i| live.iter().filter(|(_, (first, last))| (*first..=*last).contains(&i)).map(|(size, _)| size).sum();
-    (0..=last).map(at).max().unwrap_or(0)
+    let at = |(i, step): (usize, &Step)| {
+        let live = lives.iter().filter(|(_, (first, last))| (*first..=*last).contains(&i));
+        let inside = match &step.kernel.body {
+            Body::Loops(_) | Body::Contract(_) => 0,
+            Body::Call(call) => {
+                let callee = &call.callee;
+                let ends = callee.inputs.iter().chain(&callee.outputs).map(|(id, _)| *id).collect();
+                call.count * temporary_bytes(callee, &ends)
+            }
+        };
+        live.map(|(id, _)| buffer_bytes(schedule.buffer(*id))).sum::<usize>() + inside
+    };
+    schedule.steps.iter().enumerate().map(at).max().unwrap_or(0)
+}
+
+fn buffer_bytes(buffer: &Buffer) -> usize {
+    buffer.len * buffer.dtype.bytes()
 }
 
 /// A tree of arrays whose leaves can be listed.
@@ -178,15 +198,15 @@ macro_rules! case {
                 f($($arg),+).map(|out| $crate::program::leaves(&out))
             }
         };
-        let facts = move || {
+        let compiled = move || {
             let compiled = f.compile(&args)?;
-            Ok($crate::program::Facts::new(compiled.device(), compiled.schedule()))
+            Ok((compiled.device(), compiled.schedule().cloned()))
         };
         $crate::program::Case {
             inputs,
             call: Box::new(call),
             results: Box::new(results),
-            facts: Box::new(facts),
+            compiled: Box::new(compiled),
         }
     }};
 }
@@ -195,7 +215,7 @@ pub(crate) use case;
 #[cfg(test)]
 mod tests {
     use super::peak_bytes;
-    use egrad::{Array, Tensor, jit};
+    use egrad::{Array, Calls, Options, Tensor, jit, vmap};
 
     /// Of a chain of products only neighbours live at one time.
     #[test]
@@ -208,5 +228,17 @@ mod tests {
         assert_eq!(schedule.steps.len(), 4);
         // The input, the result, and two of the three products between.
         assert_eq!(peak_bytes(schedule), 4 * n * n * 4);
+    }
+
+    /// Those of a function dispatched over a batch are there for every element.
+    #[test]
+    fn temporaries_of_callees_count() {
+        let (batch, n) = (3, 32);
+        let x = Array::from_vec(vec![0.5f32; batch * n * n], [batch, n, n]).unwrap();
+        let f = jit(vmap(jit(|x: Tensor| x.matmul(x).matmul(x)), 0));
+        let options = Options { calls: Calls::Dispatch, ..Options::default() };
+        let compiled = f.options(options).compile(&(x,)).unwrap();
+        // The input, the result, and the first product of each element.
+        assert_eq!(peak_bytes(compiled.schedule().unwrap()), 3 * batch * n * n * 4);
     }
 }

@@ -1,9 +1,10 @@
 //! Writes what `cargo bench` timed as tables and plots into `benches/report/`.
 
 use clap::Parser;
+use egrad::Calls;
 use egrad_benches::estimates::{self, Medians};
 use egrad_benches::machine::Machine;
-use egrad_benches::orders::{BATCHES, Mode, Order, Subject, subjects};
+use egrad_benches::orders::{BATCHES, Order, Subject, same_kernels, subjects};
 use egrad_benches::plot::{self, Series, count, time};
 use std::error::Error;
 use std::fmt::Write;
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
 const MOST: f64 = 1.05;
 const FROM: usize = 1_000;
 
-const AUTO: Order = Order::VmapJit(Mode::Auto);
+const AUTO: Order = Order::VmapJit(Calls::Auto);
 
 fn write(args: &Args) -> Result<(), Box<dyn Error>> {
     let machine = Machine::read(&args.from).map_err(|e| format!("{}: {e}", args.from.display()))?;
@@ -86,7 +87,8 @@ fn text(machine: &Machine, timed: &[(Subject, Medians)]) -> Result<String, Box<d
     writeln!(
         out,
         "\nMedian times per call, by `cargo bench -p egrad-benches`; every order's results were compared with\n\
-         those of `jit(vmap f)` first. Written by `cargo run --release -p egrad-benches --bin report`.\n"
+         those of `jit(vmap f)` first. Left out is what takes too much memory, and calls that would take more than two\n\
+         seconds by the batch before. Written by `cargo run --release -p egrad-benches --bin report`.\n"
     )?;
     writeln!(out, "## vmap(jit f) beside jit(vmap f)\n")?;
     writeln!(out, "![ratios over batch size](ratios.svg)\n")?;
@@ -117,7 +119,8 @@ fn ratio_table(out: &mut String, timed: &[(Subject, Medians)]) -> Result<(), Box
         BATCHES.into_iter().filter(|n| timed.iter().any(|(_, m)| m.batches().contains(n))).collect();
     writeln!(
         out,
-        "Time of {} over that of {}; in bold above {MOST} at batches of {} and more.\n",
+        "Time of {} over that of {}; in bold above {MOST} at batches of {} and more. Where both are the\n\
+         same kernels, marked with =, the ratio is 1 and what is measured besides is the machine's noise.\n",
         AUTO.title(),
         Order::JitVmap.title(),
         count(FROM as f64)
@@ -126,12 +129,16 @@ fn ratio_table(out: &mut String, timed: &[(Subject, Medians)]) -> Result<(), Box
     writeln!(out, "|---|{}", "--:|".repeat(batches.len()))?;
     for (subject, medians) in timed {
         let ratios = medians.ratios(AUTO, Order::JitVmap);
-        let cell = |n: &usize| match ratios.iter().find(|(batch, _)| batch == n) {
-            Some((batch, r)) if *batch >= FROM && *r > MOST => format!("**{r:.2}**"),
-            Some((_, r)) => format!("{r:.2}"),
-            None => String::new(),
-        };
-        writeln!(out, "| {} | {} |", subject.name, batches.iter().map(cell).collect::<Vec<_>>().join(" | "))?;
+        let mut cells = Vec::new();
+        for n in &batches {
+            cells.push(match ratios.iter().find(|(batch, _)| batch == n) {
+                None => String::new(),
+                Some((n, r)) if same_kernels(subject, *n, [AUTO, Order::JitVmap])? => format!("{r:.2} ="),
+                Some((n, r)) if *n >= FROM && *r > MOST => format!("**{r:.2}**"),
+                Some((_, r)) => format!("{r:.2}"),
+            });
+        }
+        writeln!(out, "| {} | {} |", subject.name, cells.join(" | "))?;
     }
     Ok(())
 }
