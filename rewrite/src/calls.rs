@@ -34,8 +34,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 /// What becomes of calls: `jit` inside traced code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Calls {
-    /// Whatever costs least. Programs of more than 20,000 operations, written out, are inlined
-    /// without asking.
+    /// Whatever costs least: inlining, unless another way is at least 5 % cheaper by the prices.
+    /// Under strict numerics, and in programs of more than 20,000 operations written out, it is
+    /// inlining without asking.
     #[default]
     Auto,
     /// A copy of the function's operations among the caller's.
@@ -202,8 +203,8 @@ pub(crate) fn choose(saturated: &Saturated, program: &Program, groups: &[Ways], 
 const MOST_TRIED: usize = 8;
 
 /// What a call must bring its price down to, of the price without it: prices are estimates, and
-/// inlining is the surer way.
-const WORTHWHILE: f64 = 0.95;
+/// inlining is the surer way. ([`Calls::Auto`] says so to users.)
+pub(crate) const WORTHWHILE: f64 = 0.95;
 
 /// The plan for these choices.
 ///

@@ -23,7 +23,7 @@ pub use saturate::{Saturated, saturate};
 pub use transform::{Expanded, egraph_of, expand_timed, expand_with, keep_calls};
 
 use egrad_ir::schedule::Schedule;
-use egrad_ir::{Function, NodeKind, Numerics, Program, Result, Transform};
+use egrad_ir::{Function, Node, NodeKind, Numerics, Program, Result, Transform};
 use std::time::Instant;
 use transform::Workspace;
 use transform::functions::Functions;
@@ -135,24 +135,26 @@ pub fn expand(program: &Program) -> Result<Function> {
 }
 
 /// Expands every transform of the program, and its calls as `calls` says: one function of
-/// primitives where they are inlined, else functions that call one another, the entry last.
+/// primitives where they are inlined, which is what `Auto` starts from, else functions that call one
+/// another, the entry last.
 ///
 /// # Errors
 /// As [`expand`]; if calls that are kept nest too deep.
 pub fn transform(program: &Program, tables: &rules::Tables, calls: Calls) -> Result<Program> {
-    let called =
-        program.functions().any(|(_, f)| f.nodes().any(|(_, n)| matches!(n.kind, NodeKind::Apply(Transform::Call, _))));
-    let keep = match calls {
-        Calls::Inline => false,
-        Calls::PushIn | Calls::Dispatch => called,
-        Calls::Auto => called && written_out(program) <= MOST_PRICED,
-    };
-    if keep {
-        return keep_calls(program, tables);
+    match calls {
+        Calls::PushIn | Calls::Dispatch if calls_of(program) > 0 => keep_calls(program, tables, calls),
+        Calls::Auto | Calls::Inline | Calls::PushIn | Calls::Dispatch => {
+            let mut plain = Program::new();
+            plain.add(expand_with(program, tables)?);
+            Ok(plain)
+        }
     }
-    let mut plain = Program::new();
-    plain.add(expand_with(program, tables)?);
-    Ok(plain)
+}
+
+/// How many calls the program's functions make, as they are written.
+fn calls_of(program: &Program) -> usize {
+    let is_call = |n: &Node| matches!(n.kind, NodeKind::Apply(Transform::Call, _));
+    program.functions().map(|(_, f)| f.nodes().filter(|(_, n)| is_call(n)).count()).sum()
 }
 
 /// How many operations a program may have, written out, for the ways of making its calls to be priced.
@@ -181,7 +183,27 @@ fn written_out(program: &Program) -> usize {
 /// # Errors
 /// As [`transform`], or if a result would be too large for memory.
 pub fn compile(program: &Program, options: &Options) -> Result<Compilation> {
-    compile_transformed(&transform(program, rules::Tables::standard(), options.calls)?, options)
+    compile_with(program, rules::Tables::standard(), options)
+}
+
+/// As [`compile`], with transforms expanded by these tables.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_with(program: &Program, tables: &rules::Tables, options: &Options) -> Result<Compilation> {
+    let inlined = compile_transformed(&transform(program, tables, options.calls())?, options)?;
+    // Each call that is kept runs a kernel at least, over no less memory.
+    let few = inlined.schedule.steps.len() <= calls_of(program);
+    // The order of strict sums must not depend on prices.
+    let fixed = options.calls() != Calls::Auto || options.numerics == Numerics::Strict;
+    if fixed || few || written_out(program) > MOST_PRICED {
+        return Ok(inlined);
+    }
+    let kept = keep_calls(program, tables, Calls::Auto).and_then(|kept| compile_transformed(&kept, options));
+    // What can't be kept (calls that nest too deep) is inlined all the same.
+    let Ok(kept) = kept else { return Ok(inlined) };
+    let ns = |c: &Compilation| c.predicted_us.iter().sum::<f64>();
+    Ok(if ns(&kept) < calls::WORTHWHILE * ns(&inlined) { kept } else { inlined })
 }
 
 /// Compiles a function of primitives: simplify, fuse, extract, schedule.

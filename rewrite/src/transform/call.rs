@@ -238,7 +238,12 @@ pub(super) fn vmap(
     let n = functions.program.function(inner).results().len();
     let in_axes = operands.iter().map(|(_, batched)| batched.then_some(0)).collect();
     let over = Transform::Vmap { in_axes, out_axes: vec![0; n], size };
-    let called = work.call(functions, &over, inner, &classes, span)?;
+    let called = if functions.push_in {
+        let pushed = functions.pushed_in(&over, inner, span)?;
+        work.call(functions, &Transform::Call, pushed, &classes, span)?
+    } else {
+        work.call(functions, &over, inner, &classes, span)?
+    };
     Ok(called.results.into_iter().map(|r| (r, true)).collect())
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Functions<'t> {
     /// The functions, callees first.
     pub(crate) program: Program,
     pub(crate) tables: &'t Tables,
+    /// Whether the call for every element of a batch is a call of what `vmap` makes of the function.
+    pub(crate) push_in: bool,
     transformed: HashMap<(FnId, Transform), FnId>,
     selected: HashMap<(FnId, Vec<usize>), FnId>,
     halves: HashMap<(FnId, Vec<usize>, Vec<usize>), Halves>,
@@ -49,6 +51,7 @@ impl<'t> Functions<'t> {
         Functions {
             program: Program::new(),
             tables,
+            push_in: false,
             transformed: HashMap::new(),
             selected: HashMap::new(),
             halves: HashMap::new(),

@@ -17,9 +17,9 @@ mod vjp;
 mod vmap;
 
 use crate::analysis::{EGraph, Facts, aval};
-use crate::clock;
 use crate::rules::{Report, Tables, template};
 use crate::term::{Attr, Head, Term, encode};
+use crate::{Calls, clock};
 use egg::Id;
 use egrad_ir::graph::not_plain;
 use egrad_ir::{Aval, Error, FnId, Function, Literal, NodeId, NodeKind, Op, Program, Result, Span, Transform};
@@ -135,13 +135,14 @@ fn expand_all<'p>(program: &'p Program, apply: &mut Apply<'_>) -> Result<Opened<
 }
 
 /// Expands every transform but calls: the program's functions, of primitives and calls, perhaps
-/// calls for every element of a batch. Functions come before those that call them; no call has a
-/// result or an operand that isn't used.
+/// calls for every element of a batch, unless `calls` says to push batches in. Functions come before
+/// those that call them; no call has a result or an operand that isn't used.
 ///
 /// # Errors
 /// As [`expand_with`]; if calls nest too deep.
-pub fn keep_calls(program: &Program, tables: &Tables) -> Result<Program> {
+pub fn keep_calls(program: &Program, tables: &Tables, calls: Calls) -> Result<Program> {
     let mut functions = Functions::new(tables);
+    functions.push_in = calls == Calls::PushIn;
     let mut kept: Vec<Option<FnId>> = vec![None; program.functions().len()];
     let mut depth = vec![0; program.functions().len()];
     let needed = needed(program);

@@ -14,7 +14,7 @@ use super::device;
 use super::source::Source;
 use super::{Failure, Outcome, Target, programs};
 use clap::{Args, ValueEnum};
-use egrad::{Device, Error, Program, Result};
+use egrad::{Calls, Device, Error, Program};
 use egrad_rewrite::rules::Tables;
 use egrad_rewrite::{self as rewrite, Compilation, Fusion};
 use std::collections::BTreeSet;
@@ -108,7 +108,15 @@ pub(crate) fn explore(options: &Options, out: &mut impl Write) -> Outcome {
         return rules::rules(set, options.json, out);
     }
     let source = Source::named(options.program.as_deref().unwrap_or_default())?;
-    if let Some(words) = question(options)? {
+    let question = question(options)?;
+    if (question.is_some() || options.timeline) && matches!(options.target.calls, Calls::PushIn | Calls::Dispatch) {
+        let m = format!(
+            "--calls {}: `why` and --timeline are about a program with its calls inlined",
+            options.target.calls
+        );
+        return Err(Failure::Usage(m));
+    }
+    if let Some(words) = question {
         return why::why(options, &words, &source, out);
     }
     if options.timeline {
@@ -151,11 +159,11 @@ fn stage(options: &Options, source: &Source, out: &mut impl Write) -> Outcome {
     }
     let tables = tables(options)?;
     let tables = tables.as_ref().unwrap_or(Tables::standard());
-    let transformed = rewrite::transform(program, tables, options.target.calls).map_err(|e| source.blame(e))?;
     if options.stage == Stage::Transformed {
-        return functions(options, &transformed, out);
+        let transformed = rewrite::transform(program, tables, options.target.calls);
+        return functions(options, &transformed.map_err(|e| source.blame(e))?, out);
     }
-    let compilation = compile(options, &transformed).map_err(|e| source.blame(e))?;
+    let compilation = rewrite::compile_with(program, tables, &settings(options)).map_err(|e| source.blame(e))?;
     match options.stage {
         Stage::Trace | Stage::Transformed => Ok(()),
         Stage::Egraph => match (options.json, options.dot) {
@@ -212,10 +220,6 @@ fn unknown_rule<'a>(name: &str, rules: impl Iterator<Item = &'a str> + Clone) ->
         return format!("there is no rule `{name}`: names are `stage/rule`, the stages are {}", stages.join(", "));
     }
     format!("there is no rule `{name}`; the rules of `{stage}` are {}", of_stage.join(", "))
-}
-
-fn compile(options: &Options, transformed: &Program) -> Result<Compilation> {
-    rewrite::compile_transformed(transformed, &settings(options))
 }
 
 /// What the optimizer may do.
