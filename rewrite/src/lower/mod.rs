@@ -39,7 +39,7 @@ pub(crate) enum Illegal {
 }
 
 /// A kernel may not read and write more buffers than this.
-pub(crate) const MAX_OPERANDS: usize = 12;
+pub(crate) const MAX_OPERANDS: usize = 16;
 /// A kernel may not have more instructions than this.
 pub(crate) const MAX_INSTS: usize = 64;
 
