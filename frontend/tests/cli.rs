@@ -89,6 +89,7 @@ fn the_tour_passes_its_checks() {
             "✓ dw is 2(wx + b - y)x, and db 2(wx + b - y)",
             "✓ they are equal",
             "✓ both calls agree with the formulas",
+            "✓ the order of jit and vmap makes no difference",
             "✓ jit(vmap(jit(grad))) gives the same by auto",
             "✓ jit(vmap(jit(grad))) gives the same by inline",
             "✓ jit(vmap(jit(grad))) gives the same by push-in",

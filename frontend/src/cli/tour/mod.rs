@@ -10,6 +10,7 @@ use super::{Failure, Outcome, Target};
 use clap::Args;
 use data::Random;
 use egrad::{Array, Calls, Compiled, Device, Result, eager, grad, jit, vmap};
+use egrad_rewrite as rewrite;
 use std::io::{self, Write};
 
 /// The arguments of `egrad tour`.
@@ -183,6 +184,13 @@ impl<W: Write> Tour<'_, W> {
     /// The same with `jit` inside `vmap`, its call made in every way.
     fn orders(&mut self, inside: &Compiled<Examples, Gradients>, args: &Examples, want: &Gradients) -> Outcome {
         self.title("5. jit(vmap(jit(grad))): the same with a jit inside, its call made in every way")?;
+        let outer = jit(vmap(jit(grad(squared_error)), (None, 0, 0))).options(self.options.clone()).compile(args)?;
+        let [a, b] = [inside.program(), outer.program()].map(rewrite::expand);
+        let compared = rewrite::compare(&a?, &b?, &rewrite::Options::default())?;
+        let shared = compared.results.iter().filter(|r| r.difference.is_none()).count();
+        let all = compared.results.len();
+        self.say("egrad diff", format!("{shared} of {all} results in the same e-class as those of jit(vmap(grad))"))?;
+        self.check("the order of jit and vmap makes no difference", shared == all)?;
         let (again, time) = timed(|| inside.call(args));
         again?;
         self.say("jit(vmap(grad))", time)?;
