@@ -4,7 +4,7 @@
 //! There are three parts. The transforms' part follows a node back through the e-graph of every
 //! transform to the primitive it was made of ([`Origin`]). The simplifier's part proves the chosen
 //! term equal to the written one: the table is run once more, every application is noted down, and
-//! of the equations so found one path is kept ([`terms`]). The last part says which fusion rules
+//! of the equations so found one path is kept (`terms`). The last part says which fusion rules
 //! make the chosen term part of which kernel. Every step is an instance of one rule of the tables
 //! and can be [replayed](RuleStep::replays) by that rule alone.
 //!
