@@ -154,6 +154,44 @@ fn every_mode_gives_the_same() {
     );
 }
 
+/// What has no derivative has none through a call either: a zero for it would be NaN here.
+#[test]
+fn absent_derivatives_stay_absent() {
+    let f = |x: Tensor| {
+        let pair = jit(|x: Tensor| (2.0 * x, x.stop_gradient() * f64::INFINITY));
+        let (a, b) = pair.call((x,));
+        a + 0.0 * b
+    };
+    for calls in Calls::ALL {
+        let slope = jit(grad(f)).options(mode(calls))(&Array::from(1.0f32)).unwrap();
+        assert_eq!(slope.item::<f32>().unwrap(), 2.0, "{calls}");
+        let slopes = jit(vmap(grad(f), 0)).options(mode(calls))(&f32s(&[3])).unwrap();
+        assert_eq!(slopes.to_f64(), [2.0; 3], "{calls}");
+    }
+    let times = |x: Tensor, n: Tensor| jit(|x: Tensor, n: Tensor| x * n.convert(Dtype::F32)).call((x, n));
+    for calls in Calls::ALL {
+        let slope = jit(grad(times)).options(mode(calls))(&Array::from(1.0f32), &Array::from(3i32)).unwrap();
+        assert_eq!(slope.item::<f32>().unwrap(), 3.0, "{calls}");
+    }
+}
+
+/// A hundred arguments, some of them unused; results nobody asks for.
+#[test]
+fn calls_take_many_arguments() {
+    let f = |xs: Vec<Tensor>| {
+        let all = jit(|xs: Vec<Tensor>| (xs.iter().skip(3).fold(xs[0], |s, x| s + x.sin()), xs[1] * xs[2], xs[5]));
+        all.call((xs,)).0
+    };
+    let args = (vec![f32s(&[4]); 100],);
+    let want = jit(f).options(mode(Calls::Inline)).compile(&args).unwrap().call(&args).unwrap();
+    for calls in KEPT {
+        let compiled = jit(f).options(mode(calls)).compile(&args).unwrap();
+        assert_close(calls.name(), &compiled.call(&args).unwrap(), &want);
+        let Body::Call(call) = &compiled.schedule().unwrap().steps[0].kernel.body else { panic!("a call") };
+        assert_eq!((call.inputs.len(), call.outputs.len()), (98, 1), "{calls}");
+    }
+}
+
 #[test]
 fn the_order_of_jit_and_vmap_makes_no_difference() {
     let (w, x) = (f32s(&[5, 5]), f32s(&[64, 5]));
