@@ -192,6 +192,22 @@ fn calls_take_many_arguments() {
     }
 }
 
+/// Calls that double at every level are refused before anything walks them all.
+#[test]
+fn calls_that_multiply_are_refused() {
+    let mut text = "egrad 1\nfn @0 f(%0: f32[]) { %1 = sin %0 return %1 }\n".to_owned();
+    for i in 1..=60 {
+        let call =
+            |to: usize, x: usize| format!("%{} = call @{} %{x} %{to} = get %{} {{index = 0}}", to - 1, i - 1, to - 1);
+        text.push_str(&format!("fn @{i} f(%0: f32[]) {{ {} {} return %4 }}\n", call(2, 0), call(4, 2)));
+    }
+    let program = Program::parse(&text).unwrap();
+    for calls in Calls::ALL {
+        let options = egrad_rewrite::Options { calls, ..Default::default() };
+        assert_eq!(egrad_rewrite::compile(&program, &options).unwrap_err().kind(), "memory", "{calls}");
+    }
+}
+
 #[test]
 fn the_order_of_jit_and_vmap_makes_no_difference() {
     let (w, x) = (f32s(&[5, 5]), f32s(&[64, 5]));

@@ -22,7 +22,7 @@ use crate::term::{Attr, Head, Term, encode};
 use crate::{Calls, clock};
 use egg::Id;
 use egrad_ir::graph::not_plain;
-use egrad_ir::{Aval, Error, FnId, Function, Literal, NodeId, NodeKind, Op, Program, Result, Span, Transform};
+use egrad_ir::{Aval, Error, FnId, Function, Literal, Node, NodeId, NodeKind, Op, Program, Result, Span, Transform};
 use functions::{Functions, too_large};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -172,8 +172,27 @@ pub fn keep_calls(program: &Program, tables: &Tables, calls: Calls) -> Result<Pr
         })?;
         kept[id.index()] = Some(functions.program.add(rewritten));
     }
-    Ok(functions::tidied(&functions.program))
+    let kept = functions::tidied(&functions.program);
+    // Calls of calls multiply: a few lines can ask for more than any machine runs.
+    let mut made: Vec<usize> = Vec::with_capacity(kept.functions().len());
+    for (_, f) in kept.functions() {
+        let of = |node: &Node| match &node.kind {
+            NodeKind::Apply(_, callee) => made[callee.index()].saturating_add(1),
+            NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Get(_) => 0,
+        };
+        let calls = f.nodes().fold(0usize, |sum, (_, node)| sum.saturating_add(of(node)));
+        if calls > MOST_CALLS {
+            let at = f.nodes().find(|(_, n)| matches!(n.kind, NodeKind::Apply(..))).map(|(_, n)| n.span);
+            let m = format!("`{}` makes more than {MOST_CALLS} calls, those inside what it calls included", f.name);
+            return Err(Error::memory(m).at(at.unwrap_or_default()));
+        }
+        made.push(calls);
+    }
+    Ok(kept)
 }
+
+/// How many calls a program that keeps them may make in one run.
+const MOST_CALLS: usize = 100_000;
 
 /// How deep calls that are kept may nest.
 const DEEPEST: usize = 200;
