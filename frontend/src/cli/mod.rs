@@ -60,7 +60,9 @@ struct Target {
     /// Where it runs; `auto` is what EGRAD_DEVICE names, else a GPU that can run it, else the CPU.
     #[arg(long, default_value = "auto", value_parser = device_parser())]
     device: Device,
-    /// Give every result the bits the reference interpreter computes.
+    /// Give every result the bits the reference interpreter computes. Under `--calls push-in` and
+    /// `dispatch` these are the bits of the program with its calls kept, whose sums over a batch may
+    /// be in another order.
     #[arg(long)]
     strict: bool,
     /// What becomes of calls: whatever costs least (`auto`), `inline`, `push-in` (compiled by
