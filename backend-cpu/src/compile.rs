@@ -44,7 +44,7 @@ pub(crate) fn compile(schedule: &Schedule) -> Result<Program> {
         };
         launches.push(Launch { work, operands: step.operands.iter().map(|b| b.index()).collect() });
     }
-    Ok(Program::new(&split, launches, compiler.assembly.finish()?))
+    Ok(Program::new(&split, launches, compiler.assembly.finish()?, schedule.launches()))
 }
 
 /// A schedule that others call, compiled once for all of them and for batches of any size.

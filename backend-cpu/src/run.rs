@@ -36,6 +36,8 @@ pub(crate) struct Program {
     code: Code,
     /// About how long a run takes, in ns.
     time: f64,
+    /// How many kernels of the schedule that was asked for a run launches.
+    dispatches: usize,
 }
 
 /// A step.
@@ -152,8 +154,8 @@ impl Call {
 }
 
 impl Program {
-    /// Plans the runs of a verified schedule.
-    pub(crate) fn new(schedule: &Schedule, launches: Vec<Launch>, code: Code) -> Program {
+    /// Plans the runs of a verified schedule, which count as so many dispatches.
+    pub(crate) fn new(schedule: &Schedule, launches: Vec<Launch>, code: Code, dispatches: usize) -> Program {
         let mut homes = vec![Home::None; schedule.buffers.len()];
         let inputs = schedule.inputs.len();
         for (i, (id, _)) in schedule.inputs.iter().enumerate() {
@@ -172,7 +174,7 @@ impl Program {
         }
         let scratch = place_temporaries(schedule, &mut homes);
         let time = launches.iter().map(|launch| launch.work.time()).sum();
-        Program { launches, homes, results, made, scratch, code, time }
+        Program { launches, homes, results, made, scratch, code, time, dispatches }
     }
 
     /// Runs on inputs of the schedule's avals, sharing the work with the pool's threads.
@@ -198,7 +200,7 @@ impl Program {
                 if outcome.given < inputs.len() { inputs[outcome.given] } else { &made[outcome.given - inputs.len()] };
             outputs.push(if array.aval() == aval { array.clone() } else { array.reshape(aval.shape.clone())? });
         }
-        Ok(Run { outputs, dispatches: schedule.launches() })
+        Ok(Run { outputs, dispatches: self.dispatches })
     }
 
     /// Runs for so many elements of a batch, whose inputs and outputs are at these places.

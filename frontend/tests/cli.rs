@@ -2,10 +2,12 @@
 //!
 //! `EGRAD_BLESS=1` writes the golden texts anew.
 
+mod common;
+
+use common::{file, golden, programs};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// What a command did.
@@ -47,28 +49,6 @@ fn egrad(args: &[&str]) -> Ran {
 #[track_caller]
 fn json(args: &[&str]) -> Value {
     serde_json::from_str(&egrad(args).ok()).unwrap()
-}
-
-/// Where the repository keeps programs as text.
-fn programs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/programs")
-}
-
-/// A file of the test's own.
-fn file(name: &str, bytes: impl AsRef<[u8]>) -> String {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, bytes).unwrap();
-    path.to_str().unwrap().to_owned()
-}
-
-#[track_caller]
-fn golden(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
-    if std::env::var_os("EGRAD_BLESS").is_some() {
-        return std::fs::write(path, text).unwrap();
-    }
-    let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(text == expected, "{}: EGRAD_BLESS=1 accepts\n{text}", path.display());
 }
 
 /// Every program that `explore` knows by name.

@@ -2,17 +2,16 @@
 //!
 //! `EGRAD_BLESS=1` writes the golden texts anew.
 
+mod common;
+
+use common::{file, golden, programs};
 use egrad::{Aval, Dtype};
 use egrad_rewrite::explain::RuleStep;
 use egrad_rewrite::rules::{Right, STAGES, Tables};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-
-fn programs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/programs")
-}
 
 /// The exit status, what was printed, and what was said of errors.
 #[track_caller]
@@ -33,22 +32,6 @@ fn out(args: &[&str]) -> String {
 #[track_caller]
 fn json(args: &[&str]) -> Value {
     serde_json::from_str(&out(&[args, &["--json"]].concat())).unwrap()
-}
-
-fn file(name: &str, text: &str) -> String {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, text).unwrap();
-    path.to_str().unwrap().to_owned()
-}
-
-#[track_caller]
-fn golden(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
-    if std::env::var_os("EGRAD_BLESS").is_some() {
-        return std::fs::write(path, text).unwrap();
-    }
-    let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(text == expected, "{}: EGRAD_BLESS=1 accepts\n{text}", path.display());
 }
 
 /// Every built-in program, and every one kept as text.
@@ -192,7 +175,7 @@ fn why_in_words() {
 fn deep_programs() {
     const DEPTH: usize = 20_000;
     let lines: String = (0..DEPTH).map(|i| format!("%{} = neg %{i}\n", i + 1)).collect();
-    let deep = file("why.deep.eg", &format!("egrad 1 fn f(%0: f32[]) {{\n{lines}return %{DEPTH}\n}}"));
+    let deep = file("why.deep.eg", format!("egrad 1 fn f(%0: f32[]) {{\n{lines}return %{DEPTH}\n}}"));
     let value = json(&["explore", &deep, "why", "result", "0"]);
     let chain = value["why"][0]["chains"].as_array().unwrap().last().unwrap();
     assert_eq!((&chain["from"], &chain["to"]), (&Value::from(DEPTH), &Value::from(0)));

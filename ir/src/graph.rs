@@ -409,6 +409,21 @@ impl Program {
         about
     }
 
+    /// Per function a sum over its nodes with everything it applies written out: `weight` is given a
+    /// node and, for an [`NodeKind::Apply`], the callee's sum (else 0). Sums that overflow stay at
+    /// the largest number.
+    pub fn written_out(&self, weight: impl Fn(&NodeKind, usize) -> usize) -> Vec<usize> {
+        let mut sums: Vec<usize> = Vec::with_capacity(self.functions.len());
+        for f in &self.functions {
+            let of = |node: &Node| match &node.kind {
+                NodeKind::Apply(_, callee) => weight(&node.kind, sums[callee.index()]),
+                NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Get(_) => weight(&node.kind, 0),
+            };
+            sums.push(f.nodes.iter().fold(0, |sum: usize, node| sum.saturating_add(of(node))));
+        }
+        sums
+    }
+
     /// The avals of the results of `transform` applied to `callee` with operands of these avals.
     ///
     /// # Errors

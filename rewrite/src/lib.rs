@@ -161,20 +161,14 @@ fn calls_of(program: &Program) -> usize {
 const MOST_PRICED: usize = 20_000;
 
 /// About how many operations the program has with its calls and transforms written out.
-fn written_out(program: &Program) -> usize {
-    let mut sizes: Vec<usize> = Vec::with_capacity(program.functions().len());
-    for (_, f) in program.functions() {
-        let of = |kind: &NodeKind| match kind {
-            NodeKind::Op(_) => 1,
-            NodeKind::Param(_) | NodeKind::Get(_) => 0,
-            NodeKind::Apply(Transform::Call | Transform::Vmap { .. }, callee) => sizes[callee.index()],
-            // A derivative has a few operations for each.
-            NodeKind::Apply(Transform::Jvp { .. } | Transform::Vjp { .. }, callee) => {
-                sizes[callee.index()].saturating_mul(4)
-            }
-        };
-        sizes.push(f.nodes().fold(0, |sum: usize, (_, n)| sum.saturating_add(of(&n.kind))));
-    }
+fn operations(program: &Program) -> usize {
+    let sizes = program.written_out(|kind, callee| match kind {
+        NodeKind::Op(_) => 1,
+        NodeKind::Param(_) | NodeKind::Get(_) => 0,
+        NodeKind::Apply(Transform::Call | Transform::Vmap { .. }, _) => callee,
+        // A derivative has a few operations for each.
+        NodeKind::Apply(Transform::Jvp { .. } | Transform::Vjp { .. }, _) => callee.saturating_mul(4),
+    });
     sizes.last().copied().unwrap_or(0)
 }
 
@@ -196,7 +190,7 @@ pub fn compile_with(program: &Program, tables: &rules::Tables, options: &Options
     let few = inlined.schedule.steps.len() <= calls_of(program);
     // The order of strict sums must not depend on prices.
     let fixed = options.calls() != Calls::Auto || options.numerics == Numerics::Strict;
-    if fixed || few || written_out(program) > MOST_PRICED {
+    if fixed || few || operations(program) > MOST_PRICED {
         return Ok(inlined);
     }
     let kept = keep_calls(program, tables, Calls::Auto).and_then(|kept| compile_transformed(&kept, options));

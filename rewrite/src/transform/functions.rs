@@ -311,8 +311,8 @@ pub(super) fn too_large(f: &Function, transform: &Transform, at: Span) -> Result
     Err(Error::memory(m).at(at))
 }
 
-/// A program without what its entry doesn't need: no call has a result that nobody uses, nor an
-/// operand that its function doesn't use.
+/// A program without what its entry doesn't need: no function has a result that no call uses, nor a
+/// parameter that it doesn't.
 pub(crate) fn tidied(program: &Program) -> Program {
     let n = program.functions().len();
     // Which results somebody uses: callers before callees.
@@ -345,37 +345,28 @@ pub(crate) fn tidied(program: &Program) -> Program {
         place.resize(f.len(), None);
         let live = f.live();
         for (id, node) in f.nodes().skip(f.params().len()).filter(|(id, _)| live[id.index()]) {
-            let args = node.args.iter().filter_map(|a| place[a.index()]);
-            let (kind, args, avals): (_, SmallVec<[NodeId; 3]>, _) = match &node.kind {
+            let args: SmallVec<[NodeId; 3]> = node.args.iter().filter_map(|a| place[a.index()]).collect();
+            let (kind, args, avals) = match &node.kind {
                 NodeKind::Apply(transform, callee) => {
                     let Some((to, params)) = &new[callee.index()] else { continue };
-                    let keep = |list: &[usize]| -> SmallVec<[usize; 4]> { list.into() };
-                    let args: SmallVec<[NodeId; 3]> = args.collect();
-                    let args = keep(params).iter().map(|p| args[*p]).collect();
-                    let pick = |all: &[bool], avals: &[Aval]| {
-                        all.iter().zip(avals).filter(|(u, _)| **u).map(|(_, aval)| aval.clone()).collect()
-                    };
+                    let results = &used[callee.index()];
                     let transform = match transform {
                         Transform::Vmap { in_axes, out_axes, size } => Transform::Vmap {
                             in_axes: params.iter().map(|p| in_axes[*p]).collect(),
-                            out_axes: used[callee.index()]
-                                .iter()
-                                .zip(out_axes)
-                                .filter(|(u, _)| **u)
-                                .map(|(_, a)| *a)
-                                .collect(),
+                            out_axes: chosen(results, out_axes).copied().collect(),
                             size: *size,
                         },
                         other @ (Transform::Call | Transform::Jvp { .. } | Transform::Vjp { .. }) => other.clone(),
                     };
-                    (NodeKind::Apply(transform, *to), args, pick(&used[callee.index()], &node.avals))
+                    let args = params.iter().map(|p| args[*p]).collect();
+                    (NodeKind::Apply(transform, *to), args, chosen(results, &node.avals).cloned().collect())
                 }
                 NodeKind::Get(result) => {
                     let NodeKind::Apply(_, callee) = f.node(node.args[0]).kind else { continue };
                     let before = used[callee.index()][..*result].iter().filter(|u| **u).count();
-                    (NodeKind::Get(before), args.collect(), node.avals.clone())
+                    (NodeKind::Get(before), args, node.avals.clone())
                 }
-                kind @ (NodeKind::Param(_) | NodeKind::Op(_)) => (kind.clone(), args.collect(), node.avals.clone()),
+                kind @ (NodeKind::Param(_) | NodeKind::Op(_)) => (kind.clone(), args, node.avals.clone()),
             };
             place[id.index()] = Some(renamed.push(kind, &args, avals, node.span));
         }
@@ -389,10 +380,15 @@ pub(crate) fn tidied(program: &Program) -> Program {
     tidy
 }
 
+/// The items at the places that are used.
+fn chosen<'a, T>(used: &'a [bool], of: &'a [T]) -> impl Iterator<Item = &'a T> {
+    of.iter().zip(used).filter(|(_, used)| **used).map(|(item, _)| item)
+}
+
 /// The function with only the results that are used.
 fn narrowed(f: &Function, used: &[bool]) -> Function {
     let mut narrow = f.clone();
-    narrow.set_results(f.results().iter().zip(used).filter(|(_, u)| **u).map(|(r, _)| *r).collect());
+    narrow.set_results(chosen(used, f.results()).copied().collect());
     narrow
 }
 

@@ -22,7 +22,7 @@ use crate::term::{Attr, Head, Term, encode};
 use crate::{Calls, clock};
 use egg::Id;
 use egrad_ir::graph::not_plain;
-use egrad_ir::{Aval, Error, FnId, Function, Literal, Node, NodeId, NodeKind, Op, Program, Result, Span, Transform};
+use egrad_ir::{Aval, Error, FnId, Function, Literal, NodeId, NodeKind, Op, Program, Result, Span, Transform};
 use functions::{Functions, too_large};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -136,7 +136,7 @@ fn expand_all<'p>(program: &'p Program, apply: &mut Apply<'_>) -> Result<Opened<
 
 /// Expands every transform but calls: the program's functions, of primitives and calls, perhaps
 /// calls for every element of a batch, unless `calls` says to push batches in. Functions come before
-/// those that call them; no call has a result or an operand that isn't used.
+/// those that call them, and have no result that no call uses nor a parameter they don't.
 ///
 /// # Errors
 /// As [`expand_with`]; if calls nest too deep.
@@ -174,19 +174,14 @@ pub fn keep_calls(program: &Program, tables: &Tables, calls: Calls) -> Result<Pr
     }
     let kept = functions::tidied(&functions.program);
     // Calls of calls multiply: a few lines can ask for more than any machine runs.
-    let mut made: Vec<usize> = Vec::with_capacity(kept.functions().len());
-    for (_, f) in kept.functions() {
-        let of = |node: &Node| match &node.kind {
-            NodeKind::Apply(_, callee) => made[callee.index()].saturating_add(1),
-            NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Get(_) => 0,
-        };
-        let calls = f.nodes().fold(0usize, |sum, (_, node)| sum.saturating_add(of(node)));
-        if calls > MOST_CALLS {
-            let at = f.nodes().find(|(_, n)| matches!(n.kind, NodeKind::Apply(..))).map(|(_, n)| n.span);
-            let m = format!("`{}` makes more than {MOST_CALLS} calls, those inside what it calls included", f.name);
-            return Err(Error::memory(m).at(at.unwrap_or_default()));
-        }
-        made.push(calls);
+    let made = kept.written_out(|kind, callee| match kind {
+        NodeKind::Apply(..) => callee.saturating_add(1),
+        NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Get(_) => 0,
+    });
+    if let Some((_, (_, f))) = made.iter().zip(kept.functions()).find(|(calls, _)| **calls > MOST_CALLS) {
+        let at = f.nodes().find(|(_, n)| matches!(n.kind, NodeKind::Apply(..))).map(|(_, n)| n.span);
+        let m = format!("`{}` makes more than {MOST_CALLS} calls, those inside what it calls included", f.name);
+        return Err(Error::memory(m).at(at.unwrap_or_default()));
     }
     Ok(kept)
 }
