@@ -1,11 +1,12 @@
 //! egrad's Vulkan backend: kernels as SPIR-V, dispatched through a loader opened at run time.
 //!
 //! ```text
-//! Schedule of kernels ── spirv ──▶ SPIR-V ── pipeline ──▶ VkPipeline ─┐
-//!      └──────────────── memory ─▶ places in slabs ───────────────────┴─ run ──▶ one submit
+//! Schedule of kernels ── spread ──▶ launches ── spirv ──▶ SPIR-V ── pipeline ──▶ VkPipeline ─┐
+//!      └──────────────────────── memory ─▶ places in slabs ────────────────────────────────┴─ run ──▶ one submit
 //! ```
 //!
-//! * `spirv` emits a module per kernel and refuses what it can't run, before anything runs;
+//! * `spread` turns each kernel into launches, by the device's limits;
+//! * `spirv` emits a module per launch and refuses what it can't run, before anything runs;
 //! * `device` opens the loader, picks a device and knows what it can do;
 //! * `memory` places buffers in device memory; `pipeline` holds what the driver compiled;
 //! * `run` records a command buffer per executable, once, and submits it for every run.
@@ -21,6 +22,7 @@ mod memory;
 mod pipeline;
 mod run;
 mod spirv;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod validation;

@@ -50,7 +50,7 @@ impl Pipeline {
         // uses only what `Caps` allows, and the device was opened with exactly that.
         let shader = unsafe { device.create_shader_module(&shader, None) }.map_err(failed)?;
         let entries = [vk::SpecializationMapEntry { constant_id: WORKGROUP_SPEC, offset: 0, size: 4 }];
-        let data = context.caps.workgroup.to_ne_bytes();
+        let data = module.workgroup.to_ne_bytes();
         let special = vk::SpecializationInfo::default().map_entries(&entries).data(&data);
         let stage = vk::PipelineShaderStageCreateInfo::default()
             .stage(vk::ShaderStageFlags::COMPUTE)

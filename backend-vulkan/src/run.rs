@@ -10,9 +10,10 @@ use crate::device::Context;
 use crate::memory::{self, Layout, Place, Slab, Use};
 use crate::pipeline::Pipeline;
 use crate::spirv::{self, Module};
+use crate::spread::{self, Memory, Spread};
 use ash::vk;
-use egrad_ir::kernel::{Executable, Run};
-use egrad_ir::schedule::{BufferId, Schedule, Step};
+use egrad_ir::kernel::{Executable, Operand, Run};
+use egrad_ir::schedule::{Buffer, BufferId, Schedule};
 use egrad_ir::{Array, Aval, Dtype, Error, Result};
 use hashbrown::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -78,10 +79,13 @@ impl Program {
     pub(crate) fn new(context: &Arc<Context>, schedule: Schedule) -> Result<Program> {
         // A device checks no index: what follows relies on the verifier.
         schedule.verify()?;
-        let emit = |step: &Step| spirv::emit(&step.kernel, &context.caps, &context.info.name);
-        let modules: Vec<Module> = schedule.steps.iter().map(emit).collect::<Result<_>>()?;
+        let (caps, name) = (&context.caps, &context.info.name);
+        let spread = schedule.steps.iter().map(|step| spread::spread(&step.kernel, caps, name));
+        let spread: Vec<Spread> = spread.collect::<Result<_>>()?;
+        let launches = spread.iter().flat_map(|s| &s.launches);
+        let modules: Vec<Module> = launches.map(|l| spirv::emit(l, caps, name)).collect::<Result<_>>()?;
         let pipelines = pipelines(context, &modules)?;
-        let plan = Plan::new(context, &schedule, &modules, pipelines)?;
+        let plan = Plan::new(context, &schedule, &spread, &modules, pipelines)?;
         Ok(Program { schedule, modules, plan, frames: Mutex::default(), context: Arc::clone(context) })
     }
 
@@ -163,33 +167,52 @@ fn pipelines(context: &Arc<Context>, modules: &[Module]) -> Result<Vec<Arc<Pipel
 }
 
 impl Plan {
-    fn new(context: &Context, schedule: &Schedule, modules: &[Module], pipelines: Vec<Arc<Pipeline>>) -> Result<Plan> {
+    fn new(
+        context: &Context,
+        schedule: &Schedule,
+        spread: &[Spread],
+        modules: &[Module],
+        pipelines: Vec<Arc<Pipeline>>,
+    ) -> Result<Plan> {
         let alignment = context.caps.alignment;
         let mut plan = Plan { shared: memory::is_shared(context), ..Plan::default() };
-        let size = |id: BufferId| {
-            let buffer = schedule.buffer(id);
-            buffer.len as u64 * buffer.dtype.bytes() as u64
-        };
+        let bytes = |buffer: &Buffer| buffer.len as u64 * buffer.dtype.bytes() as u64;
         let mut places: Vec<Option<Place>> = vec![None; schedule.buffers.len()];
-        let mut writer: Vec<Option<usize>> = vec![None; schedule.buffers.len()];
+        // Per place the launch that wrote it last.
+        let mut writer: HashMap<Place, usize> = HashMap::new();
         // The launch before which the last barrier was put: it covers what earlier ones wrote.
         let mut barrier = 0;
-        for (at, ((step, module), pipeline)) in schedule.steps.iter().zip(modules).zip(pipelines).enumerate() {
-            let operands = || step.operands.iter().zip(&step.kernel.operands);
-            let waits = operands().any(|(id, _)| writer[id.index()].is_some_and(|w| w >= barrier));
-            if waits {
-                barrier = at;
+        let mut compiled = modules.iter().zip(pipelines);
+        for (step, spread) in schedule.steps.iter().zip(spread) {
+            for id in &step.operands {
+                let size = bytes(schedule.buffer(*id));
+                places[id.index()].get_or_insert_with(|| plan.arena.place(size, alignment));
             }
-            for (id, _) in operands().filter(|(_, o)| o.written) {
-                writer[id.index()] = Some(at);
+            let scratch: Vec<Place> = spread.scratch.iter().map(|b| plan.arena.place(bytes(b), alignment)).collect();
+            for launch in &spread.launches {
+                let (module, pipeline) = compiled.next().expect("a module per launch");
+                let whole = |memory: Memory| match memory {
+                    Memory::Operand(i) => places[step.operands[i].index()].expect("operands have places"),
+                    Memory::Scratch(i) => scratch[i],
+                };
+                let at = plan.launches.len();
+                let operands = || launch.bindings.iter().zip(&launch.kernel.operands);
+                let waits = operands().any(|(b, _)| writer.get(&whole(b.memory)).is_some_and(|w| *w >= barrier));
+                if waits {
+                    barrier = at;
+                }
+                for (b, _) in operands().filter(|(_, o)| o.written) {
+                    writer.insert(whole(b.memory), at);
+                }
+                let part = |(b, o): (&spread::Binding, &Operand)| {
+                    let (place, bytes) = (whole(b.memory), o.dtype.bytes() as u64);
+                    let (offset, size) = (place.offset + b.first as u64 * bytes, (b.len as u64 * bytes).max(1));
+                    Place { offset, size, ..place }
+                };
+                let places = operands().map(part).collect();
+                let (groups, push) = grid(context, module)?;
+                plan.launches.push(Launch { pipeline, places, groups, push, waits });
             }
-            let places = step.operands.iter().map(|id| {
-                let place = &mut places[id.index()];
-                *place.get_or_insert_with(|| plan.arena.place(size(*id), alignment))
-            });
-            let places = places.collect();
-            let (groups, push) = grid(context, module)?;
-            plan.launches.push(Launch { pipeline, places, groups, push, waits });
         }
         let transfer = |device: Place, plan: &mut Plan| {
             let host = if plan.shared { device } else { plan.staging.place(device.size, alignment) };
@@ -219,21 +242,21 @@ impl Plan {
     }
 }
 
-/// Workgroups along two axes for the module's points, and the push constants that tell invocations
-/// their points. One axis may have as few as 65,535 workgroups.
+/// Workgroups along two axes for the module's points, and the push constants that tell them which
+/// are theirs. One axis may have as few as 65,535 workgroups.
 fn grid(context: &Context, module: &Module) -> Result<([u32; 2], [u8; spirv::PUSH_BYTES as usize])> {
     let caps = &context.caps;
-    let (points, workgroup) = (module.points, u64::from(caps.workgroup));
-    let groups = points.div_ceil(workgroup);
-    let x = groups.min(u64::from(caps.groups[0])).min(u64::from(u32::MAX) / workgroup);
+    let groups = module.points.div_ceil(u64::from(module.per_group));
+    let x = groups.min(u64::from(caps.groups[0]));
     let y = groups.div_ceil(x);
-    if y > u64::from(caps.groups[1]) || y * x * workgroup > u64::from(u32::MAX) {
-        let name = &context.info.name;
+    // Numbers of points are computed in 32 bits, for the whole of the last row.
+    if y > u64::from(caps.groups[1]) || y * x * u64::from(module.per_group) > u64::from(u32::MAX) {
+        let (name, points) = (&context.info.name, module.points);
         return Err(Error::device(format!("`{name}` can't run a kernel over {points} points in one launch")));
     }
     let mut push = [0; spirv::PUSH_BYTES as usize];
-    push[..4].copy_from_slice(&(points as u32).to_ne_bytes());
-    push[4..].copy_from_slice(&((x * workgroup) as u32).to_ne_bytes());
+    push[..4].copy_from_slice(&(module.points as u32).to_ne_bytes());
+    push[4..].copy_from_slice(&(x as u32).to_ne_bytes());
     Ok(([x as u32, y as u32], push))
 }
 

@@ -6,7 +6,8 @@
 //! it, and decomposes its number into the axes that indices depend on:
 //!
 //! ```text
-//! point = id.y * row + id.x;  if point < points { axes from point; load …; compute …; store … }
+//! group = workgroup.y * row + workgroup.x;  point = group * per_group + invocation
+//! if point < points { axes from point; load …; compute …; store … }
 //! ```
 //!
 //! Integers are 32 bits wide and unsigned in type; operations choose the sign. Bools are bytes in
@@ -18,6 +19,7 @@ mod math;
 mod ops;
 
 use crate::device::{Caps, FloatCaps};
+use crate::spread::Launch;
 use egrad_ir::Result;
 use egrad_ir::kernel::{Inst, Kernel, LoopNest, ValueId};
 use egrad_ir::{Dtype, Literal};
@@ -31,7 +33,7 @@ use rspirv::spirv::{
     SelectionControl, StorageClass, Word,
 };
 
-/// Bytes of push constants: the number of points, and of invocations in a row.
+/// Bytes of push constants: the number of points, and of workgroups in a row.
 pub(crate) const PUSH_BYTES: u32 = 8;
 
 /// The specialisation constant that is the workgroup size.
@@ -43,8 +45,12 @@ pub(crate) struct Module {
     pub(crate) words: Vec<u32>,
     /// Storage buffers, from binding 0 on.
     pub(crate) bindings: u32,
-    /// Invocations that have something to do.
+    /// How many points there are: of the domain, or tiles.
     pub(crate) points: u64,
+    /// How many of them a workgroup does.
+    pub(crate) per_group: u32,
+    /// Invocations per workgroup, the value of [`WORKGROUP_SPEC`].
+    pub(crate) workgroup: u32,
 }
 
 impl Module {
@@ -57,18 +63,20 @@ impl Module {
     }
 }
 
-/// The module of a kernel.
+/// The module of a launch.
 ///
 /// # Errors
 /// If the backend, or a device of these capabilities, can't run the kernel: what is lacking.
-pub(crate) fn emit(kernel: &Kernel, caps: &Caps, device: &str) -> Result<Module> {
+pub(crate) fn emit(launch: &Launch, caps: &Caps, device: &str) -> Result<Module> {
+    let kernel = &launch.kernel;
     let nest = check::check(kernel, caps, device)?;
     let domain = Domain::new(nest);
     let points = domain.points();
     let mut emitter = Emitter::new(kernel, caps);
     emitter.point(nest, domain);
     let bindings = kernel.operands.len() as u32;
-    Ok(Module { words: emitter.finish(), bindings, points })
+    let (words, workgroup) = (emitter.finish(), caps.workgroup);
+    Ok(Module { words, bindings, points, per_group: workgroup, workgroup })
 }
 
 /// A value in computation: its id and its type.
@@ -109,7 +117,10 @@ struct Emitter {
     glsl: Word,
     buffers: Vec<Buffer>,
     push: Word,
+    group: Word,
     invocation: Word,
+    /// The workgroup's size.
+    workgroup: Word,
     /// Constants by type and bits.
     constants: HashMap<(Word, u64), Word>,
     /// The label of the block being filled.
@@ -142,7 +153,9 @@ impl Emitter {
             glsl,
             buffers: Vec::new(),
             push: 0,
+            group: 0,
             invocation: 0,
+            workgroup: 0,
             constants: HashMap::new(),
             block: 0,
             f32_caps: caps.f32,
@@ -193,12 +206,16 @@ impl Emitter {
 
         let vector = b.type_vector(u32, 3);
         let pointer = b.type_pointer(None, StorageClass::Input, vector);
+        self.group = b.variable(pointer, None, StorageClass::Input, None);
+        b.decorate(self.group, Decoration::BuiltIn, [Arg::BuiltIn(BuiltIn::WorkgroupId)]);
+        let pointer = b.type_pointer(None, StorageClass::Input, u32);
         self.invocation = b.variable(pointer, None, StorageClass::Input, None);
-        b.decorate(self.invocation, Decoration::BuiltIn, [Arg::BuiltIn(BuiltIn::GlobalInvocationId)]);
+        b.decorate(self.invocation, Decoration::BuiltIn, [Arg::BuiltIn(BuiltIn::LocalInvocationIndex)]);
         let workgroup = b.spec_constant_bit32(u32, 64);
         b.decorate(workgroup, Decoration::SpecId, [Arg::LiteralBit32(WORKGROUP_SPEC)]);
         let size = b.spec_constant_composite(vector, [workgroup, one, one]);
         b.decorate(size, Decoration::BuiltIn, [Arg::BuiltIn(BuiltIn::WorkgroupSize)]);
+        self.workgroup = workgroup;
     }
 
     /// The function: what an invocation does for its point.
@@ -209,12 +226,15 @@ impl Emitter {
         let start = self.b.id();
         self.begin(start);
         let vector = self.b.type_vector(u32, 3);
-        let id = built(self.b.load(vector, None, self.invocation, None, []));
+        let id = built(self.b.load(vector, None, self.group, None, []));
         let x = built(self.b.composite_extract(u32, None, id, [0]));
         let y = built(self.b.composite_extract(u32, None, id, [1]));
         let (points, row) = (self.pushed(0), self.pushed(1));
         let above = built(self.b.i_mul(u32, None, y, row));
-        let point = built(self.b.i_add(u32, None, above, x));
+        let group = built(self.b.i_add(u32, None, above, x));
+        let first = built(self.b.i_mul(u32, None, group, self.workgroup));
+        let within = built(self.b.load(u32, None, self.invocation, None, []));
+        let point = built(self.b.i_add(u32, None, first, within));
         let inside = built(self.b.u_less_than(boolean, None, point, points));
         let (body, end) = (self.b.id(), self.b.id());
         built(self.b.selection_merge(end, SelectionControl::NONE));
@@ -252,7 +272,7 @@ impl Emitter {
         built(self.b.ret());
         built(self.b.end_function());
 
-        let mut interface = vec![self.invocation, self.push];
+        let mut interface = vec![self.group, self.invocation, self.push];
         interface.extend(self.buffers.iter().map(|b| b.variable));
         self.b.entry_point(ExecutionModel::GLCompute, main, "main", interface);
         self.b.execution_mode(main, ExecutionMode::LocalSize, [64, 1, 1]);

@@ -6,7 +6,8 @@ mod ops;
 mod programs;
 mod refusals;
 
-use crate::{Options, Selection, Vulkan, Without, spirv};
+use crate::device::Caps;
+use crate::{Options, Selection, Vulkan, Without, spirv, spread};
 use egrad_ir::kernel::{Affine, Backend, Body, Inst, Kernel, LoopNest, Operand, Pass, Store, ValueId};
 use egrad_ir::scalar::Elementary;
 use egrad_ir::schedule::{Buffer, BufferId, Schedule, Step};
@@ -99,19 +100,31 @@ fn alone(kernel: Kernel) -> Schedule {
     schedule
 }
 
+/// The module of the kernel's one launch.
+#[track_caller]
+fn launch(kernel: &Kernel, caps: &Caps) -> spirv::Module {
+    let spread = spread::spread(kernel, caps, "test").unwrap();
+    assert_eq!(spread.launches.len(), 1);
+    spirv::emit(&spread.launches[0], caps, "test").unwrap()
+}
+
 /// Runs a schedule and compares with the interpreter: integers, bools, NaN, infinities and zeros
 /// exactly, other floats within `ulps`. Denormals may be zero: devices flush them.
 #[track_caller]
 fn check(vulkan: &Vulkan, schedule: Schedule, inputs: &[&Array], ulps: f64) -> Vec<Array> {
+    let caps = &vulkan.context.caps;
+    let mut launches = 0;
     for step in &schedule.steps {
-        valid(&spirv::emit(&step.kernel, &vulkan.context.caps, "test").expect("a kernel of points").words);
+        for launch in spread::spread(&step.kernel, caps, "test").expect("a kernel").launches {
+            valid(&spirv::emit(&launch, caps, "test").expect("a launch").words);
+            launches += 1;
+        }
     }
     let expect = schedule.eval(inputs, Elementary::Std).unwrap().outputs;
-    let steps = schedule.steps.len();
     let names: Vec<String> = schedule.steps.iter().map(|s| s.kernel.name.clone()).collect();
     let program = vulkan.compile(schedule).unwrap_or_else(|e| panic!("{names:?}: {e}"));
     let run = program.run(inputs).unwrap();
-    assert_eq!(run.dispatches, steps);
+    assert_eq!(run.dispatches, launches);
     assert_eq!(run.outputs.len(), expect.len());
     for (got, want) in run.outputs.iter().zip(&expect) {
         assert_eq!(got.aval(), want.aval());
