@@ -1,6 +1,7 @@
 //! The loader, the choice of a device, and what the device can do.
 #![allow(unsafe_code)]
 
+use crate::spread::Worth;
 use crate::validation::{LAYER, Messages};
 use crate::{Options, Selection, Without};
 use ash::vk;
@@ -77,6 +78,8 @@ pub(crate) struct Caps {
     pub(crate) alignment: u64,
     /// Whether memory that device and host share may be used, where there is some.
     pub(crate) shared_memory: bool,
+    /// Which loops are long enough to be cut.
+    pub(crate) worth: Worth,
 }
 
 /// What a kernel may require of floats of one width.
@@ -318,6 +321,7 @@ impl Instance {
             allocation: p11.max_memory_allocation_size.min(p13.max_buffer_size),
             alignment: limits.min_storage_buffer_offset_alignment.max(64),
             shared_memory: !without.shared_memory,
+            worth: without.long.map_or(Worth::USUAL, |piece| Worth { piece, ..Worth::USUAL }),
         };
         let name = base.device_name_as_c_str().unwrap_or(c"a device without a name");
         let info = DeviceInfo {

@@ -81,6 +81,8 @@ pub struct Without {
     pub groups: Option<u32>,
     /// Buffers beyond this many bytes.
     pub range: Option<u64>,
+    /// Loops beyond this many iterations in one piece, where there are few points to work on.
+    pub long: Option<usize>,
 }
 
 impl Options {

@@ -13,7 +13,7 @@ use crate::spirv::{self, Module};
 use crate::spread::{self, Memory, Spread};
 use ash::vk;
 use egrad_ir::kernel::{Executable, Operand, Run};
-use egrad_ir::schedule::{Buffer, BufferId, Schedule};
+use egrad_ir::schedule::{Buffer, Schedule};
 use egrad_ir::{Array, Aval, Dtype, Error, Result};
 use hashbrown::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -80,7 +80,7 @@ impl Program {
         // A device checks no index: what follows relies on the verifier.
         schedule.verify()?;
         let (caps, name) = (&context.caps, &context.info.name);
-        let spread = schedule.steps.iter().map(|step| spread::spread(&step.kernel, caps, name));
+        let spread = schedule.steps.iter().map(|step| spread::spread(&step.kernel, caps));
         let spread: Vec<Spread> = spread.collect::<Result<_>>()?;
         let launches = spread.iter().flat_map(|s| &s.launches);
         let modules: Vec<Module> = launches.map(|l| spirv::emit(l, caps, name)).collect::<Result<_>>()?;

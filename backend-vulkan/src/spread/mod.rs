@@ -8,10 +8,19 @@
 //! Every step is from kernel IR to kernel IR, so that the reference interpreter of kernels tells
 //! whether it is right; what a launch's kernel means is what it means anywhere.
 
+mod call;
+mod split;
+#[cfg(test)]
+mod tests;
+mod window;
+
+pub(crate) use split::Worth;
+
 use crate::device::Caps;
-use egrad_ir::kernel::{Body, Kernel};
+use egrad_ir::Result;
+use egrad_ir::kernel::{Body, Kernel, Operand};
 use egrad_ir::schedule::Buffer;
-use egrad_ir::{Error, Result};
+use window::Limits;
 
 /// What one kernel becomes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -61,22 +70,57 @@ pub(crate) enum Memory {
     Scratch(usize),
 }
 
+/// A kernel on its way to becoming a launch.
+#[derive(Clone, Debug, PartialEq)]
+struct Part {
+    kernel: Kernel,
+    bindings: Vec<Binding>,
+}
+
 /// The launches of a kernel on a device of these capabilities.
 ///
 /// # Errors
-/// If the device can't run it: what is lacking.
-pub(crate) fn spread(kernel: &Kernel, _caps: &Caps, _device: &str) -> Result<Spread> {
-    let form = match &kernel.body {
-        Body::Loops(_) => Form::Team(1),
-        Body::Contract(_) => Form::Tile,
-        Body::Call(_) => {
-            let (name, what) = (&kernel.name, "calls of functions compiled by themselves");
-            let m = format!("the Vulkan backend doesn't run {what} yet, which kernel `{name}` has: use `--device cpu`");
-            return Err(Error::device(m));
+/// If the memory a called function needs for its batch can't be counted, or the kernel is invalid.
+pub(crate) fn spread(kernel: &Kernel, caps: &Caps) -> Result<Spread> {
+    let mut spread = Spread::default();
+    let whole = |(i, o): (usize, &Operand)| Binding { memory: Memory::Operand(i), first: 0, len: o.len };
+    let parts = match &kernel.body {
+        Body::Call(call) => call::expand(kernel, call, &mut spread)?,
+        Body::Loops(_) | Body::Contract(_) => {
+            vec![Part { kernel: kernel.clone(), bindings: kernel.operands.iter().enumerate().map(whole).collect() }]
         }
     };
-    let whole =
-        |(i, o): (usize, &egrad_ir::kernel::Operand)| Binding { memory: Memory::Operand(i), first: 0, len: o.len };
-    let bindings = kernel.operands.iter().enumerate().map(whole).collect();
-    Ok(Spread { launches: vec![Launch { kernel: kernel.clone(), form, bindings }], scratch: Vec::new() })
+    let limits = Limits { range: caps.range, alignment: caps.alignment, points: MOST_POINTS };
+    for part in parts {
+        for part in split::split(part, caps.worth, &mut spread)? {
+            for Part { kernel, bindings } in fit(part, limits, &mut spread)? {
+                let form = match &kernel.body {
+                    Body::Loops(_) | Body::Call(_) => Form::Team(1),
+                    Body::Contract(_) => Form::Tile,
+                };
+                spread.launches.push(Launch { kernel, form, bindings });
+            }
+        }
+    }
+    Ok(spread)
 }
+
+/// The part within the limits where that can be: by windows, and where a point's loops are what is
+/// too long, by cutting those.
+fn fit(part: Part, limits: Limits, spread: &mut Spread) -> Result<Vec<Part>> {
+    let mut parts = Vec::new();
+    for part in window::windows(part, limits) {
+        let (pieces, points) = (window::pieces(&part, limits), window::points(&part.kernel.body));
+        if pieces == 1 {
+            parts.push(part);
+            continue;
+        }
+        for piece in split::split(part, Worth::at_least(points, pieces), spread)? {
+            parts.extend(window::windows(piece, limits));
+        }
+    }
+    Ok(parts)
+}
+
+/// Points of one launch: their numbers fit 32 bits, and so do those of the last row of workgroups.
+const MOST_POINTS: usize = 1 << 31;

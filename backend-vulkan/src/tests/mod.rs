@@ -103,7 +103,7 @@ fn alone(kernel: Kernel) -> Schedule {
 /// The module of the kernel's one launch.
 #[track_caller]
 fn launch(kernel: &Kernel, caps: &Caps) -> spirv::Module {
-    let spread = spread::spread(kernel, caps, "test").unwrap();
+    let spread = spread::spread(kernel, caps).unwrap();
     assert_eq!(spread.launches.len(), 1);
     spirv::emit(&spread.launches[0], caps, "test").unwrap()
 }
@@ -115,7 +115,7 @@ fn check(vulkan: &Vulkan, schedule: Schedule, inputs: &[&Array], ulps: f64) -> V
     let caps = &vulkan.context.caps;
     let mut launches = 0;
     for step in &schedule.steps {
-        for launch in spread::spread(&step.kernel, caps, "test").expect("a kernel").launches {
+        for launch in spread::spread(&step.kernel, caps).expect("a kernel").launches {
             valid(&spirv::emit(&launch, caps, "test").expect("a launch").words);
             launches += 1;
         }

@@ -22,6 +22,16 @@ impl Kernel {
     /// [`Error::Memory`] if memory runs out.
     pub fn eval(&self, read: &[&Array], mode: Elementary) -> Result<Vec<Array>> {
         self.verify()?;
+        self.eval_part(read, mode)
+    }
+
+    /// Runs a kernel that need not store its written operands [whole](Self::verify_part), as
+    /// [`eval`](Self::eval) does.
+    ///
+    /// # Errors
+    /// As [`eval`](Self::eval).
+    pub fn eval_part(&self, read: &[&Array], mode: Elementary) -> Result<Vec<Array>> {
+        self.verify_part()?;
         let mut given = read.iter();
         let mut memory = Vec::new();
         for operand in &self.operands {

@@ -10,6 +10,13 @@ use crate::schedule::{BufferId, Schedule};
 use crate::shape::Shape;
 use std::result::Result as StdResult;
 
+/// How much of a written operand must be stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stored {
+    Whole,
+    Partly,
+}
+
 /// What is wrong; the caller says where.
 type Check<T = ()> = StdResult<T, String>;
 
@@ -32,9 +39,22 @@ impl Kernel {
     /// # Errors
     /// [`Error::Internal`] naming the kernel and the pass, value or operand.
     pub fn verify(&self) -> Result<()> {
+        self.check(Stored::Whole)
+    }
+
+    /// Checks all of [`verify`](Self::verify), but that written operands are stored whole: for a
+    /// kernel that does a part of another one's work.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub fn verify_part(&self) -> Result<()> {
+        self.check(Stored::Partly)
+    }
+
+    fn check(&self, stored: Stored) -> Result<()> {
         let checked = match &self.body {
-            Body::Loops(nest) => check_loops(nest, &self.operands),
-            Body::Contract(contract) => check_contract(contract, &self.operands),
+            Body::Loops(nest) => check_loops(nest, &self.operands, stored),
+            Body::Contract(contract) => check_contract(contract, &self.operands, stored),
             Body::Call(call) => check_call(call, &self.operands),
         };
         checked.map_err(|what| Error::internal(format!("kernel `{}`: {what}", self.name)))
@@ -51,7 +71,7 @@ impl LoopNest {
     }
 }
 
-fn check_loops(nest: &LoopNest, operands: &[Operand]) -> Check {
+fn check_loops(nest: &LoopNest, operands: &[Operand], stored: Stored) -> Check {
     if let Some(axis) = nest.domain.iter().position(|n| *n == 0) {
         return Err(format!("axis p{axis} of the domain is empty"));
     }
@@ -99,7 +119,7 @@ fn check_loops(nest: &LoopNest, operands: &[Operand]) -> Check {
         }
     }
     for (i, operand) in operands.iter().enumerate().filter(|(_, o)| o.written) {
-        check_written(nest, i, operand)?;
+        check_written(nest, i, operand, stored)?;
     }
     Ok(())
 }
@@ -244,7 +264,7 @@ fn stored_before(nest: &LoopNest, p: usize, operand: usize, load: &Affine) -> bo
 }
 
 /// Checks that a written operand is stored whole, and by one domain point per element.
-fn check_written(nest: &LoopNest, i: usize, operand: &Operand) -> Check {
+fn check_written(nest: &LoopNest, i: usize, operand: &Operand, needed: Stored) -> Check {
     let d = nest.domain.len();
     let stores: Vec<(&Store, &[usize])> = nest
         .passes
@@ -254,7 +274,7 @@ fn check_written(nest: &LoopNest, i: usize, operand: &Operand) -> Check {
         .collect();
     let points = |loops: &[usize]| nest.domain.iter().chain(loops).product::<usize>();
     let stored = stores.iter().map(|(_, loops)| points(loops)).fold(0, usize::saturating_add);
-    if stored < operand.len {
+    if needed == Stored::Whole && stored < operand.len {
         return Err(format!("b{i} is written, but {} of its elements are never stored", operand.len - stored));
     }
     // What one domain point stores lies within one interval; the intervals must be disjoint.
@@ -286,7 +306,7 @@ fn check_written(nest: &LoopNest, i: usize, operand: &Operand) -> Check {
     Ok(())
 }
 
-fn check_contract(c: &Contract, operands: &[Operand]) -> Check {
+fn check_contract(c: &Contract, operands: &[Operand], needed: Stored) -> Check {
     if !c.dtype.is_float() {
         return Err(format!("contracts floats, not {}", c.dtype));
     }
@@ -305,7 +325,7 @@ fn check_contract(c: &Contract, operands: &[Operand]) -> Check {
         return Err("matrix c: distinct indices may store the same element".into());
     }
     let stored: usize = axes.iter().product();
-    if stored < operands[c.c.operand].len {
+    if needed == Stored::Whole && stored < operands[c.c.operand].len {
         return Err(format!("matrix c: {} elements are never stored", operands[c.c.operand].len - stored));
     }
     Ok(())
