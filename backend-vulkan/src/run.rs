@@ -79,13 +79,18 @@ impl Program {
     pub(crate) fn new(context: &Arc<Context>, schedule: Schedule) -> Result<Program> {
         // A device checks no index: what follows relies on the verifier.
         schedule.verify()?;
-        let (caps, name) = (&context.caps, &context.info.name);
-        let spread = schedule.steps.iter().map(|step| spread::spread(&step.kernel, caps));
+        let spread = schedule.steps.iter().map(|step| spread::spread(&step.kernel, &context.caps));
         let spread: Vec<Spread> = spread.collect::<Result<_>>()?;
+        Program::of(context, schedule, &spread)
+    }
+
+    /// Compiles the launches each step of a verified schedule was spread into.
+    pub(crate) fn of(context: &Arc<Context>, schedule: Schedule, spread: &[Spread]) -> Result<Program> {
+        let (caps, name) = (&context.caps, &context.info.name);
         let launches = spread.iter().flat_map(|s| &s.launches);
         let modules: Vec<Module> = launches.map(|l| spirv::emit(l, caps, name)).collect::<Result<_>>()?;
         let pipelines = pipelines(context, &modules)?;
-        let plan = Plan::new(context, &schedule, &spread, &modules, pipelines)?;
+        let plan = Plan::new(context, &schedule, spread, &modules, pipelines)?;
         Ok(Program { schedule, modules, plan, frames: Mutex::default(), context: Arc::clone(context) })
     }
 
