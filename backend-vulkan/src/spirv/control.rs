@@ -1,6 +1,7 @@
 //! Structured control flow: selections, loops and barriers.
 
 use super::{Emitter, Value, built};
+use egrad_ir::Dtype;
 use rspirv::spirv::{LoopControl, MemorySemantics, Scope, SelectionControl, Word};
 
 /// A selection in the making: code that runs where a condition holds.
@@ -21,7 +22,7 @@ pub(super) enum Shares {
 }
 
 /// What an iteration makes of the loop's state, given its index.
-type Iteration<'a> = dyn FnMut(&mut Emitter, Word, Vec<Value>) -> Vec<Value> + 'a;
+type Iteration<'a, V> = dyn FnMut(&mut Emitter, Word, Vec<V>) -> Vec<V> + 'a;
 
 impl Emitter {
     /// Begins code that runs where `condition` holds.
@@ -49,10 +50,25 @@ impl Emitter {
     /// `for (i = from; i < to; i += step) state = body(i, state)`; what the state is afterwards.
     pub(super) fn repeat(
         &mut self,
-        [from, to, step]: [Word; 3],
+        range: [Word; 3],
         state: Vec<Value>,
-        body: &mut Iteration<'_>,
+        body: &mut Iteration<'_, Value>,
     ) -> Vec<Value> {
+        let dtypes: Vec<Dtype> = state.iter().map(|v| v.dtype).collect();
+        let values = |ids: Vec<Word>| ids.into_iter().zip(&dtypes).map(|(id, d)| Value { id, dtype: *d }).collect();
+        let typed = state.iter().map(|v| (self.computed(v.dtype), v.id)).collect();
+        let after = self
+            .repeat_typed(range, typed, &mut |e, i, ids| body(e, i, values(ids)).into_iter().map(|v| v.id).collect());
+        values(after)
+    }
+
+    /// The same for a state of any types: `(type, id)`.
+    pub(super) fn repeat_typed(
+        &mut self,
+        [from, to, step]: [Word; 3],
+        state: Vec<(Word, Word)>,
+        body: &mut Iteration<'_, Word>,
+    ) -> Vec<Word> {
         let (u32, boolean, before) = (self.types.u32, self.types.boolean, self.block);
         let [head, inside, next, end, i, following] = std::array::from_fn(|_| self.b.id());
         built(self.b.branch(head));
@@ -60,10 +76,9 @@ impl Emitter {
         built(self.b.phi(u32, Some(i), [(from, before), (following, next)]));
         let mut kept = Vec::new();
         let mut afterwards = Vec::new();
-        for value in &state {
-            let (ty, after) = (self.computed(value.dtype), self.b.id());
-            let id = built(self.b.phi(ty, None, [(value.id, before), (after, next)]));
-            kept.push(Value { id, dtype: value.dtype });
+        for (ty, id) in &state {
+            let after = self.b.id();
+            kept.push(built(self.b.phi(*ty, None, [(*id, before), (after, next)])));
             afterwards.push(after);
         }
         let more = built(self.b.u_less_than(boolean, None, i, to));
@@ -73,9 +88,8 @@ impl Emitter {
         let results = body(self, i, kept.clone());
         built(self.b.branch(next));
         self.begin(next);
-        for (result, after) in results.iter().zip(afterwards) {
-            let ty = self.computed(result.dtype);
-            built(self.b.copy_object(ty, Some(after), result.id));
+        for ((result, after), (ty, _)) in results.iter().zip(afterwards).zip(&state) {
+            built(self.b.copy_object(*ty, Some(after), *result));
         }
         built(self.b.i_add(u32, Some(following), i, step));
         built(self.b.branch(head));

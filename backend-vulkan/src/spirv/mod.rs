@@ -6,7 +6,7 @@
 //! many points:
 //!
 //! * `nest`: of a loop nest's domain, each by a team of invocations (`team`);
-//! * `tile`: a tile of a matrix product.
+//! * `tile`, `cooperative`: a tile of a matrix product.
 //!
 //! `index` makes indices, `control` loops and barriers, `ops` and `math` the primitives.
 //!
@@ -15,6 +15,7 @@
 
 mod check;
 mod control;
+mod cooperative;
 mod index;
 mod math;
 mod nest;
@@ -78,7 +79,10 @@ pub(crate) fn emit(launch: &Launch, caps: &Caps, device: &str) -> Result<Module>
     let grid = match (&kernel.body, launch.form) {
         (Body::Loops(nest), Form::Team(lanes)) => nest::emit(&mut emitter, kernel, nest, lanes, caps)?,
         (Body::Contract(c), Form::Tile(tile)) => tile::emit(&mut emitter, c, tile),
-        (Body::Call(_), _) | (Body::Loops(_), Form::Tile(_)) | (Body::Contract(_), Form::Team(_)) => {
+        (Body::Contract(c), Form::Cooperative(by)) => cooperative::emit(&mut emitter, c, by, caps),
+        (Body::Call(_), _)
+        | (Body::Loops(_), Form::Tile(_) | Form::Cooperative(_))
+        | (Body::Contract(_), Form::Team(_)) => {
             return Err(Error::internal(format!("kernel `{}` can't be launched as {:?}", kernel.name, launch.form)));
         }
     };

@@ -21,26 +21,12 @@ use rspirv::spirv::Word;
 
 /// The function of a matrix product.
 pub(super) fn emit(e: &mut Emitter, c: &Contract, tile: Tile) -> Grid {
-    let index = |m: &Matrix| Affine { offset: m.offset, strides: m.batch_strides.as_slice().into() };
-    let indices = [&c.a, &c.b, &c.c].map(index);
-    let batch = Axes::merged(&c.batch, 0, &indices.each_ref());
-    let [down, right] = [c.m.div_ceil(tile.rows), c.n.div_ceil(tile.columns)];
-    let points = batch.points() * (down * right) as u64;
-
     let entry = e.enter(None);
-    let (u32, boolean) = (e.types.u32, e.types.boolean);
+    let boolean = e.types.boolean;
     let inside = built(e.b.u_less_than(boolean, None, entry.group, entry.points));
     let only = e.only(inside);
-    let (rest, column) = e.div_rem(entry.group, right);
-    let (number, row) = e.div_rem(rest, down);
-    let ids = batch.split(e, number);
-    let [a, b, result] = indices.map(|affine| {
-        let offset = (affine.offset != 0).then(|| e.u32(affine.offset as u32));
-        steps(e, offset, &batch.strides(&affine), &ids).unwrap_or_else(|| e.u32(0))
-    });
-    let [rows, columns] = [tile.rows, tile.columns].map(|n| e.u32(n as u32));
-    let first_row = built(e.b.i_mul(u32, None, row, rows));
-    let first_column = built(e.b.i_mul(u32, None, column, columns));
+    let Corner { points, bases: [a, b, result], row: first_row, column: first_column } =
+        corner(e, c, entry.group, [tile.rows, tile.columns]);
     let shared = [tile.rows, tile.columns].map(|n| e.shared_array(c.dtype, tile.padded(n)));
     let invocation = entry.invocation;
     let side = |matrix: &Matrix, base, first, shared| Side { operand: matrix.operand, base, first, shared, invocation };
@@ -96,6 +82,37 @@ pub(super) fn emit(e: &mut Emitter, c: &Contract, tile: Tile) -> Grid {
     e.everywhere(only, &mut []);
     e.leave(entry);
     Grid { points, per_group: 1, workgroup: (high * wide) as u32, subgroup: None }
+}
+
+/// Where a workgroup's tile is.
+pub(super) struct Corner {
+    /// How many tiles there are.
+    pub(super) points: u64,
+    /// The first elements of the matrices a, b and c of its batch index.
+    pub(super) bases: [Word; 3],
+    /// Its first row and column.
+    pub(super) row: Word,
+    pub(super) column: Word,
+}
+
+/// Where the tile of that number is, of so many rows and columns.
+pub(super) fn corner(e: &mut Emitter, c: &Contract, number: Word, [rows, columns]: [usize; 2]) -> Corner {
+    let index = |m: &Matrix| Affine { offset: m.offset, strides: m.batch_strides.as_slice().into() };
+    let indices = [&c.a, &c.b, &c.c].map(index);
+    let batch = Axes::merged(&c.batch, 0, &indices.each_ref());
+    let [down, right] = [c.m.div_ceil(rows), c.n.div_ceil(columns)];
+    let (rest, column) = e.div_rem(number, right);
+    let (rest, row) = e.div_rem(rest, down);
+    let ids = batch.split(e, rest);
+    let bases = indices.map(|affine| {
+        let offset = (affine.offset != 0).then(|| e.u32(affine.offset as u32));
+        steps(e, offset, &batch.strides(&affine), &ids).unwrap_or_else(|| e.u32(0))
+    });
+    let [row, column] = [(row, rows), (column, columns)].map(|(number, size)| {
+        let (u32, size) = (e.types.u32, e.u32(size as u32));
+        built(e.b.i_mul(u32, None, number, size))
+    });
+    Corner { points: batch.points() * (down * right) as u64, bases, row, column }
 }
 
 /// A matrix that tiles are read from.
@@ -203,7 +220,7 @@ impl Emitter {
     }
 
     /// `first + place + i·distance` for each `i`.
-    fn spaced(&mut self, first: Word, place: Word, distance: usize, count: usize) -> Vec<Word> {
+    pub(super) fn spaced(&mut self, first: Word, place: Word, distance: usize, count: usize) -> Vec<Word> {
         let u32 = self.types.u32;
         let begin = built(self.b.i_add(u32, None, first, place));
         let at = |i: usize| {

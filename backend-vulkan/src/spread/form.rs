@@ -18,6 +18,8 @@ pub(crate) enum Form {
     Team(u32),
     /// A workgroup for each tile of a matrix product.
     Tile(Tile),
+    /// The same with cooperative matrices, for products of whole tiles.
+    Cooperative(Cooperative),
 }
 
 /// A tile of a matrix product's result, and how a workgroup computes it.
@@ -73,6 +75,47 @@ impl Tile {
     }
 }
 
+/// Cooperative matrices, and how many of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Cooperative {
+    /// Rows of the left matrix, columns of the right one, and what they share.
+    pub(crate) shape: [usize; 3],
+    /// Of a subgroup, down and right.
+    pub(crate) blocks: [usize; 2],
+    /// Of a workgroup, down and right.
+    pub(crate) subgroups: [usize; 2],
+}
+
+impl Cooperative {
+    /// Rows and columns of a workgroup's tile.
+    pub(crate) fn tile(self) -> [usize; 2] {
+        [0, 1].map(|i| self.shape[i] * self.blocks[i] * self.subgroups[i])
+    }
+
+    /// For products of whole tiles, whose matrices lie as cooperative matrices are loaded.
+    fn of(c: &Contract, caps: &Caps) -> Option<Cooperative> {
+        let with = |shape| Cooperative { shape, blocks: [2, 2], subgroups: [2, 2] };
+        let subgroup = caps.subgroup? as usize;
+        let fits = |by: &Cooperative| {
+            let [rows, columns] = by.tile();
+            let whole = c.m.is_multiple_of(rows) && c.n.is_multiple_of(columns) && c.k.is_multiple_of(by.shape[2]);
+            whole && 4 * subgroup <= caps.workgroup as usize && [&c.a, &c.b, &c.c].iter().all(|m| loads(m, c.dtype))
+        };
+        caps.cooperative.iter().filter(|(dtype, _)| *dtype == c.dtype).map(|(_, shape)| with(*shape)).find(fits)
+    }
+}
+
+/// Whether a matrix lies row by row or column by column, each at a multiple of 16 bytes.
+fn loads(m: &Matrix, dtype: Dtype) -> bool {
+    let aligned = |elements: usize| (elements * dtype.bytes()).is_multiple_of(16);
+    let stride = match (m.row, m.column) {
+        (row, 1) => row,
+        (1, column) => column,
+        _ => return false,
+    };
+    aligned(stride) && aligned(m.offset) && m.batch_strides.iter().all(|s| aligned(*s))
+}
+
 /// The kernel, with the order of its axes that suits invocations, and how they share it.
 pub(super) fn form(mut kernel: Kernel, caps: &Caps) -> (Kernel, Form) {
     let form = match &mut kernel.body {
@@ -80,7 +123,7 @@ pub(super) fn form(mut kernel: Kernel, caps: &Caps) -> (Kernel, Form) {
             order(nest);
             Form::Team(team(nest, caps))
         }
-        Body::Contract(c) => Form::Tile(Tile::of(c, caps)),
+        Body::Contract(c) => Cooperative::of(c, caps).map_or_else(|| Form::Tile(Tile::of(c, caps)), Form::Cooperative),
         Body::Call(_) => Form::Team(1),
     };
     (kernel, form)

@@ -19,6 +19,7 @@ fn card() -> Caps {
         workgroup: 256,
         subgroup: Some(32),
         local_bytes: 48 << 10,
+        cooperative: Vec::new(),
         iterations: usize::MAX,
         groups: [1 << 31, 65_535],
         range: 1 << 31,
@@ -181,6 +182,7 @@ fn check_tile(kernel: Kernel, caps: &Caps, expect: [usize; 3]) {
     match form(kernel, caps).1 {
         Form::Tile(Tile { rows, columns, depth, .. }) => assert_eq!([rows, columns, depth], expect),
         Form::Team(lanes) => assert_eq!([1, 1, lanes as usize], expect),
+        Form::Cooperative(by) => assert_eq!([by.tile()[0], by.tile()[1], by.shape[2]], expect),
     }
 }
 
@@ -202,4 +204,27 @@ fn tiles() {
     check_tile(product(Dtype::F32, &[], [16, 16, 40_000], [false, false]), &card, [32, 32, 16]);
     let stops = Caps { iterations: 65_535, ..card };
     check_tile(product(Dtype::F32, &[], [16, 16, 40_000], [false, false]), &stops, [1, 1, 256]);
+}
+
+#[test]
+fn cooperative_matrices_where_tiles_are_whole() {
+    let card = Caps { cooperative: vec![(Dtype::F32, [16, 16, 8]), (Dtype::F64, [8, 8, 4])], ..card() };
+    let f32s = |sizes, transposed| product(Dtype::F32, &[2], sizes, transposed);
+    check_tile(f32s([128, 64, 64], [false, false]), &card, [64, 64, 8]);
+    check_tile(f32s([128, 64, 64], [true, true]), &card, [64, 64, 8]);
+    check_tile(product(Dtype::F64, &[], [64, 64, 64], [false, false]), &card, [32, 32, 4]);
+    // Parts of tiles, rows that begin anywhere, subgroups that don't fit or can't be required.
+    check_tile(f32s([130, 64, 64], [false, false]), &card, [32, 32, 16]);
+    check_tile(f32s([64, 96, 64], [false, false]), &card, [32, 32, 16]);
+    check_tile(f32s([64, 64, 68], [false, false]), &card, [32, 32, 16]);
+    let mut apart = f32s([64, 64, 64], [false, false]);
+    let Body::Contract(c) = &mut apart.body else { unreachable!("a product") };
+    c.a.row = 66;
+    c.a.batch_strides = vec![66 * 64];
+    apart.operands[0].len = 2 * 66 * 64;
+    apart.verify().unwrap();
+    check_tile(apart, &card, [32, 32, 16]);
+    check_tile(f32s([64, 64, 64], [false, false]), &Caps { workgroup: 64, ..card.clone() }, [32, 32, 16]);
+    check_tile(f32s([64, 64, 64], [false, false]), &Caps { subgroup: None, ..card.clone() }, [32, 32, 16]);
+    check_tile(f32s([64, 64, 64], [false, false]), &Caps { cooperative: Vec::new(), ..card }, [32, 32, 16]);
 }

@@ -17,7 +17,7 @@ mod split;
 mod tests;
 mod window;
 
-pub(crate) use form::{Form, Tile, across, iterations, tile_iterations};
+pub(crate) use form::{Cooperative, Form, Tile, across, iterations, tile_iterations};
 pub(crate) use split::Worth;
 
 use crate::device::Caps;

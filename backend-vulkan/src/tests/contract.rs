@@ -1,7 +1,8 @@
 //! Matrix products, by tiles of every size and as chosen.
 
 use super::random::Numbers;
-use super::{alone, near, run_as, with};
+use super::{alone, launch, near, run_as, with};
+use crate::device::Caps;
 use crate::spread::{Form, Tile};
 use crate::{Vulkan, Without};
 use egrad_ir::kernel::{Backend, Body, Contract, Kernel, Matrix, Operand};
@@ -120,5 +121,54 @@ fn what_is_not_finite_stays_where_it_is() {
             assert!(row(0).iter().all(|x| *x == f64::INFINITY) && row(39).iter().all(|x| x.is_nan()));
             assert!(out[40..39 * 40].iter().all(|x| *x == 20.0), "{out:?}");
         }
+    });
+}
+
+/// A device that lists cooperative matrices, as far as the backend can tell.
+fn with_matrices(caps: &Caps) -> Caps {
+    let cooperative = vec![(Dtype::F64, [8, 8, 4]), (Dtype::F32, [16, 16, 8])];
+    Caps { cooperative, subgroup: Some(32), workgroup: 256, ..caps.clone() }
+}
+
+/// No device at hand lists a shape of one type; what such a device would be given is looked at.
+#[test]
+fn modules_of_cooperative_matrices() {
+    use rspirv::dr::{Instruction, Operand as Arg};
+    use rspirv::spirv::{Capability, MemoryModel, Op};
+    with(Without::default(), |vulkan| {
+        let caps = with_matrices(&vulkan.context.caps);
+        let kernel = product(Dtype::F32, &[3], [128, 64, 40], [Lie::Rows, Lie::Columns, Lie::Rows]);
+        let module = launch(&kernel, &caps);
+        assert_eq!((module.points, module.per_group, module.workgroup, module.subgroup), (6, 1, 128, Some(32)));
+        let text = module.disassemble();
+        let loaded = rspirv::dr::load_words(&module.words).unwrap();
+        for capability in [Capability::CooperativeMatrixKHR, Capability::VulkanMemoryModel, Capability::GroupNonUniform]
+        {
+            assert!(loaded.capabilities.iter().any(|i| i.operands == [Arg::Capability(capability)]), "{text}");
+        }
+        assert!(text.contains("OpExtension \"SPV_KHR_cooperative_matrix\""), "{text}");
+        let model = &loaded.memory_model.as_ref().unwrap().operands[1];
+        assert_eq!(*model, Arg::MemoryModel(MemoryModel::Vulkan));
+        let constant = |id: &Arg| {
+            let is = |i: &&Instruction| i.result_id == id.id_ref_any();
+            match loaded.types_global_values.iter().find(is).unwrap().operands[0] {
+                Arg::LiteralBit32(n) => n,
+                ref other => panic!("{other}"),
+            }
+        };
+        // Of a subgroup: rows, columns, use.
+        let types = loaded.types_global_values.iter().filter(|i| i.class.opcode == Op::TypeCooperativeMatrixKHR);
+        let types: Vec<Vec<u32>> = types.map(|i| i.operands[1..].iter().map(constant).collect()).collect();
+        assert_eq!(types, [[3, 16, 8, 0], [3, 8, 16, 1], [3, 16, 16, 2]]);
+        let all = |op: Op| loaded.all_inst_iter().filter(move |i| i.class.opcode == op);
+        // Row by row with rows 40 apart; column by column with columns 40 apart.
+        let loads: Vec<[u32; 2]> =
+            all(Op::CooperativeMatrixLoadKHR).map(|i| [1, 2].map(|at| constant(&i.operands[at]))).collect();
+        assert_eq!(loads, [[0, 40], [0, 40], [1, 40], [1, 40]]);
+        let stores: Vec<[u32; 2]> =
+            all(Op::CooperativeMatrixStoreKHR).map(|i| [2, 3].map(|at| constant(&i.operands[at]))).collect();
+        assert_eq!(stores, [[0, 64]; 4]);
+        assert_eq!(all(Op::CooperativeMatrixMulAddKHR).count(), 4);
+        assert_eq!(all(Op::ControlBarrier).count(), 0);
     });
 }
