@@ -73,6 +73,12 @@ pub struct Options {
     /// What becomes of calls of jitted functions in traced code. Vulkan and the interpreter inline
     /// them; Vulkan refuses to do otherwise.
     pub calls: Calls,
+    /// How many bytes a run may take, inputs and results included; more is refused before it runs.
+    /// `None`: what the system has, where the device's memory is the system's.
+    pub memory: Option<usize>,
+    /// Whether results are searched for NaN: if there is one, the program is run again op by op on the
+    /// interpreter, and the error names the line of the first operation that made it. Slow.
+    pub debug_nans: bool,
 }
 
 pub use rewrite::Calls;
@@ -95,7 +101,7 @@ impl Ready {
             named @ (Device::Interpreter | Device::Cpu | Device::Vulkan) => named,
         };
         let compile = |device: Device, backend: &dyn Backend| {
-            let Options { device: _, numerics, disabled, calls } = options.clone();
+            let Options { device: _, numerics, disabled, calls, memory: _, debug_nans: _ } = options.clone();
             let calls = match (device, calls) {
                 (Device::Vulkan, Calls::Auto) => Calls::Inline,
                 (_, calls) => calls,
@@ -146,6 +152,14 @@ impl Ready {
         match self {
             Ready::Plain { .. } => None,
             Ready::Kernels { executable, .. } => Some(executable.schedule()),
+        }
+    }
+
+    /// What the interpreter runs.
+    pub(crate) fn function(&self) -> Option<&Function> {
+        match self {
+            Ready::Plain { function, .. } => Some(function),
+            Ready::Kernels { .. } => None,
         }
     }
 

@@ -107,21 +107,31 @@
 //! of the arguments as a tuple; a choice of arguments to differentiate by is written
 //! `(Arg::<0>, Arg::<2>)`.
 
+// What `derive(Tree)` writes names the crate.
+extern crate self as egrad;
+
 mod axes;
 mod device;
+pub mod files;
 mod function;
 mod functions;
+mod check;
 mod jit;
+pub mod losses;
+mod memory;
+mod nans;
+pub mod optim;
 mod raise;
 mod tensor;
 mod trace;
 mod transform;
-mod tree;
+pub mod tree;
 
 pub use axes::Axes;
 pub use device::{Calls, Device, Options};
 pub use egrad_derive::Tree;
 pub use egrad_ir::{Array, Aval, Dtype, Element, Error, Literal, Numerics, Program, Result, Shape, Span};
+pub use check::{Modes, check_grads};
 pub use function::{ArgAt, Args, Function};
 pub use functions::stack;
 pub use jit::{Compiled, Jit, Report, eager, jit, trace, trace_avals};
@@ -129,7 +139,7 @@ pub use tensor::{
     AxisList, Operand, Tensor, arange, einsum, eye, full, iota, ones, ones_like, select, zeros, zeros_like,
 };
 pub use transform::{
-    Arg, Argnums, grad, grad_argnums, hessian, jacfwd, jacrev, jvp, value_and_grad, value_and_grad_argnums, vjp, vmap,
-    vmap_with,
+    Arg, Argnums, Chunked, custom_jvp, custom_vjp, grad, grad_argnums, grad_with_aux, hessian, hvp, jacfwd, jacrev,
+    jvp, linearize, value_and_grad, value_and_grad_argnums, value_and_grad_with_aux, vjp, vmap, vmap_chunked, vmap_with,
 };
-pub use tree::{Flat, Leaf, Parts, Traced, Tree};
+pub use tree::{Fixed, Flat, Leaf, Outline, Parts, Traced, Tree};

@@ -33,6 +33,19 @@ pub use crate::scalar::Elementary;
 /// # Ok::<(), egrad_ir::Error>(())
 /// ```
 pub fn eval(function: &Function, inputs: &[&Array], mode: Elementary) -> Result<Vec<Array>> {
+    eval_each(function, inputs, mode, |_, _| ())
+}
+
+/// As [`eval`], showing every value that is computed.
+///
+/// # Errors
+/// As [`eval`].
+pub fn eval_each(
+    function: &Function,
+    inputs: &[&Array],
+    mode: Elementary,
+    mut each: impl FnMut(crate::NodeId, &Array),
+) -> Result<Vec<Array>> {
     check_inputs(&function.name, &function.param_avals(), inputs)?;
     let live = function.live();
     let mut uses = vec![0u32; function.len()];
@@ -57,6 +70,7 @@ pub fn eval(function: &Function, inputs: &[&Array], mode: Elementary) -> Result<
             }
             NodeKind::Apply(..) | NodeKind::Get(_) => return Err(crate::graph::not_plain(function).at(node.span)),
         };
+        each(id, &value);
         values[id.index()] = Some(value);
         for a in &node.args {
             uses[a.index()] -= 1;

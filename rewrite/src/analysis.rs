@@ -48,7 +48,8 @@ pub enum Fact {
 /// A function that is called, perhaps for every element of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Site {
-    /// [`Transform::Call`], or a [`Transform::Vmap`] whose mapped axes are all at position 0.
+    /// [`Transform::Call`], or a [`Transform::Vmap`] whose mapped axes are all at position 0; while
+    /// transforms are expanded, also a function with a derivative of its own.
     pub transform: Transform,
     /// The function.
     pub callee: FnId,

@@ -137,6 +137,9 @@ fn line(f: &mut fmt::Formatter<'_>, id: NodeId, node: &Node) -> fmt::Result {
             }
             write!(f, "], out_axes = [{}], size = {size}}}", Join(out_axes.iter(), ", "))?;
         }
+        NodeKind::Apply(Transform::CustomJvp { params, results } | Transform::CustomVjp { params, results }, _) => {
+            write!(f, " {{params = {params}, results = {results}}}")?;
+        }
         NodeKind::Get(i) => write!(f, " {{index = {i}}}")?,
     }
     f.write_str("\n")

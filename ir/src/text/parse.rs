@@ -209,7 +209,7 @@ impl<'a> Parser<'a> {
         let args = self.args(body)?;
         let mut attrs = self.attrs()?;
 
-        let is_transform = matches!(name, "call" | "jvp" | "vjp" | "vmap");
+        let is_transform = matches!(name, "call" | "jvp" | "vjp" | "vmap" | "custom_jvp" | "custom_vjp");
         match callee {
             None if is_transform => return Err(wrong(name_at, format!("`{name}` needs a function: `{name} @0 …`"))),
             Some((_, at)) if !is_transform => return Err(wrong(at, format!("`{name}` takes no function"))),
@@ -402,6 +402,14 @@ impl<'a> Attrs<'a> {
             "call" => Transform::Call,
             "jvp" => Transform::Jvp { wrt: self.list("wrt", name, at, number)? },
             "vjp" => Transform::Vjp { wrt: self.list("wrt", name, at, number)? },
+            "custom_jvp" | "custom_vjp" => {
+                let params = self.number("params", name, at)?;
+                let results = self.number("results", name, at)?;
+                match name {
+                    "custom_jvp" => Transform::CustomJvp { params, results },
+                    _ => Transform::CustomVjp { params, results },
+                }
+            }
             _ => Transform::Vmap {
                 in_axes: self.list("in_axes", name, at, |item| match item {
                     Item::Word("_") => Some(None),
@@ -477,7 +485,7 @@ fn unknown(name: &str, at: Span) -> Error {
     if name.len() > 40 {
         return wrong(at, format!("there is no operation of that name, of {} letters", name.len()));
     }
-    let names = Op::names().into_iter().chain(["call", "jvp", "vjp", "vmap", "get"]);
+    let names = Op::names().into_iter().chain(["call", "jvp", "vjp", "vmap", "custom_jvp", "custom_vjp", "get"]);
     let near = names.map(|n| (distance(name, n), n)).min().filter(|(d, n)| *d <= 2 && *d < n.len());
     match near {
         Some((_, near)) => wrong(at, format!("there is no operation `{name}`; did you mean `{near}`?")),

@@ -14,7 +14,11 @@ pub(crate) fn call(chosen: &dyn Chosen, number: usize) -> Result<Lowered, Illega
     let len = |of: &[(egrad_ir::schedule::BufferId, egrad_ir::Aval)], i: usize| of[i].1.shape.size();
     let (count, mapped) = match &callee.site.transform {
         Transform::Vmap { in_axes, size, .. } => (*size, Some(in_axes)),
-        Transform::Call | Transform::Jvp { .. } | Transform::Vjp { .. } => (1, None),
+        Transform::Call
+        | Transform::Jvp { .. }
+        | Transform::Vjp { .. }
+        | Transform::CustomJvp { .. }
+        | Transform::CustomVjp { .. } => (1, None),
     };
     let mut operands = Operands::default();
     let mut inputs = Vec::with_capacity(call.args.len());

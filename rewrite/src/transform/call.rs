@@ -11,6 +11,7 @@
 //! tangents, and the sum of the elements' cotangents.
 
 use super::Workspace;
+use super::custom::{self, Custom};
 use super::functions::{Edge, Functions, Halves};
 use super::vjp::accumulate;
 use crate::analysis::{Site, aval};
@@ -61,7 +62,7 @@ impl Workspace {
     }
 
     /// What the call that is class `y` calls, and its operands.
-    fn site(&self, y: Id) -> (Site, Vec<Id>) {
+    pub(super) fn site(&self, y: Id) -> (Site, Vec<Id>) {
         let node = self.node(y);
         let Head::Call(number, _) = node.head else { unreachable!("asked of calls alone") };
         (self.egraph.analysis.sites[number as usize].clone(), node.operands().to_vec())
@@ -94,14 +95,14 @@ impl Workspace {
     }
 
     /// Says that a call's result is that of a call made later, which gives more.
-    fn supersede(&mut self, y: Id, i: usize, by: Id) {
+    pub(super) fn supersede(&mut self, y: Id, i: usize, by: Id) {
         if let Some(result) = self.result(y, i) {
             self.unite(result, by);
         }
     }
 
     /// The class of a call's result, if somebody has asked for it.
-    fn result(&self, tuple: Id, i: usize) -> Option<Id> {
+    pub(super) fn result(&self, tuple: Id, i: usize) -> Option<Id> {
         self.egraph.lookup(Term::new(Head::Get(i as u32), [tuple]))
     }
 }
@@ -120,6 +121,9 @@ pub(super) fn jvp(
     let active: Vec<bool> = operands.iter().map(|o| tangent[usize::from(*o)].is_some()).collect();
     if !active.contains(&true) {
         return Ok(());
+    }
+    if let Some(custom) = Custom::of(&site, functions) {
+        return custom.jvp(work, functions, (y, span), tangent);
     }
     let wrt: Vec<usize> = (0..operands.len()).filter(|k| active[*k]).collect();
     let carried = functions.flow(site.callee, Edge::Tangent, &active);
@@ -151,7 +155,8 @@ pub(super) fn reached(work: &Workspace, functions: &mut Functions<'_>, y: Id, re
     let (site, operands) = work.site(y);
     let from: Vec<bool> = operands.iter().map(|o| reached[usize::from(*o)]).collect();
     if from.contains(&true) {
-        for (i, to) in functions.flow(site.callee, Edge::Cotangent, &from).into_iter().enumerate() {
+        let to = functions.flow_through(&site.transform, site.callee, Edge::Cotangent, &from);
+        for (i, to) in to.into_iter().enumerate() {
             if let Some(result) = work.result(y, i) {
                 reached[usize::from(result)] = to;
             }
@@ -172,6 +177,9 @@ pub(super) fn vjp(
 ) -> Result<()> {
     let (site, operands) = work.site(y);
     let n = site.results.len();
+    if let Some(custom) = Custom::of(&site, functions) {
+        return custom.vjp(work, functions, (y, span), reached, cotangent);
+    }
     let pulled =
         |i: &usize| work.result(y, *i).filter(|r| reached[usize::from(*r)]).and_then(|r| cotangent[usize::from(r)]);
     let (of, seeds): (Vec<usize>, Vec<Id>) = (0..n).filter_map(|i| pulled(&i).map(|c| (i, c))).unzip();
@@ -204,7 +212,15 @@ pub(super) fn vjp(
                 let axes = Axes::from_slice(&[0]);
                 work.op(&Op::Reduce { kind: Reduce::Sum, axes }, &[*gradient], span)
             }
-            (Transform::Call | Transform::Jvp { .. } | Transform::Vjp { .. } | Transform::Vmap { .. }, _) => *gradient,
+            (
+                Transform::Call
+                | Transform::Jvp { .. }
+                | Transform::Vjp { .. }
+                | Transform::Vmap { .. }
+                | Transform::CustomJvp { .. }
+                | Transform::CustomVjp { .. },
+                _,
+            ) => *gradient,
         };
         accumulate(work, cotangent, operands[*k], gradient, span);
     }
@@ -229,6 +245,9 @@ pub(super) fn vmap(
         let called = work.call(functions, transform, callee, &classes, span)?;
         return Ok(called.results.into_iter().map(|r| (r, false)).collect());
     }
+    if let Transform::CustomJvp { .. } | Transform::CustomVjp { .. } = transform {
+        return custom::vmap(work, functions, (transform, callee), operands, size, span);
+    }
     let element = |(id, batched): &(Id, bool)| {
         let aval = aval(&work.egraph, *id);
         if *batched { Aval::new(aval.dtype, &aval.shape[1..]) } else { aval.clone() }
@@ -252,7 +271,11 @@ impl Site {
     fn axis(&self, k: usize) -> Option<usize> {
         match &self.transform {
             Transform::Vmap { in_axes, .. } => in_axes[k],
-            Transform::Call | Transform::Jvp { .. } | Transform::Vjp { .. } => None,
+            Transform::Call
+            | Transform::Jvp { .. }
+            | Transform::Vjp { .. }
+            | Transform::CustomJvp { .. }
+            | Transform::CustomVjp { .. } => None,
         }
     }
 
@@ -265,7 +288,11 @@ impl Site {
                 more(&mut in_axes);
                 Transform::Vmap { in_axes, out_axes: vec![0; results], size: *size }
             }
-            other @ (Transform::Call | Transform::Jvp { .. } | Transform::Vjp { .. }) => other.clone(),
+            other @ (Transform::Call
+            | Transform::Jvp { .. }
+            | Transform::Vjp { .. }
+            | Transform::CustomJvp { .. }
+            | Transform::CustomVjp { .. }) => other.clone(),
         }
     }
 }

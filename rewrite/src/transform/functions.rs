@@ -170,9 +170,11 @@ impl<'t> Functions<'t> {
                     let ends = edge == Edge::Value || node.avals[0].dtype.is_float();
                     ends && operands.enumerate().any(|(k, r)| r && self.carries(op, k, edge))
                 }
-                NodeKind::Apply(_, callee) => {
+                NodeKind::Apply(transform, callee) => {
                     let from: Vec<bool> = operands.collect();
-                    let results = if from.contains(&true) { self.flow(*callee, edge, &from) } else { Vec::new() };
+                    let some = from.contains(&true);
+                    let results =
+                        if some { self.flow_through(transform, *callee, edge, &from) } else { Vec::new() };
                     tuples.insert(id, results);
                     false
                 }
@@ -182,6 +184,21 @@ impl<'t> Functions<'t> {
         let results: Vec<bool> = function.results().iter().map(|r| reached[r.index()]).collect();
         self.flows.insert(key, results.clone());
         results
+    }
+
+    /// Which results of an application depend on these operands.
+    pub(crate) fn flow_through(&mut self, transform: &Transform, f: FnId, edge: Edge, from: &[bool]) -> Vec<bool> {
+        match transform {
+            Transform::Call | Transform::Jvp { .. } | Transform::Vjp { .. } | Transform::Vmap { .. } => {
+                self.flow(f, edge, from)
+            }
+            // The rule is not asked: it is given all tangents or cotangents there are.
+            Transform::CustomJvp { results, .. } | Transform::CustomVjp { results, .. } => {
+                let f = self.program.function(f);
+                let y = f.results()[..*results].iter().map(|y| f.aval(*y).dtype.is_float());
+                y.map(|float| from.contains(&true) && (float || edge == Edge::Value)).collect()
+            }
+        }
     }
 
     fn carries(&self, op: &Op, k: usize, edge: Edge) -> bool {
@@ -356,7 +373,11 @@ pub(crate) fn tidied(program: &Program) -> Program {
                             out_axes: chosen(results, out_axes).copied().collect(),
                             size: *size,
                         },
-                        other @ (Transform::Call | Transform::Jvp { .. } | Transform::Vjp { .. }) => other.clone(),
+                        other @ (Transform::Call
+                        | Transform::Jvp { .. }
+                        | Transform::Vjp { .. }
+                        | Transform::CustomJvp { .. }
+                        | Transform::CustomVjp { .. }) => other.clone(),
                     };
                     let args = params.iter().map(|p| args[*p]).collect();
                     (NodeKind::Apply(transform, *to), args, chosen(results, &node.avals).cloned().collect())
@@ -386,14 +407,14 @@ fn chosen<'a, T>(used: &'a [bool], of: &'a [T]) -> impl Iterator<Item = &'a T> {
 }
 
 /// The function with only the results that are used.
-fn narrowed(f: &Function, used: &[bool]) -> Function {
+pub(super) fn narrowed(f: &Function, used: &[bool]) -> Function {
     let mut narrow = f.clone();
     narrow.set_results(chosen(used, f.results()).copied().collect());
     narrow
 }
 
 /// The function with only these of its parameters, the others being dead.
-fn without_params(f: &Function, kept: &[usize]) -> Function {
+pub(super) fn without_params(f: &Function, kept: &[usize]) -> Function {
     let mut g = Function::new(&*f.name, signature(f, kept.iter().map(|p| NodeId::from(*p))));
     let mut place = vec![None; f.len()];
     for (p, new) in kept.iter().zip(g.params()) {
