@@ -10,7 +10,7 @@ use egrad::{Array, Result, Tensor, Tree, jit, losses, value_and_grad};
 
 /// A layer's weights and biases.
 #[derive(Tree, Clone)]
-pub struct Dense<T> {
+pub(crate) struct Dense<T> {
     w: T,
     b: T,
 }
@@ -31,7 +31,7 @@ fn loss(layers: Network<Tensor>, x: Tensor, y: Tensor) -> Tensor {
 
 /// What an epoch ended with.
 #[derive(Clone, Copy, Debug)]
-pub struct Epoch {
+pub(crate) struct Epoch {
     /// The mean loss of its batches.
     pub loss: f32,
     /// Which part of the images held out is recognised.
@@ -41,13 +41,11 @@ pub struct Epoch {
 const PIXELS: usize = 64;
 const BATCH: usize = 64;
 
-const SCHEDULE: Schedule = Schedule::Warmup {
-    steps: 20,
-    then: &Schedule::Cosine { peak: 0.01, steps: 600, floor: 0.0005 },
-};
+const SCHEDULE: Schedule =
+    Schedule::Warmup { steps: 20, then: &Schedule::Cosine { peak: 0.01, steps: 600, floor: 0.0005 } };
 
 /// Trains for so many epochs.
-pub fn train(epochs: usize) -> Result<Vec<Epoch>> {
+pub(crate) fn train(epochs: usize) -> Result<Vec<Epoch>> {
     let (train, held_out) = images()?;
     let mut random = Random(1);
     let mut network: Network<Array> = vec![random.dense(PIXELS, 32)?, random.dense(32, 10)?];
@@ -77,7 +75,8 @@ pub fn train(epochs: usize) -> Result<Vec<Epoch>> {
         let scores = classes(&network, &x)?;
         let scores = scores.as_slice::<f32>().unwrap_or_default().chunks(10);
         let best = |row: &[f32]| (0..10).max_by(|a, b| row[*a].total_cmp(&row[*b]));
-        let right = scores.zip(y.as_slice::<i32>().unwrap_or_default()).filter(|(row, y)| best(row) == Some(**y as usize));
+        let right =
+            scores.zip(y.as_slice::<i32>().unwrap_or_default()).filter(|(row, y)| best(row) == Some(**y as usize));
         table.push(Epoch { loss: sum / n as f32, accuracy: right.count() as f64 / held_out.len() as f64 });
     }
     Ok(table)
@@ -127,7 +126,7 @@ impl Random {
     fn dense(&mut self, inputs: usize, outputs: usize) -> Result<Dense<Array>> {
         let limit = (6.0 / inputs as f64).sqrt();
         let w = (0..inputs * outputs).map(|_| ((2.0 * self.uniform() - 1.0) * limit) as f32).collect();
-        Ok(Dense { w: Array::from_vec(w, [inputs, outputs])?, b: Array::full([outputs], 0.0f32.into())? })
+        Ok(Dense { w: Array::from_vec(w, [inputs, outputs])?, b: Array::from_vec(vec![0.0f32; outputs], [outputs])? })
     }
 }
 

@@ -11,7 +11,7 @@ use egrad::{Array, Dtype, Result, Tensor, Tree, eye, grad, jit};
 /// Places and velocities of bodies in the plane, each `[n, 2]`; all have mass 1, as has the constant
 /// of gravitation.
 #[derive(Tree, Clone)]
-pub struct Bodies<T> {
+pub(crate) struct Bodies<T> {
     x: T,
     v: T,
 }
@@ -49,11 +49,11 @@ fn figure_of_eight() -> Result<Bodies<Array>> {
 }
 
 /// The time after which the bodies are back.
-pub const PERIOD: f64 = 6.32591398;
+pub(crate) const PERIOD: f64 = 6.32591398;
 
 /// How things stand after a part of the period.
 #[derive(Clone, Copy, Debug)]
-pub struct Row {
+pub(crate) struct Row {
     /// The time.
     pub time: f64,
     /// The energy less that at the start.
@@ -63,7 +63,7 @@ pub struct Row {
 }
 
 /// One period in so many steps; eight rows.
-pub fn orbit(steps: usize) -> Result<Vec<Row>> {
+pub(crate) fn orbit(steps: usize) -> Result<Vec<Row>> {
     let start = figure_of_eight()?;
     let (step, energy) = (jit(step), jit(energy));
     let dt = PERIOD / steps as f64;

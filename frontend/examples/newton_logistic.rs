@@ -18,7 +18,7 @@ fn loss(w: Tensor, x: Tensor, y: Tensor) -> Tensor {
 
 /// How a step began, and what it took.
 #[derive(Clone, Copy, Debug)]
-pub struct Step {
+pub(crate) struct Step {
     /// The loss.
     pub loss: f64,
     /// The gradient's norm.
@@ -55,7 +55,7 @@ fn solve(g: &[f64], product: impl Fn(&[f64]) -> Result<Vec<f64>>) -> Result<(Vec
 }
 
 /// Newton's steps from zero, on so many images, until the gradient is 10⁻¹².
-pub fn minimise(images: usize) -> Result<Vec<Step>> {
+pub(crate) fn minimise(images: usize) -> Result<Vec<Step>> {
     let mut pixels = Vec::new();
     let mut even = Vec::new();
     for line in include_str!("../data/digits.csv").lines().take(images) {
@@ -80,9 +80,7 @@ pub fn minimise(images: usize) -> Result<Vec<Step>> {
         let small = norm < 1e-12;
         let (d, products) = match small {
             true => (vec![0.0; g.len()], 0),
-            false => {
-                solve(&g, |p| Ok(product(&(at.clone(), x.clone(), y.clone()), &vector(p)?)?.to_f64()))?
-            }
+            false => solve(&g, |p| Ok(product(&(at.clone(), x.clone(), y.clone()), &vector(p)?)?.to_f64()))?,
         };
         steps.push(Step { loss, norm, products });
         if small {

@@ -132,7 +132,11 @@ impl Check<'_> {
                 let mut tangents = Vec::new();
                 for (j, v) in all.iter().enumerate() {
                     let zeros = vec![0.0; v.shape().size()];
-                    tangents.push(if j == k { v.clone() } else { Array::from_f64(v.dtype(), &zeros, v.shape().clone())? });
+                    tangents.push(if j == k {
+                        v.clone()
+                    } else {
+                        Array::from_f64(v.dtype(), &zeros, v.shape().clone())?
+                    });
                 }
                 let derivatives = forward(&at, &tangents)?;
                 for (j, (derivative, difference)) in derivatives.iter().zip(&differences).enumerate() {

@@ -111,11 +111,11 @@
 extern crate self as egrad;
 
 mod axes;
+mod check;
 mod device;
 pub mod files;
 mod function;
 mod functions;
-mod check;
 mod jit;
 pub mod losses;
 mod memory;
@@ -128,10 +128,10 @@ mod transform;
 pub mod tree;
 
 pub use axes::Axes;
+pub use check::{Modes, check_grads};
 pub use device::{Calls, Device, Options};
 pub use egrad_derive::Tree;
 pub use egrad_ir::{Array, Aval, Dtype, Element, Error, Literal, Numerics, Program, Result, Shape, Span};
-pub use check::{Modes, check_grads};
 pub use function::{ArgAt, Args, Function};
 pub use functions::stack;
 pub use jit::{Compiled, Jit, Report, eager, jit, trace, trace_avals};
@@ -140,6 +140,7 @@ pub use tensor::{
 };
 pub use transform::{
     Arg, Argnums, Chunked, custom_jvp, custom_vjp, grad, grad_argnums, grad_with_aux, hessian, hvp, jacfwd, jacrev,
-    jvp, linearize, value_and_grad, value_and_grad_argnums, value_and_grad_with_aux, vjp, vmap, vmap_chunked, vmap_with,
+    jvp, linearize, value_and_grad, value_and_grad_argnums, value_and_grad_with_aux, vjp, vmap, vmap_chunked,
+    vmap_with,
 };
 pub use tree::{Fixed, Flat, Leaf, Outline, Parts, Traced, Tree};

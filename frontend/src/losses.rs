@@ -113,7 +113,9 @@ pub fn cross_entropy(logits: Tensor, labels: Tensor) -> Tensor {
     let classes = distributions("cross_entropy", logits, "logits", span);
     let (x, y) = (logits.aval(), labels.aval());
     if y.dtype != Dtype::I32 {
-        let m = format!("`cross_entropy` takes labels that are numbers of classes, i32, not {y}; for probabilities there is `cross_entropy_with_probabilities`");
+        let m = format!(
+            "`cross_entropy` takes labels that are numbers of classes, i32, not {y}; for probabilities there is `cross_entropy_with_probabilities`"
+        );
         raise::throw(Error::dtype(m).at(span));
     }
     if x.shape[..x.shape.rank() - 1] != y.shape[..] {

@@ -38,11 +38,12 @@ impl Nans {
         }
         let node = self.function.node(at);
         let from = match &node.kind {
-            NodeKind::Param(i) if *i < self.arguments => format!("leaf {i} of the arguments, {}, holds it", node.avals[0]),
+            NodeKind::Param(i) if *i < self.arguments => {
+                format!("leaf {i} of the arguments, {}, holds it", node.avals[0])
+            }
             NodeKind::Param(_) => format!("a captured array, {}, holds it", node.avals[0]),
             NodeKind::Op(op) => {
-                let operands: Vec<String> =
-                    node.args.iter().map(|a| self.function.aval(*a).to_string()).collect();
+                let operands: Vec<String> = node.args.iter().map(|a| self.function.aval(*a).to_string()).collect();
                 match operands.is_empty() {
                     true => format!("`{}` makes it", op.name()),
                     false => format!("`{}` of {} makes it", op.name(), operands.join(" and ")),

@@ -24,9 +24,9 @@
 //! # Ok(()) }
 //! ```
 
+use crate::Tree;
 use crate::raise;
 use crate::tensor::{Tensor, zeros, zeros_like};
-use crate::Tree;
 use crate::tree::{self, Flat, Traced, build, zip};
 use egrad_ir::{Dtype, Error, Span};
 use std::f64::consts::PI;
@@ -246,7 +246,12 @@ impl Sgd {
     /// As operators do ([`Tensor`]): [`Error::Tree`], [`Error::Shape`] and [`Error::Dtype`] if
     /// gradients or state aren't like the parameters, naming the leaf.
     #[track_caller]
-    pub fn step<P: Traced>(&self, params: &P, gradients: &P, state: &MomentState<Tensor, P>) -> (P, MomentState<Tensor, P>) {
+    pub fn step<P: Traced>(
+        &self,
+        params: &P,
+        gradients: &P,
+        state: &MomentState<Tensor, P>,
+    ) -> (P, MomentState<Tensor, P>) {
         let others = [("the gradients", gradients), ("the moment", &state.moment)];
         let [params, moment] = moved("Sgd::step", params, others, |p, [g, m]| {
             let m = if self.momentum == 0.0 { g } else { m * self.momentum + g };
@@ -308,7 +313,12 @@ impl Adam {
     /// # Errors and panics
     /// As [`Sgd::step`].
     #[track_caller]
-    pub fn step<P: Traced>(&self, params: &P, gradients: &P, state: &AdamState<Tensor, P>) -> (P, AdamState<Tensor, P>) {
+    pub fn step<P: Traced>(
+        &self,
+        params: &P,
+        gradients: &P,
+        state: &AdamState<Tensor, P>,
+    ) -> (P, AdamState<Tensor, P>) {
         let others = [("the gradients", gradients), ("the mean", &state.mean), ("the squares", &state.squares)];
         let [params, mean, squares] = moved("Adam::step", params, others, |p, [g, m, v]| {
             let m = m * self.b1 + g * (1.0 - self.b1);
@@ -353,7 +363,12 @@ impl RmsProp {
     /// # Errors and panics
     /// As [`Sgd::step`].
     #[track_caller]
-    pub fn step<P: Traced>(&self, params: &P, gradients: &P, state: &MomentState<Tensor, P>) -> (P, MomentState<Tensor, P>) {
+    pub fn step<P: Traced>(
+        &self,
+        params: &P,
+        gradients: &P,
+        state: &MomentState<Tensor, P>,
+    ) -> (P, MomentState<Tensor, P>) {
         let others = [("the gradients", gradients), ("the moment", &state.moment)];
         let [params, moment] = moved("RmsProp::step", params, others, |p, [g, v]| {
             let v = v * self.decay + g * g * (1.0 - self.decay);
@@ -394,7 +409,12 @@ impl Lion {
     /// # Errors and panics
     /// As [`Sgd::step`].
     #[track_caller]
-    pub fn step<P: Traced>(&self, params: &P, gradients: &P, state: &MomentState<Tensor, P>) -> (P, MomentState<Tensor, P>) {
+    pub fn step<P: Traced>(
+        &self,
+        params: &P,
+        gradients: &P,
+        state: &MomentState<Tensor, P>,
+    ) -> (P, MomentState<Tensor, P>) {
         let others = [("the gradients", gradients), ("the moment", &state.moment)];
         let [params, moment] = moved("Lion::step", params, others, |p, [g, m]| {
             let mut by = (m * self.b1 + g * (1.0 - self.b1)).sign();

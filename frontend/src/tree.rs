@@ -80,7 +80,7 @@ impl Leaf for Array {}
 /// }
 ///
 /// # fn main() -> egrad::Result<()> {
-/// let ones = |shape: &[usize]| Array::full(shape, 1.0f32.into());
+/// let ones = |shape: &[usize]| Array::from_vec(vec![1.0f32; shape.iter().product()], shape);
 /// let layers = vec![
 ///     Layer::Dense { w: ones(&[2, 3])?, b: ones(&[3])? },
 ///     Layer::Relu,

@@ -131,8 +131,8 @@ fn several_arguments_and_results_some_of_them_integers() {
             assert_eq!(dw.to_f64(), [2.0 * (0.5 - 3.0 + 6.0)]);
             assert_eq!(dx.to_f64(), [30.0, 60.0, 90.0]);
         }
-        let (y, same) = jit(f)(&(w.clone(), x()), &n).unwrap();
-        assert_eq!((y.to_f64(), same), (vec![5.0, -15.0, 20.0], n.clone()));
+        let (y, same) = jit(f)(&(w.clone(), Array::from(0.5f64)), &n).unwrap();
+        assert_eq!((y, same), (Array::from(5.0f64), n.clone()));
     }
 }
 
@@ -189,15 +189,17 @@ fn rules_that_do_not_fit() {
         "tree",
         "and the result of `backward` have different structures: at `.0` a `Vec` of 1 and a `Vec` of 2",
     );
-    refused(jit(jvp(sine_back))(&(one.clone(),), &(one.clone(),)), "missing_rule", "(custom_vjp) and none for forward mode");
+    refused(
+        jit(jvp(sine_back))(&(one.clone(),), &(one.clone(),)),
+        "missing_rule",
+        "(custom_vjp) and none for forward mode",
+    );
     refused(jit(jacfwd(sine_back))(&one), "missing_rule", "give it one by custom_jvp");
 }
 
 #[test]
 fn what_a_rule_captures_is_held_fixed_or_refused() {
-    let by = |x: Tensor| {
-        custom_jvp(move |y: Tensor| x * y, move |(y,): (Tensor,), (dy,): (Tensor,)| (x * y, x * dy))
-    };
+    let by = |x: Tensor| custom_jvp(move |y: Tensor| x * y, move |(y,): (Tensor,), (dy,): (Tensor,)| (x * y, x * dy));
     let one = Array::from(1.0f64);
     // By the argument alone: fine. By the captured tensor: the rule says nothing of it.
     let f = jit(move |x: Tensor| grad(by(x))(x * 2.0));
@@ -265,7 +267,11 @@ fn linearize_is_jvp_at_a_point() {
     let wrong = |x: Tensor| linearize(|x: Tensor| x.sin())(x).1((x.sum(),));
     refused(jit(wrong)(&x()), "shape", "`linearize`: the direction of argument 0 must be f64[3], not f64[]");
     let wrong = |x: Tensor| linearize(|x: Vec<Tensor>| x[0])(vec![x]).1((vec![],));
-    refused(jit(wrong)(&x()), "tree", "the arguments and the directions have different structures: at `.0` a `Vec` of 1");
+    refused(
+        jit(wrong)(&x()),
+        "tree",
+        "the arguments and the directions have different structures: at `.0` a `Vec` of 1",
+    );
 }
 
 #[test]
@@ -278,10 +284,18 @@ fn hvp_is_a_product_with_the_hessian() {
         let row: f64 = (0..3).map(|j| h[3 * i + j] * v.to_f64()[j]).sum();
         assert!((row - product[i]).abs() < 1e-12);
     }
-    refused(jit(hvp(f))(&(x(),), &array(&[1.0])), "shape", "`hvp`: the tangent of argument 0 must be f64[3], not f64[1]");
+    refused(
+        jit(hvp(f))(&(x(),), &array(&[1.0])),
+        "shape",
+        "`hvp`: the tangent of argument 0 must be f64[3], not f64[1]",
+    );
     let trees = |x: Vec<Tensor>| x[0].sum();
     let error = jit(hvp(trees))(&(vec![x()],), &vec![]);
-    refused(error, "tree", "the first argument and the vector have different structures: a `Vec` of 1 and a `Vec` of 0");
+    refused(
+        error,
+        "tree",
+        "the first argument and the vector have different structures: a `Vec` of 1 and a `Vec` of 0",
+    );
 }
 
 #[test]
@@ -332,16 +346,19 @@ fn chunks_change_nothing() {
 
 #[test]
 fn too_much_memory_is_refused_before_it_runs() {
-    let outer = |x: Tensor| (x.expand_dims(0) * x.expand_dims(1)).sin().matmul(x.expand_dims(1)).sum();
-    let x = Array::full([1000], 1.0f64.into()).unwrap();
+    let outer = |x: Tensor| {
+        let table = (x.expand_dims(0) * x.expand_dims(1)).sin();
+        table.matmul(table).sum()
+    };
+    let x = array(&[1.0; 300]);
     for device in [Device::Cpu, Device::Interpreter] {
         let door = jit(outer).options(Options { device, memory: Some(1 << 20), ..Options::default() });
         let error = refused(door(&x), "memory", "1.0 MiB are allowed (`Options::memory`); map over fewer elements");
-        assert!(error.to_string().contains("7.8 KiB of inputs, 8 bytes of results and"), "{error}");
+        assert!(error.to_string().contains("2.3 KiB of inputs, 8 bytes of results and"), "{error}");
         let door = jit(outer).options(Options { device, memory: Some(1 << 26), ..Options::default() });
         door(&x).unwrap();
         let compiled = door.compile(&(x.clone(),)).unwrap();
-        assert!((8_000_000..40_000_000).contains(&compiled.memory()), "{}", compiled.memory());
+        assert!((2 * 720_000..8 * 720_000).contains(&compiled.memory()), "{}", compiled.memory());
     }
     let huge = |x: Tensor| x.broadcast_to([1 << 20, 1 << 25]) * 2.0;
     refused(jit(huge)(&Array::from(1.0f64)), "memory", "256.0 TiB of results");
@@ -358,7 +375,11 @@ fn nans_are_traced_to_their_line() {
     for device in [Device::Cpu, Device::Interpreter] {
         let door = jit(f).options(options(device));
         door(&array(&[2.0, 3.0])).unwrap();
-        let error = refused(door(&array(&[2.0, 0.5])), "numeric", "result 0 of `nans_are_traced_to_their_line` holds NaN: `log` of f64[2] makes it");
+        let error = refused(
+            door(&array(&[2.0, 0.5])),
+            "numeric",
+            "result 0 of `nans_are_traced_to_their_line` holds NaN: `log` of f64[2] makes it",
+        );
         assert!(matches!(error.report().at, Span::Rust(at) if at.line() == line), "{error}");
         refused(door(&array(&[2.0, f64::NAN])), "numeric", "leaf 0 of the arguments, f64[2], holds it");
         // In a derivative, the line of the operation it is the derivative of.

@@ -1,5 +1,6 @@
 //! Trees in files: round trips, what NumPy wrote, and damaged files.
 
+#[allow(dead_code, reason = "for the tests of the binary, too")]
 mod common;
 
 use common::file;
@@ -197,7 +198,12 @@ fn damaged_entries_are_named() {
     let cases: [(&str, Vec<u8>, &str, &str); 8] = [
         ("magic", b"NUMPY and more".to_vec(), "parse", "entry `x`: it is no npy file"),
         ("version", b"\x93NUMPY\x09\x00aaaa".to_vec(), "parse", "npy files of version 9 are unknown"),
-        ("long", b"\x93NUMPY\x02\x00\xff\xff\xff\xff".to_vec(), "parse", "its header claims to be 4294967295 bytes long"),
+        (
+            "long",
+            b"\x93NUMPY\x02\x00\xff\xff\xff\xff".to_vec(),
+            "parse",
+            "its header claims to be 4294967295 bytes long",
+        ),
         ("header", npy("{'descr': '<f4'}", b""), "parse", "its header can't be read: {'descr': '<f4'}"),
         (
             "short",

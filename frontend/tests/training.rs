@@ -69,7 +69,10 @@ fn optimizers_make_the_steps_of_optax() {
         ("adamw", after_five!(Adam { weight_decay: 0.02, ..Adam::w(0.1) }, as_they_are)),
         ("rmsprop", after_five!(RmsProp { rate: 0.05.into(), decay: 0.8, ..RmsProp::default() }, as_they_are)),
         ("lion", after_five!(Lion { rate: 0.05.into(), weight_decay: 0.02, ..Lion::default() }, as_they_are)),
-        ("clipped", after_five!(Sgd { rate: 0.1.into(), ..Sgd::default() }, |g: Params| clip_by_global_norm(&g, 0.5).0)),
+        (
+            "clipped",
+            after_five!(Sgd { rate: 0.1.into(), ..Sgd::default() }, |g: Params| clip_by_global_norm(&g, 0.5).0),
+        ),
     ];
     let fixture = fixture();
     for (name, params) in got {

@@ -109,7 +109,12 @@ impl Params {
     }
 
     /// The arguments for the type's parameters, with these for the leaf and for each subtree.
-    fn arguments(&self, generics: &Generics, leaf: &TokenStream, subtree: impl Fn(&Ident) -> TokenStream) -> TokenStream {
+    fn arguments(
+        &self,
+        generics: &Generics,
+        leaf: &TokenStream,
+        subtree: impl Fn(&Ident) -> TokenStream,
+    ) -> TokenStream {
         let args = generics.params.iter().map(|p| match p {
             GenericParam::Type(p) if p.ident == self.leaf => leaf.clone(),
             GenericParam::Type(p) if self.subtrees.contains(&p.ident) => subtree(&p.ident),

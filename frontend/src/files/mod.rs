@@ -174,7 +174,8 @@ fn fit<T: Tree<Leaf = Array>>(path: &Path, like: &T, mut entries: BTreeMap<Strin
             return Err(Error::internal(format!("entry `{name}` is gone")));
         };
         if array.aval() != leaf.aval() {
-            let m = format!("{}: entry `{name}` is {}, where the tree has {}", path.display(), array.aval(), leaf.aval());
+            let m =
+                format!("{}: entry `{name}` is {}, where the tree has {}", path.display(), array.aval(), leaf.aval());
             return Err(if array.dtype() == leaf.dtype() { Error::shape(m) } else { Error::dtype(m) });
         }
         leaves.push(array);

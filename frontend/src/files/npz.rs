@@ -172,7 +172,8 @@ impl Header {
 /// The element type of a descriptor, and whether its bytes are the other way round.
 fn dtype(descr: &str) -> Option<(Dtype, bool)> {
     let (order, kind) = descr.split_at_checked(1)?;
-    let dtype = [Dtype::F32, Dtype::F64, Dtype::I32, Dtype::Bool].into_iter().find(|d| &self::descr(*d)[1..] == kind)?;
+    let dtype =
+        [Dtype::F32, Dtype::F64, Dtype::I32, Dtype::Bool].into_iter().find(|d| &self::descr(*d)[1..] == kind)?;
     matches!(order, "<" | ">" | "|" | "=").then_some((dtype, order == ">"))
 }
 

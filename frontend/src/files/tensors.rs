@@ -10,9 +10,9 @@ use std::path::Path;
 pub(super) fn encode(entries: &BTreeMap<String, &Array>) -> std::result::Result<Vec<u8>, SafeTensorError> {
     let bytes: Vec<(&str, Stored, &Array, Vec<u8>)> =
         entries.iter().map(|(name, array)| (&**name, stored(array.dtype()), *array, to_bytes(array))).collect();
-    let views = bytes.iter().map(|(name, dtype, array, bytes)| {
-        Ok((*name, TensorView::new(*dtype, array.shape().to_vec(), bytes)?))
-    });
+    let views = bytes
+        .iter()
+        .map(|(name, dtype, array, bytes)| Ok((*name, TensorView::new(*dtype, array.shape().to_vec(), bytes)?)));
     safetensors::serialize(views.collect::<std::result::Result<Vec<_>, SafeTensorError>>()?, None)
 }
 
@@ -21,7 +21,8 @@ pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Array
     let tensors = SafeTensors::deserialize(bytes).map_err(|e| broken(path, format!("no safetensors file: {e}")))?;
     let mut entries = BTreeMap::new();
     for (name, view) in tensors.iter() {
-        let Some(dtype) = [Dtype::F32, Dtype::F64, Dtype::I32, Dtype::Bool].into_iter().find(|d| stored(*d) == view.dtype())
+        let Some(dtype) =
+            [Dtype::F32, Dtype::F64, Dtype::I32, Dtype::Bool].into_iter().find(|d| stored(*d) == view.dtype())
         else {
             let m = format!("{}: entry `{name}`: arrays have no element type {}", path.display(), view.dtype());
             return Err(Error::dtype(m));

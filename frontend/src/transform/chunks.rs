@@ -105,7 +105,11 @@ fn part(x: &Array, axis: usize, start: usize, n: usize) -> Result<Array> {
     let inner: usize = shape[axis + 1..].iter().product();
     let (outer, length): (usize, _) = (shape[..axis].iter().product(), shape[axis]);
     shape[axis] = n;
-    fn each<T: egrad_ir::Element>(x: &Array, runs: impl Iterator<Item = std::ops::Range<usize>>, to: Shape) -> Result<Array> {
+    fn each<T: egrad_ir::Element>(
+        x: &Array,
+        runs: impl Iterator<Item = std::ops::Range<usize>>,
+        to: Shape,
+    ) -> Result<Array> {
         let elements = x.as_slice::<T>().unwrap_or_default();
         Array::from_vec(runs.flat_map(|run| elements[run].iter().copied()).collect::<Vec<T>>(), to)
     }

@@ -3,8 +3,8 @@
 use super::{Output, argument, inner, leaves};
 use crate::function::{ArgAt, Args, Function};
 use crate::tensor::Tensor;
-use crate::tree::{Flat, Traced, Tree, build, paths};
 use crate::trace::Inner;
+use crate::tree::{Flat, Traced, Tree, build, paths};
 use crate::{raise, trace};
 use egrad_ir::{Error, Literal, Span, Transform};
 use smallvec::SmallVec;
@@ -168,8 +168,7 @@ where
     let span = Span::here();
     A::by_value(move |args: A| {
         let first = args.leaves_per_argument()[0];
-        let (value, gradients, aux) =
-            pull_aux("value_and_grad_with_aux", &f, &args, (0..first).collect(), span);
+        let (value, gradients, aux) = pull_aux("value_and_grad_with_aux", &f, &args, (0..first).collect(), span);
         ((value, aux), build(gradients, &Flat::of(args.first()).structure))
     })
 }

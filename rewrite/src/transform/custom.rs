@@ -185,7 +185,8 @@ impl Custom {
                 for i in 0..n {
                     work.supersede(y, i, called.results[i]);
                 }
-                let pushed = self.float_results().into_iter().enumerate().filter_map(|(j, i)| Some((2 * n + j, given[i]?)));
+                let pushed =
+                    self.float_results().into_iter().enumerate().filter_map(|(j, i)| Some((2 * n + j, given[i]?)));
                 let (of, cotangents): (Vec<usize>, Vec<Id>) = pushed.unzip();
                 let pushed = functions.select(self.callee, &of);
                 let by = Transform::Vjp { wrt: wrt.iter().map(|j| self.params + j).collect() };

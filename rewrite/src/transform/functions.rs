@@ -173,8 +173,7 @@ impl<'t> Functions<'t> {
                 NodeKind::Apply(transform, callee) => {
                     let from: Vec<bool> = operands.collect();
                     let some = from.contains(&true);
-                    let results =
-                        if some { self.flow_through(transform, *callee, edge, &from) } else { Vec::new() };
+                    let results = if some { self.flow_through(transform, *callee, edge, &from) } else { Vec::new() };
                     tuples.insert(id, results);
                     false
                 }
