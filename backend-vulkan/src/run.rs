@@ -82,10 +82,20 @@ impl Program {
         schedule.verify()?;
         let spread = schedule.steps.iter().map(|step| spread::spread(&step.kernel, &context.caps));
         let spread: Vec<Spread> = spread.collect::<Result<_>>()?;
+        Program::of(context, shaders, schedule, &spread)
+    }
+
+    /// Compiles the launches of a verified schedule's kernels.
+    pub(crate) fn of(
+        context: &Arc<Context>,
+        shaders: Shaders,
+        schedule: Schedule,
+        spread: &[Spread],
+    ) -> Result<Program> {
         let launches = spread.iter().flat_map(|s| &s.launches);
         let modules: Vec<Module> = launches.map(|l| module(context, shaders, l)).collect::<Result<_>>()?;
         let pipelines = pipelines(context, &modules)?;
-        let plan = Plan::new(context, &schedule, &spread, &modules, pipelines)?;
+        let plan = Plan::new(context, &schedule, spread, &modules, pipelines)?;
         Ok(Program { schedule, modules, plan, frames: Mutex::default(), context: Arc::clone(context) })
     }
 

@@ -147,6 +147,20 @@ fn golden_texts() {
             golden(&format!("{name}.{stage}.txt"), &lines.collect::<String>());
         }
     }
+    // The kernels of every program, which the Vulkan backend's tests run too.
+    let list = egrad(&["explore", "--list"]).ok();
+    let built_in =
+        list.lines().filter_map(|l| l.split_whitespace().next()).map(|name| (name.to_owned(), name.to_owned()));
+    let files = std::fs::read_dir(programs()).unwrap().map(|f| f.unwrap().path());
+    let files = files.map(|f| (f.file_stem().unwrap().to_str().unwrap().to_owned(), f.to_str().unwrap().to_owned()));
+    for (name, program) in built_in.chain(files) {
+        let text = egrad(&["explore", &program, "--stage", "kernels"]).ok();
+        let mut kernels = String::new();
+        for line in text.lines().skip_while(|l| !l.starts_with("kernel ")).filter(|l| !l.starts_with("step ")) {
+            kernels += &format!("{line}\n");
+        }
+        golden(&format!("kernels/{name}.txt"), &kernels);
+    }
     golden("sinx.trace.dot", &egrad(&["explore", "sinx", "--stage", "trace", "--dot"]).ok());
 }
 

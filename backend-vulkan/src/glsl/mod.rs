@@ -13,8 +13,6 @@ mod compile;
 mod expression;
 mod library;
 mod nest;
-#[cfg(test)]
-mod tests;
 mod tile;
 
 pub(crate) use compile::{available, compile};

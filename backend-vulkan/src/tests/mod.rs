@@ -2,6 +2,8 @@
 //!
 //! Without a device these tests skip, and say so; with `EGRAD_REQUIRE_VULKAN=1` they fail.
 
+#[cfg(feature = "shaderc")]
+mod both;
 mod ops;
 mod programs;
 mod refusals;
