@@ -58,7 +58,7 @@ struct Parts {
 /// If a device of these capabilities can't run the kernel: what is lacking.
 pub(crate) fn print(launch: &Launch, caps: &Caps, device: &str) -> Result<Shader> {
     let kernel = &launch.kernel;
-    check(kernel, caps, device)?;
+    let floats = check(kernel, caps, device)?;
     let parts = match (launch.form, &kernel.body) {
         (Form::Team(lanes), Body::Loops(nest)) => nest::print(kernel, nest, lanes, caps)?,
         (Form::Tile, Body::Contract(contract)) => tile::print(contract, caps),
@@ -69,6 +69,14 @@ pub(crate) fn print(launch: &Launch, caps: &Caps, device: &str) -> Result<Shader
     let mut text = format!("#version 450\n// {}: {}\n", kernel.name, parts.about);
     if kernel.operands.iter().any(|o| o.dtype == Dtype::Bool) {
         text += "#extension GL_EXT_shader_8bit_storage : require\n";
+    }
+    let keeps = [(Dtype::F32, 32, caps.f32.keeps_nan), (Dtype::F64, 64, caps.f64.keeps_nan)];
+    let modes: Vec<u32> = keeps.iter().filter(|(d, _, keeps)| *keeps && floats.contains(d)).map(|k| k.1).collect();
+    if !modes.is_empty() {
+        text += "#extension GL_EXT_spirv_intrinsics : require\n\n// Keep NaN, infinities and -0.\n";
+        for width in modes {
+            text += &format!("spirv_execution_mode(capabilities = [4466], 4461, {width});\n");
+        }
     }
     text += "\nlayout(local_size_x_id = 0) in;\n";
     text += "layout(push_constant) uniform Launch { uint points; uint row; } launch;\n";
@@ -94,8 +102,8 @@ pub(crate) fn print(launch: &Launch, caps: &Caps, device: &str) -> Result<Shader
     Ok(Shader { text, bindings: kernel.operands.len() as u32, points, per_group, workgroup })
 }
 
-/// What a device can't run, found before anything runs.
-fn check(kernel: &Kernel, caps: &Caps, device: &str) -> Result<()> {
+/// The types a kernel computes with and stores, if a device of these capabilities can run it.
+fn check(kernel: &Kernel, caps: &Caps, device: &str) -> Result<Vec<Dtype>> {
     let name = &kernel.name;
     let lacks = |what: &str| Err(Error::device(format!("`{device}` lacks {what}, which kernel `{name}` needs")));
     if kernel.numerics == Numerics::Strict {
@@ -103,16 +111,16 @@ fn check(kernel: &Kernel, caps: &Caps, device: &str) -> Result<()> {
             "the Vulkan backend can't run kernel `{name}` under strict numerics: use `--device cpu`, or fast numerics"
         )));
     }
-    let computed = match &kernel.body {
+    let mut dtypes = match &kernel.body {
         Body::Loops(nest) => nest.dtypes(&kernel.operands)?,
         Body::Contract(contract) => vec![contract.dtype],
         Body::Call(_) => Vec::new(),
     };
-    let stored = |dtype| kernel.operands.iter().any(|o| o.dtype == dtype);
-    if !caps.float64 && (computed.contains(&Dtype::F64) || stored(Dtype::F64)) {
+    dtypes.extend(kernel.operands.iter().map(|o| o.dtype));
+    if !caps.float64 && dtypes.contains(&Dtype::F64) {
         return lacks("64-bit floats (`shaderFloat64`)");
     }
-    if !caps.storage8 && stored(Dtype::Bool) {
+    if !caps.storage8 && kernel.operands.iter().any(|o| o.dtype == Dtype::Bool) {
         return lacks("bytes in storage buffers (`storageBuffer8BitAccess`), as bools are stored");
     }
     if kernel.operands.len() > caps.bindings as usize {
@@ -122,5 +130,5 @@ fn check(kernel: &Kernel, caps: &Caps, device: &str) -> Result<()> {
     if bytes > caps.range {
         return lacks(&format!("buffers beyond {} bytes (`maxStorageBufferRange`), here {bytes}", caps.range));
     }
-    Ok(())
+    Ok(dtypes)
 }

@@ -7,6 +7,7 @@ mod both;
 mod ops;
 mod programs;
 mod refusals;
+mod texts;
 
 use crate::device::Caps;
 use crate::{Options, Selection, Shaders, Vulkan, Without, glsl, spirv, spread};
