@@ -67,14 +67,15 @@ fn check(vulkan: &Vulkan, kernel: &Kernel, team: Option<u32>, numbers: &mut Numb
     let expect = kernel.eval(&inputs, Elementary::Std).unwrap();
     let spread = launches(vulkan, kernel, team);
     let mut ways = vec![Shaders::Glsl];
-    for launch in &spread.launches {
-        match spirv::emit(launch, caps, "test") {
-            Ok(module) => {
-                ways.push(Shaders::Spirv);
-                valid(&module.words)
-            }
-            Err(e) => assert!(e.to_string().contains("doesn't run"), "{e}"),
+    let spirv = spread.launches.iter().map(|launch| spirv::emit(launch, caps, "test"));
+    match spirv.collect::<Result<Vec<_>, _>>() {
+        Ok(modules) => {
+            modules.iter().for_each(|m| valid(&m.words));
+            ways.push(Shaders::Spirv);
         }
+        Err(e) => assert!(e.to_string().contains("doesn't run"), "{e}"),
+    }
+    for launch in &spread.launches {
         valid(&glsl::compile(&glsl::print(launch, caps, "test").unwrap()).unwrap().words);
     }
     let count = spread.launches.len();

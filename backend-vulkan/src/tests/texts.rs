@@ -304,7 +304,10 @@ fn axes_that_are_one() {
   }
 }
 ";
-    check(kernel, Form::Team(1), &expect![[r#"
+    check(
+        kernel,
+        Form::Team(1),
+        &expect![[r#"
         #version 450
         // mixed: an invocation for each of 24 points
         #extension GL_EXT_shader_8bit_storage : require
@@ -341,7 +344,8 @@ fn axes_that_are_one() {
             b2[12 * p0 + 4 * p1 + p2] = uint8_t(uint(v6));
             b3[p0 + 2 * p1 + 6 * p2] = v6 ? int(p1 + 3) : to_int(v4);
         }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -539,6 +543,7 @@ fn a_kernel_in_spirv() {
             OpBranch %43
             %43 = OpLabel
             OpReturn
-            OpFunctionEnd"#]].assert_eq(&module.disassemble());
+            OpFunctionEnd"#]]
+        .assert_eq(&module.disassemble());
     });
 }
