@@ -1,5 +1,5 @@
-//! The two ways to a module, beside each other: kernels run as SPIR-V and as GLSL, and both give
-//! what the interpreter of kernels gives.
+//! The two ways to a module, beside each other: kernels run as SPIR-V and, with the feature
+//! `shaderc`, as GLSL, and both give what the interpreter of kernels gives.
 
 use super::{alone, valid, with};
 use crate::run::Program;
@@ -9,7 +9,28 @@ use egrad_ir::kernel::{Body, Executable, Kernel};
 use egrad_ir::scalar::Elementary;
 use egrad_ir::{Array, Dtype, Numerics};
 use maker::{Maker, work};
+use std::io::Write;
 use std::path::Path;
+
+/// Whether this build compiles GLSL.
+const GLSL: bool = cfg!(feature = "shaderc");
+
+/// How many kernels ran, and how many modules of them in each way.
+#[derive(Default)]
+struct Counts {
+    kernels: usize,
+    spirv: usize,
+    glsl: usize,
+}
+
+impl Counts {
+    /// Says so whether or not the output of tests is shown.
+    fn say(&self, what: &str) {
+        let Counts { kernels, spirv, glsl } = self;
+        let said = writeln!(std::io::stderr(), "{kernels} {what}: {spirv} modules by SPIR-V, {glsl} by GLSL");
+        said.expect("standard error");
+    }
+}
 
 #[path = "../../../backend-cpu/tests/common/maker.rs"]
 mod maker;
@@ -57,28 +78,36 @@ fn launches(vulkan: &Vulkan, kernel: &Kernel, team: Option<u32>) -> Spread {
     spread
 }
 
-/// Runs a kernel in both ways on random inputs; gives how many modules that were, per way.
+/// Runs a kernel in every way on random inputs.
 #[track_caller]
-fn check(vulkan: &Vulkan, kernel: &Kernel, team: Option<u32>, numbers: &mut Numbers) -> usize {
+fn check(vulkan: &Vulkan, kernel: &Kernel, team: Option<u32>, numbers: &mut Numbers, counts: &mut Counts) {
     let caps = &vulkan.context.caps;
     let read = kernel.operands.iter().filter(|o| !o.written);
     let inputs: Vec<Array> = read.map(|o| numbers.array(o.dtype, o.len)).collect();
     let inputs: Vec<&Array> = inputs.iter().collect();
     let expect = kernel.eval(&inputs, Elementary::Std).unwrap();
     let spread = launches(vulkan, kernel, team);
-    let mut ways = vec![Shaders::Glsl];
+    let mut ways = Vec::new();
     let spirv = spread.launches.iter().map(|launch| spirv::emit(launch, caps, "test"));
     match spirv.collect::<Result<Vec<_>, _>>() {
         Ok(modules) => {
             modules.iter().for_each(|m| valid(&m.words));
+            counts.spirv += modules.len();
             ways.push(Shaders::Spirv);
         }
         Err(e) => assert!(e.to_string().contains("doesn't run"), "{e}"),
     }
     for launch in &spread.launches {
-        valid(&glsl::compile(&glsl::print(launch, caps, "test").unwrap()).unwrap().words);
+        let shader = glsl::print(launch, caps, "test").unwrap();
+        if GLSL {
+            valid(&glsl::compile(&shader).unwrap().words);
+        }
     }
-    let count = spread.launches.len();
+    if GLSL {
+        counts.glsl += spread.launches.len();
+        ways.push(Shaders::Glsl);
+    }
+    counts.kernels += 1;
     for shaders in ways {
         let what = || format!("{shaders:?}, teams of {team:?}\n{kernel}");
         let program = Program::of(&vulkan.context, shaders, alone(kernel.clone()), std::slice::from_ref(&spread));
@@ -87,7 +116,6 @@ fn check(vulkan: &Vulkan, kernel: &Kernel, team: Option<u32>, numbers: &mut Numb
             near(got, want, &inputs).unwrap_or_else(|e| panic!("{e}\n{}", what()));
         }
     }
-    count
 }
 
 /// Integers and bools are equal; floats within a share of the largest number in sight.
@@ -119,25 +147,24 @@ fn golden_kernels() {
     files.sort();
     assert!(files.len() >= 14, "{files:?}");
     with(Without::default(), |vulkan| {
-        let (mut numbers, mut kernels, mut modules) = (Numbers(1), 0, 0);
+        let (mut numbers, mut counts) = (Numbers(1), Counts::default());
         for file in &files {
             let text = std::fs::read_to_string(file).unwrap();
             for kernel in text.split_inclusive("\n}\n") {
                 let kernel = Kernel::parse(kernel).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-                modules += check(vulkan, &kernel, None, &mut numbers);
-                kernels += 1;
+                check(vulkan, &kernel, None, &mut numbers, &mut counts);
             }
         }
-        println!("{kernels} golden kernels of {} programs, {modules} modules in SPIR-V and in GLSL", files.len());
+        counts.say(&format!("golden kernels of {} programs", files.len()));
     });
 }
 
 #[test]
 fn random_kernels() {
     with(Without::default(), |vulkan| {
-        let (mut numbers, mut kernels) = (Numbers(7), 0);
+        let (mut numbers, mut counts) = (Numbers(7), Counts::default());
         for seed in 0.. {
-            if kernels == 150 {
+            if counts.kernels == 150 {
                 break;
             }
             let kernel = Kernel { numerics: Numerics::Fast, ..Maker::kernel(seed, 6, true) };
@@ -145,10 +172,9 @@ fn random_kernels() {
                 continue;
             }
             let team = 1 << (seed % 9);
-            check(vulkan, &kernel, Some(team), &mut numbers);
-            kernels += 1;
+            check(vulkan, &kernel, Some(team), &mut numbers, &mut counts);
         }
-        println!("{kernels} random kernels in SPIR-V and in GLSL");
+        counts.say("random kernels");
     });
 }
 
@@ -180,17 +206,15 @@ fn product(dtype: Dtype, batch: &[usize], [m, n, k]: [usize; 3], transposed: [bo
 fn products() {
     let extents = [[1, 1, 1], [64, 64, 16], [65, 63, 17], [3, 130, 5], [130, 2, 33], [16, 16, 0], [7, 1, 100]];
     with(Without::default(), |vulkan| {
-        let mut numbers = Numbers(3);
-        let mut count = 0;
+        let (mut numbers, mut counts) = (Numbers(3), Counts::default());
         for dtype in [Dtype::F32, Dtype::F64] {
             for (i, sizes) in extents.into_iter().enumerate() {
                 for batch in [&[][..], &[3], &[2, 2]] {
                     let kernel = product(dtype, batch, sizes, [i % 2 == 1, i % 3 == 1]);
-                    check(vulkan, &kernel, None, &mut numbers);
-                    count += 1;
+                    check(vulkan, &kernel, None, &mut numbers, &mut counts);
                 }
             }
         }
-        println!("{count} matrix products in SPIR-V and in GLSL");
+        counts.say("matrix products");
     });
 }

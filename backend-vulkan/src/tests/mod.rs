@@ -2,7 +2,6 @@
 //!
 //! Without a device these tests skip, and say so; with `EGRAD_REQUIRE_VULKAN=1` they fail.
 
-#[cfg(feature = "shaderc")]
 mod both;
 mod ops;
 mod programs;
