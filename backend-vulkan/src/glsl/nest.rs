@@ -28,13 +28,13 @@ struct Axis {
 
 /// Prints the shader of a loop nest, for teams of so many invocations.
 pub(super) fn print(kernel: &Kernel, nest: &LoopNest, team: u32, caps: &Caps) -> Result<Parts> {
-    let too_long = |n: usize, what: &str| {
-        Error::device(format!("kernel `{}` has a loop of {n} iterations {what}, beyond 32 bits", kernel.name))
-    };
     for pass in &nest.passes {
         let iterations = pass.loops.iter().fold(1usize, |n, e| n.saturating_mul(*e));
         if iterations > 1 << 31 {
-            return Err(too_long(iterations, "at each point"));
+            return Err(Error::device(format!(
+                "kernel `{}` has a loop of {iterations} iterations at each point, beyond 32 bits: use `--device cpu`",
+                kernel.name
+            )));
         }
     }
     let workgroup = caps.workgroup / team * team;
