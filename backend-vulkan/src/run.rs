@@ -422,7 +422,7 @@ impl Frame {
         // SAFETY: the array has `bytes` bytes of elements, the place has as many in the slab's
         // mapping, which is no Rust object's memory; the device doesn't use the slab, as nothing is
         // in flight, and no other thread does, as the frame is borrowed exclusively.
-        unsafe { std::ptr::copy_nonoverlapping(array.as_ptr(), to.as_ptr(), bytes) };
+        unsafe { std::ptr::copy_nonoverlapping(array.as_ptr()?, to.as_ptr(), bytes) };
     }
 
     /// Submits the commands and waits for their end.
