@@ -1,6 +1,7 @@
 //! The loader, the choice of a device, and what the device can do.
 #![allow(unsafe_code)]
 
+use crate::queue::Queue;
 use crate::spread::Worth;
 use crate::validation::{LAYER, Messages};
 use crate::{Options, Selection, Without};
@@ -9,7 +10,7 @@ use egrad_ir::Error;
 use std::ffi::{CStr, c_char};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 /// What a device is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,6 +79,8 @@ pub(crate) struct Caps {
     pub(crate) alignment: u64,
     /// Whether memory that device and host share may be used, where there is some.
     pub(crate) shared_memory: bool,
+    /// Bytes of host memory to stage through, if not as many as usual.
+    pub(crate) ring: Option<u64>,
     /// Which loops are long enough to be cut.
     pub(crate) worth: Worth,
 }
@@ -107,7 +110,7 @@ pub(crate) struct Context {
     pub(crate) memory: vk::PhysicalDeviceMemoryProperties,
     pub(crate) family: u32,
     pub(crate) cache: vk::PipelineCache,
-    queue: Mutex<vk::Queue>,
+    pub(crate) queue: Queue,
     /// Last: destroyed after the device.
     instance: Instance,
 }
@@ -274,6 +277,8 @@ impl Instance {
             Some(format!("Vulkan 1.3 (it speaks {major}.{minor}): update its driver"))
         } else if f13.synchronization2 == vk::FALSE {
             Some("`synchronization2`: update its driver".into())
+        } else if f12.timeline_semaphore == vk::FALSE || without.timeline {
+            Some("timeline semaphores (`timelineSemaphore`): update its driver".into())
         } else if family.is_none() {
             Some("a queue that computes: take another device".into())
         } else {
@@ -321,6 +326,7 @@ impl Instance {
             allocation: p11.max_memory_allocation_size.min(p13.max_buffer_size),
             alignment: limits.min_storage_buffer_offset_alignment.max(64),
             shared_memory: !without.shared_memory,
+            ring: without.ring,
             worth: without.long.map_or(Worth::USUAL, |piece| Worth { piece, ..Worth::USUAL }),
         };
         let name = base.device_name_as_c_str().unwrap_or(c"a device without a name");
@@ -363,6 +369,7 @@ impl Context {
         let queues = [vk::DeviceQueueCreateInfo::default().queue_family_index(family).queue_priorities(&[1.0])];
         let core = vk::PhysicalDeviceFeatures::default().shader_float64(caps.float64).shader_int64(caps.int64);
         let mut f12 = vk::PhysicalDeviceVulkan12Features::default().storage_buffer8_bit_access(caps.storage8);
+        f12 = f12.timeline_semaphore(true);
         let mut f13 = vk::PhysicalDeviceVulkan13Features::default().synchronization2(true);
         let create = vk::DeviceCreateInfo::default()
             .queue_create_infos(&queues)
@@ -377,7 +384,17 @@ impl Context {
         // SAFETY: the physical device is the instance's.
         let memory = unsafe { instance.raw.get_physical_device_memory_properties(physical) };
         let cache = vk::PipelineCache::null();
-        let mut context = Context { raw, info, caps, memory, family, cache, queue: Mutex::new(queue), instance };
+        let mut kind = vk::SemaphoreTypeCreateInfo::default().semaphore_type(vk::SemaphoreType::TIMELINE);
+        let semaphore = vk::SemaphoreCreateInfo::default().push_next(&mut kind);
+        // SAFETY: the device is alive, with `timelineSemaphore` enabled.
+        let timeline = unsafe { raw.create_semaphore(&semaphore, None) };
+        let lost = timeline.err();
+        let queue = Queue::new(queue, timeline.unwrap_or_default(), options.faults.clone());
+        let mut context = Context { raw, info, caps, memory, family, cache, queue, instance };
+        if let Some(e) = lost {
+            let why = format!("`{}` can't be opened: {e}", context.info.name);
+            return Err(Unavailable::NoDevice { why });
+        }
         // SAFETY: the device is alive. Without a cache, everything works as well, only slower.
         let cache = unsafe { context.raw.create_pipeline_cache(&vk::PipelineCacheCreateInfo::default(), None) };
         context.cache = cache.unwrap_or_default();
@@ -388,27 +405,6 @@ impl Context {
         self.instance.messages.clone()
     }
 
-    /// Submits the commands; `fence` is signalled when they are done.
-    ///
-    /// # Safety
-    /// The commands are this device's, recorded, not in flight, and stay alive with everything
-    /// they use until the fence is signalled; the fence is unsignalled and not in use.
-    pub(crate) unsafe fn submit(&self, commands: vk::CommandBuffer, fence: vk::Fence) -> Result<(), vk::Result> {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let commands = [vk::CommandBufferSubmitInfo::default().command_buffer(commands)];
-        let submit = [vk::SubmitInfo2::default().command_buffer_infos(&commands)];
-        // SAFETY: the caller's promise; the lock keeps other threads from the queue.
-        unsafe { self.raw.queue_submit2(*queue, &submit, fence) }
-    }
-
-    /// Waits until the device does nothing; for destroying what may be in use.
-    pub(crate) fn wait_idle(&self) {
-        let _queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: the device is alive, and the lock keeps other threads from its queue. On
-        // failure the device is lost, and what it used may be destroyed.
-        let _ = unsafe { self.raw.device_wait_idle() };
-    }
-
     /// What a failure of the device is to the user.
     pub(crate) fn error(&self, what: &str, e: vk::Result) -> Error {
         let name = &self.info.name;
@@ -417,7 +413,7 @@ impl Context {
                 Error::memory(format!("`{name}` is out of memory: can't {what}"))
             }
             vk::Result::ERROR_DEVICE_LOST => {
-                Error::device(format!("`{name}` was lost: can't {what}; open the device anew"))
+                Error::device(format!("`{name}` was lost: can't {what}; open the device anew and compile for it"))
             }
             _ => Error::device(format!("`{name}` can't {what}: {e}")),
         }
@@ -430,6 +426,7 @@ impl Drop for Context {
         // SAFETY: whatever was made of this device holds an `Arc` of it, so all of that is gone,
         // and the device is idle.
         unsafe {
+            self.raw.destroy_semaphore(self.queue.timeline, None);
             self.raw.destroy_pipeline_cache(self.cache, None);
             self.raw.destroy_device(None);
         }

@@ -37,7 +37,10 @@ impl Pipeline {
         let bindings: Vec<_> = (0..module.bindings).map(binding).collect();
         let set = vk::DescriptorSetLayoutCreateInfo::default().bindings(&bindings);
         // SAFETY: bindings are distinct and no more than the device takes (`spirv::emit` counts).
-        pipeline.set = unsafe { device.create_descriptor_set_layout(&set, None) }.map_err(failed)?;
+        pipeline.set = context
+            .granted()
+            .and_then(|()| unsafe { device.create_descriptor_set_layout(&set, None) })
+            .map_err(failed)?;
 
         let sets = [pipeline.set];
         let push = [vk::PushConstantRange::default().stage_flags(vk::ShaderStageFlags::COMPUTE).size(PUSH_BYTES)];

@@ -3,6 +3,7 @@
 //! Without a device these tests skip, and say so; with `EGRAD_REQUIRE_VULKAN=1` they fail.
 
 mod ops;
+mod overhead;
 mod programs;
 mod refusals;
 
