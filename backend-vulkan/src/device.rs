@@ -1,6 +1,7 @@
 //! The loader, the choice of a device, and what the device can do.
 #![allow(unsafe_code)]
 
+use crate::cache::Cache;
 use crate::queue::Queue;
 use crate::spread::Worth;
 use crate::validation::{LAYER, Messages};
@@ -109,7 +110,7 @@ pub(crate) struct Context {
     pub(crate) caps: Caps,
     pub(crate) memory: vk::PhysicalDeviceMemoryProperties,
     pub(crate) family: u32,
-    pub(crate) cache: vk::PipelineCache,
+    pub(crate) cache: Cache,
     pub(crate) queue: Queue,
     /// Last: destroyed after the device.
     instance: Instance,
@@ -383,21 +384,22 @@ impl Context {
         let queue = unsafe { raw.get_device_queue(family, 0) };
         // SAFETY: the physical device is the instance's.
         let memory = unsafe { instance.raw.get_physical_device_memory_properties(physical) };
-        let cache = vk::PipelineCache::null();
+        // SAFETY: the physical device is the instance's.
+        let properties = unsafe { instance.raw.get_physical_device_properties(physical) };
+        // SAFETY: the device was just made of that physical one; the context, which destroys it,
+        // destroys the cache first.
+        let cache = unsafe { Cache::open(&raw, &properties, options.cache.as_deref()) };
         let mut kind = vk::SemaphoreTypeCreateInfo::default().semaphore_type(vk::SemaphoreType::TIMELINE);
         let semaphore = vk::SemaphoreCreateInfo::default().push_next(&mut kind);
         // SAFETY: the device is alive, with `timelineSemaphore` enabled.
         let timeline = unsafe { raw.create_semaphore(&semaphore, None) };
         let lost = timeline.err();
         let queue = Queue::new(queue, timeline.unwrap_or_default(), options.faults.clone());
-        let mut context = Context { raw, info, caps, memory, family, cache, queue, instance };
+        let context = Context { raw, info, caps, memory, family, cache, queue, instance };
         if let Some(e) = lost {
             let why = format!("`{}` can't be opened: {e}", context.info.name);
             return Err(Unavailable::NoDevice { why });
         }
-        // SAFETY: the device is alive. Without a cache, everything works as well, only slower.
-        let cache = unsafe { context.raw.create_pipeline_cache(&vk::PipelineCacheCreateInfo::default(), None) };
-        context.cache = cache.unwrap_or_default();
         Ok(context)
     }
 
@@ -423,11 +425,12 @@ impl Context {
 impl Drop for Context {
     fn drop(&mut self) {
         self.wait_idle();
+        self.cache.flush(&self.raw);
         // SAFETY: whatever was made of this device holds an `Arc` of it, so all of that is gone,
         // and the device is idle.
         unsafe {
             self.raw.destroy_semaphore(self.queue.timeline, None);
-            self.raw.destroy_pipeline_cache(self.cache, None);
+            self.raw.destroy_pipeline_cache(self.cache.raw, None);
             self.raw.destroy_device(None);
         }
     }

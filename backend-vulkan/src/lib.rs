@@ -18,8 +18,10 @@
 //!
 //! Set `EGRAD_VULKAN_DEVICE` to a device's number or part of its name to take that one,
 //! `EGRAD_VULKAN_VALIDATION=1` to run under the validation layers, and `EGRAD_VULKAN_LOADER` to
-//! the path of a Vulkan loader to open that instead of the system's.
+//! the path of a Vulkan loader to open that instead of the system's. What drivers compiled is kept
+//! in `EGRAD_CACHE_DIR`, or else the platform's directory for caches; set to nothing, nowhere.
 
+mod cache;
 mod commands;
 mod device;
 mod memory;
@@ -67,6 +69,8 @@ pub struct Options {
     pub validation: bool,
     /// The Vulkan loader to open instead of the system's.
     pub loader: Option<PathBuf>,
+    /// The directory to keep compiled pipelines in, for the next process; `None`: nowhere.
+    pub cache: Option<PathBuf>,
     /// Capabilities to do without.
     pub without: Without,
     /// What to let fail, in tests.
@@ -110,11 +114,11 @@ pub struct Without {
 }
 
 impl Options {
-    /// The options the environment asks for: `EGRAD_VULKAN_VALIDATION`, `EGRAD_VULKAN_LOADER`.
+    /// The options the environment asks for: `EGRAD_VULKAN_VALIDATION`, `EGRAD_VULKAN_LOADER`, `EGRAD_CACHE_DIR`.
     pub fn from_env(selection: Selection) -> Options {
         let validation = std::env::var_os("EGRAD_VULKAN_VALIDATION").is_some_and(|v| v != "0" && !v.is_empty());
         let loader = std::env::var_os("EGRAD_VULKAN_LOADER").filter(|v| !v.is_empty()).map(PathBuf::from);
-        Options { selection, validation, loader, ..Options::default() }
+        Options { selection, validation, loader, cache: cache::directory(), ..Options::default() }
     }
 }
 
@@ -131,6 +135,15 @@ pub fn devices() -> Result<Vec<DeviceInfo>> {
 pub struct Vulkan {
     runtime: Arc<runtime::Runtime>,
     context: Arc<device::Context>,
+}
+
+/// Bytes of a device's memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// What was taken from the driver.
+    pub allocated: u64,
+    /// What arrays and programs have of that.
+    pub used: u64,
 }
 
 /// Bytes of arrays copied to a device and back since it was opened.
@@ -175,6 +188,12 @@ impl Vulkan {
     pub fn traffic(&self) -> Traffic {
         let of = |bytes: &AtomicU64| bytes.load(Ordering::Relaxed);
         Traffic { up: of(&self.runtime.up), down: of(&self.runtime.down) }
+    }
+
+    /// How much of the device's memory arrays and programs have.
+    pub fn memory(&self) -> MemoryUse {
+        let (allocated, free) = self.runtime.heap.bytes(&self.context);
+        MemoryUse { allocated, used: allocated - free }
     }
 
     /// Whether the device was lost: it runs nothing any more, and must be opened anew.

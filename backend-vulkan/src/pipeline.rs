@@ -6,6 +6,7 @@ use crate::spirv::{Module, PUSH_BYTES, WORKGROUP_SPEC};
 use ash::vk;
 use egrad_ir::Result;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A compute pipeline with its layout: `bindings` storage buffers in set 0, and push constants.
 pub(crate) struct Pipeline {
@@ -61,13 +62,17 @@ impl Pipeline {
             .name(ENTRY)
             .specialization_info(&special);
         let create = [vk::ComputePipelineCreateInfo::default().stage(stage).layout(pipeline.layout)];
+        let begun = Instant::now();
+        let granted = context.granted().map_err(|e| (Vec::new(), e));
         // SAFETY: the module has that entry point and that specialisation constant, its interface
         // is the layout's, and the cache is the device's (or null).
-        let created = unsafe { device.create_compute_pipelines(context.cache, &create, None) };
+        let created =
+            granted.and_then(|()| unsafe { device.create_compute_pipelines(context.cache.raw, &create, None) });
         // SAFETY: pipelines don't need the module they came from.
         unsafe { device.destroy_shader_module(shader, None) };
         // On failure the one pipeline is null.
         pipeline.raw = created.map_err(|(_, e)| failed(e))?[0];
+        context.cache.compiled(device, begun.elapsed());
         Ok(pipeline)
     }
 }

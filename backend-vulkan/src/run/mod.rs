@@ -19,6 +19,8 @@ use egrad_ir::schedule::Schedule;
 use egrad_ir::{Array, Error, Result};
 use frame::Frame;
 use hashbrown::HashMap;
+#[cfg(test)]
+pub(crate) use plan::Home;
 pub(crate) use plan::Plan;
 use plan::Source;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

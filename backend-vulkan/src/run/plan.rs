@@ -41,6 +41,14 @@ pub(crate) struct Launch {
     pub(crate) waits: bool,
 }
 
+#[cfg(test)]
+impl Launch {
+    /// Where its operands are.
+    pub(crate) fn homes(&self) -> Vec<Home> {
+        self.operands.iter().map(|bound| bound.home).collect()
+    }
+}
+
 /// Part of the memory of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Bound {

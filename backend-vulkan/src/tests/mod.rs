@@ -2,6 +2,8 @@
 //!
 //! Without a device these tests skip, and say so; with `EGRAD_REQUIRE_VULKAN=1` they fail.
 
+mod faults;
+mod memory;
 mod ops;
 mod overhead;
 mod programs;
@@ -19,8 +21,13 @@ use std::process::Command;
 /// the validation layers, about the closing neither.
 #[track_caller]
 fn with(without: Without, test: impl FnOnce(&Vulkan)) {
+    with_options(Options { without, cache: None, ..Options::from_env(Selection::Any) }, test);
+}
+
+#[track_caller]
+fn with_options(options: Options, test: impl FnOnce(&Vulkan)) {
     let required = std::env::var_os("EGRAD_REQUIRE_VULKAN").is_some_and(|v| v == "1");
-    let mut options = Options { without, validation: true, ..Options::from_env(Selection::Any) };
+    let mut options = Options { validation: true, ..options };
     let mut opened = Vulkan::open(&options);
     if !required && opened.as_ref().is_err_and(|e| e.to_string().contains("lacks the validation layers")) {
         eprintln!("WITHOUT VALIDATION: {}", opened.unwrap_err());
