@@ -110,7 +110,7 @@ fn check(vulkan: &Vulkan, kernel: &Kernel, team: Option<u32>, numbers: &mut Numb
     counts.kernels += 1;
     for shaders in ways {
         let what = || format!("{shaders:?}, teams of {team:?}\n{kernel}");
-        let program = Program::of(&vulkan.context, shaders, alone(kernel.clone()), std::slice::from_ref(&spread));
+        let program = Program::of(&vulkan.runtime, shaders, alone(kernel.clone()), std::slice::from_ref(&spread));
         let run = program.unwrap_or_else(|e| panic!("{e}\n{}", what())).run(&inputs).unwrap();
         for (got, want) in run.outputs.iter().zip(&expect) {
             near(got, want, &inputs).unwrap_or_else(|e| panic!("{e}\n{}", what()));

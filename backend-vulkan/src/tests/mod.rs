@@ -4,8 +4,11 @@
 
 mod both;
 mod contract;
+mod faults;
+mod memory;
 mod nests;
 mod ops;
+mod overhead;
 mod programs;
 mod random;
 mod refusals;
@@ -25,8 +28,13 @@ use std::process::Command;
 /// the validation layers, about the closing neither.
 #[track_caller]
 fn with(without: Without, test: impl FnOnce(&Vulkan)) {
+    with_options(Options { without, cache: None, ..Options::from_env(Selection::Any) }, test);
+}
+
+#[track_caller]
+fn with_options(options: Options, test: impl FnOnce(&Vulkan)) {
     let required = std::env::var_os("EGRAD_REQUIRE_VULKAN").is_some_and(|v| v == "1");
-    let mut options = Options { without, validation: true, ..Options::from_env(Selection::Any) };
+    let mut options = Options { validation: true, ..options };
     let mut opened = Vulkan::open(&options);
     if !required && opened.as_ref().is_err_and(|e| e.to_string().contains("lacks the validation layers")) {
         eprintln!("WITHOUT VALIDATION: {}", opened.unwrap_err());
@@ -124,7 +132,7 @@ fn run_as(vulkan: &Vulkan, kernel: &Kernel, form: Form, inputs: &[&Array]) -> Ve
     let module = spirv::emit(&launch, &vulkan.context.caps, "test").unwrap_or_else(|e| panic!("{e}\n{kernel}"));
     valid(&module.words);
     let spread = Spread { launches: vec![launch], scratch: Vec::new() };
-    let program = Program::of(&vulkan.context, Shaders::Spirv, alone(kernel.clone()), &[spread]);
+    let program = Program::of(&vulkan.runtime, Shaders::Spirv, alone(kernel.clone()), &[spread]);
     let run = program.and_then(|p| p.run(inputs)).unwrap_or_else(|e| panic!("{form:?}: {e}\n{kernel}"));
     run.outputs.into_vec()
 }
