@@ -2,17 +2,19 @@
 //!
 //! Without a device these tests skip, and say so; with `EGRAD_REQUIRE_VULKAN=1` they fail.
 
+mod both;
 mod contract;
 mod nests;
 mod ops;
 mod programs;
 mod random;
 mod refusals;
+mod texts;
 
 use crate::device::Caps;
 use crate::run::Program;
 use crate::spread::{Binding, Form, Launch, Memory, Spread};
-use crate::{Options, Selection, Vulkan, Without, spirv, spread};
+use crate::{Options, Selection, Shaders, Vulkan, Without, glsl, spirv, spread};
 use egrad_ir::kernel::{Affine, Backend, Body, Executable, Inst, Kernel, LoopNest, Operand, Pass, Store, ValueId};
 use egrad_ir::scalar::Elementary;
 use egrad_ir::schedule::{Buffer, BufferId, Schedule, Step};
@@ -122,7 +124,7 @@ fn run_as(vulkan: &Vulkan, kernel: &Kernel, form: Form, inputs: &[&Array]) -> Ve
     let module = spirv::emit(&launch, &vulkan.context.caps, "test").unwrap_or_else(|e| panic!("{e}\n{kernel}"));
     valid(&module.words);
     let spread = Spread { launches: vec![launch], scratch: Vec::new() };
-    let program = Program::of(&vulkan.context, alone(kernel.clone()), &[spread]);
+    let program = Program::of(&vulkan.context, Shaders::Spirv, alone(kernel.clone()), &[spread]);
     let run = program.and_then(|p| p.run(inputs)).unwrap_or_else(|e| panic!("{form:?}: {e}\n{kernel}"));
     run.outputs.into_vec()
 }
@@ -165,8 +167,34 @@ fn check(vulkan: &Vulkan, schedule: Schedule, inputs: &[&Array], ulps: f64) -> V
     let program = vulkan.compile(schedule).unwrap_or_else(|e| panic!("{names:?}: {e}"));
     let run = program.run(inputs).unwrap();
     assert_eq!(run.dispatches, launches);
-    assert_eq!(run.outputs.len(), expect.len());
-    for (got, want) in run.outputs.iter().zip(&expect) {
+    compare(&run.outputs, &expect, inputs, ulps, &names);
+    if cfg!(feature = "shaderc") {
+        in_glsl(vulkan, program.schedule(), inputs, ulps);
+    }
+    run.outputs.into_vec()
+}
+
+/// Runs a schedule whose kernels were compiled from GLSL, and compares with the interpreter. Its
+/// elementary functions and sums are others than those of SPIR-V: they may be a little further off.
+#[track_caller]
+fn in_glsl(vulkan: &Vulkan, schedule: &Schedule, inputs: &[&Array], ulps: f64) {
+    let caps = &vulkan.context.caps;
+    for step in &schedule.steps {
+        for launch in spread::spread(&step.kernel, caps).expect("a kernel").launches {
+            valid(&glsl::compile(&glsl::print(&launch, caps, "test").expect("a launch")).expect("a shader").words);
+        }
+    }
+    let expect = schedule.eval(inputs, Elementary::Std).unwrap().outputs;
+    let names: Vec<String> = schedule.steps.iter().map(|s| format!("{} in GLSL", s.kernel.name)).collect();
+    let vulkan = Vulkan { shaders: Shaders::Glsl, ..vulkan.clone() };
+    let program = vulkan.compile(schedule.clone()).unwrap_or_else(|e| panic!("{names:?}: {e}"));
+    compare(&program.run(inputs).unwrap().outputs, &expect, inputs, if ulps > 0.0 { ulps + 1.0 } else { 0.0 }, &names);
+}
+
+#[track_caller]
+fn compare(outputs: &[Array], expect: &[Array], inputs: &[&Array], ulps: f64, names: &[String]) {
+    assert_eq!(outputs.len(), expect.len());
+    for (got, want) in outputs.iter().zip(expect) {
         assert_eq!(got.aval(), want.aval());
         for i in 0..want.shape().size() {
             let (g, w) = (got.literal(i), want.literal(i));
@@ -177,7 +205,6 @@ fn check(vulkan: &Vulkan, schedule: Schedule, inputs: &[&Array], ulps: f64) -> V
             assert!(close(g, w, ulps), "{}", at());
         }
     }
-    run.outputs.into_vec()
 }
 
 fn close(got: Literal, want: Literal, ulps: f64) -> bool {
