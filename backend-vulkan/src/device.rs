@@ -64,8 +64,15 @@ pub(crate) struct Caps {
     pub(crate) fused: bool,
     pub(crate) f32: FloatCaps,
     pub(crate) f64: FloatCaps,
-    /// Invocations per workgroup.
+    /// Invocations per workgroup, a power of two.
     pub(crate) workgroup: u32,
+    /// Invocations per subgroup, a power of two that divides a workgroup, where they can exchange
+    /// values and subgroups of that size can be required.
+    pub(crate) subgroup: Option<u32>,
+    /// Bytes that the invocations of a workgroup share.
+    pub(crate) local_bytes: u32,
+    /// Iterations of all its loops together that an invocation can run.
+    pub(crate) iterations: usize,
     /// Workgroups along the first two axes.
     pub(crate) groups: [u32; 2],
     /// Bytes per storage buffer.
@@ -158,6 +165,28 @@ fn choose(devices: &[DeviceInfo], selection: &Selection, named: Option<&str>) ->
         None => Ok(at),
         Some(what) => Err(Unavailable::MissingFeature { who: devices[at].name.clone(), what: what.clone() }),
     }
+}
+
+/// The size of subgroups that exchange values by `OpGroupNonUniformShuffleXor`, if every workgroup of
+/// that size can be made of full ones.
+fn subgroup(
+    p11: &vk::PhysicalDeviceVulkan11Properties<'_>,
+    p13: &vk::PhysicalDeviceVulkan13Properties<'_>,
+    f13: &vk::PhysicalDeviceVulkan13Features<'_>,
+    workgroup: u32,
+) -> Option<u32> {
+    let size = p11.subgroup_size;
+    let exchange = vk::SubgroupFeatureFlags::BASIC | vk::SubgroupFeatureFlags::SHUFFLE;
+    let usable = p11.subgroup_supported_operations.contains(exchange)
+        && p11.subgroup_supported_stages.contains(vk::ShaderStageFlags::COMPUTE)
+        && p13.required_subgroup_size_stages.contains(vk::ShaderStageFlags::COMPUTE)
+        && f13.subgroup_size_control == vk::TRUE
+        && f13.compute_full_subgroups == vk::TRUE
+        && (p13.min_subgroup_size..=p13.max_subgroup_size).contains(&size)
+        && size.is_power_of_two()
+        && size <= workgroup
+        && workgroup / size <= p13.max_compute_workgroup_subgroups;
+    usable.then_some(size)
 }
 
 /// The system's loader, opened once and kept; or the one at `path`.
@@ -295,6 +324,8 @@ impl Instance {
         };
         let [denorm, rounding] = [float.denorm_behavior_independence, float.rounding_mode_independence];
         let range = u64::from(limits.max_storage_buffer_range).min(p13.max_buffer_size);
+        let workgroup = limits.max_compute_work_group_invocations.min(limits.max_compute_work_group_size[0]);
+        let workgroup = 1 << workgroup.clamp(1, 256).ilog2();
         let caps = Caps {
             float64: yes(core.shader_float64) && !without.float64,
             int64: yes(core.shader_int64) && !without.int64,
@@ -311,7 +342,11 @@ impl Instance {
                 keeps_denormals: yes(float.shader_denorm_preserve_float64) && alone(denorm, true),
                 rounds_to_even: yes(float.shader_rounding_mode_rte_float64) && alone(rounding, true),
             },
-            workgroup: 256.min(limits.max_compute_work_group_invocations).min(limits.max_compute_work_group_size[0]),
+            workgroup,
+            subgroup: (!without.subgroups).then(|| subgroup(&p11, &p13, &f13, workgroup)).flatten(),
+            local_bytes: limits.max_compute_shared_memory_size,
+            // Where llvmpipe stops: it would give wrong results beyond.
+            iterations: if float.driver_id == vk::DriverId::MESA_LLVMPIPE { 65_535 } else { usize::MAX },
             groups: [
                 limits.max_compute_work_group_count[0].min(without.groups.unwrap_or(u32::MAX)),
                 limits.max_compute_work_group_count[1],
@@ -363,7 +398,11 @@ impl Context {
         let queues = [vk::DeviceQueueCreateInfo::default().queue_family_index(family).queue_priorities(&[1.0])];
         let core = vk::PhysicalDeviceFeatures::default().shader_float64(caps.float64).shader_int64(caps.int64);
         let mut f12 = vk::PhysicalDeviceVulkan12Features::default().storage_buffer8_bit_access(caps.storage8);
-        let mut f13 = vk::PhysicalDeviceVulkan13Features::default().synchronization2(true);
+        let subgroups = caps.subgroup.is_some();
+        let mut f13 = vk::PhysicalDeviceVulkan13Features::default()
+            .synchronization2(true)
+            .subgroup_size_control(subgroups)
+            .compute_full_subgroups(subgroups);
         let create = vk::DeviceCreateInfo::default()
             .queue_create_infos(&queues)
             .enabled_features(&core)

@@ -12,7 +12,7 @@
 //! * `memory` places buffers in device memory; `pipeline` holds what the driver compiled;
 //! * `run` records a command buffer per executable, once, and submits it for every run.
 //!
-//! Today the backend runs elementwise kernels: loop nests whose passes have no loops of their own.
+//! The backend runs every kernel, but not under strict numerics.
 //!
 //! Set `EGRAD_VULKAN_DEVICE` to a device's number or part of its name to take that one,
 //! `EGRAD_VULKAN_VALIDATION=1` to run under the validation layers, `EGRAD_VULKAN_LOADER` to the
@@ -93,6 +93,8 @@ pub struct Without {
     pub int64: bool,
     /// Storage of single bytes.
     pub storage8: bool,
+    /// Exchanges between the invocations of a subgroup.
+    pub subgroups: bool,
     /// Workgroups in a row beyond this many.
     pub groups: Option<u32>,
     /// Buffers beyond this many bytes.

@@ -13,7 +13,7 @@ pub(crate) use with::available;
 /// shaderc refuses it.
 pub(crate) fn compile(shader: &Shader) -> Result<Module> {
     let Shader { bindings, points, per_group, workgroup, ref text } = *shader;
-    Ok(Module { words: with::words(text)?, bindings, points, per_group, workgroup })
+    Ok(Module { words: with::words(text)?, bindings, points, per_group, workgroup, subgroup: None })
 }
 
 #[cfg(not(feature = "shaderc"))]

@@ -18,9 +18,10 @@ mod tile;
 pub(crate) use compile::{available, compile};
 
 use crate::device::Caps;
+use crate::spirv;
 use crate::spread::{Form, Launch};
-use egrad_ir::kernel::{Body, Kernel};
-use egrad_ir::{Dtype, Error, Numerics, Result};
+use egrad_ir::kernel::Body;
+use egrad_ir::{Dtype, Error, Result};
 use library::Included;
 use std::fmt::Write;
 
@@ -58,11 +59,13 @@ struct Parts {
 /// If a device of these capabilities can't run the kernel: what is lacking.
 pub(crate) fn print(launch: &Launch, caps: &Caps, device: &str) -> Result<Shader> {
     let kernel = &launch.kernel;
-    let floats = check(kernel, caps, device)?;
-    let parts = match (launch.form, &kernel.body) {
-        (Form::Team(lanes), Body::Loops(nest)) => nest::print(kernel, nest, lanes, caps)?,
-        (Form::Tile, Body::Contract(contract)) => tile::print(contract, caps),
-        (Form::Team(_), Body::Contract(_) | Body::Call(_)) | (Form::Tile, Body::Loops(_) | Body::Call(_)) => {
+    spirv::check(launch, caps, device)?;
+    let (parts, computed) = match (launch.form, &kernel.body) {
+        (Form::Team(lanes), Body::Loops(nest)) => {
+            (nest::print(kernel, nest, lanes, caps)?, nest.dtypes(&kernel.operands)?)
+        }
+        (Form::Tile(tile), Body::Contract(contract)) => (tile::print(contract, tile), vec![contract.dtype]),
+        (Form::Team(_), Body::Contract(_) | Body::Call(_)) | (Form::Tile(_), Body::Loops(_) | Body::Call(_)) => {
             return Err(Error::internal(format!("kernel `{}` isn't one of form {:?}", kernel.name, launch.form)));
         }
     };
@@ -71,7 +74,7 @@ pub(crate) fn print(launch: &Launch, caps: &Caps, device: &str) -> Result<Shader
         text += "#extension GL_EXT_shader_8bit_storage : require\n";
     }
     let keeps = [(Dtype::F32, 32, caps.f32.keeps_nan), (Dtype::F64, 64, caps.f64.keeps_nan)];
-    let modes: Vec<u32> = keeps.iter().filter(|(d, _, keeps)| *keeps && floats.contains(d)).map(|k| k.1).collect();
+    let modes: Vec<u32> = keeps.iter().filter(|(d, _, keeps)| *keeps && computed.contains(d)).map(|k| k.1).collect();
     if !modes.is_empty() {
         text += "#extension GL_EXT_spirv_intrinsics : require\n\n// Keep NaN, infinities and -0.\n";
         for width in modes {
@@ -100,35 +103,4 @@ pub(crate) fn print(launch: &Launch, caps: &Caps, device: &str) -> Result<Shader
     text += &parts.text;
     let Parts { points, per_group, workgroup, .. } = parts;
     Ok(Shader { text, bindings: kernel.operands.len() as u32, points, per_group, workgroup })
-}
-
-/// The types a kernel computes with and stores, if a device of these capabilities can run it.
-fn check(kernel: &Kernel, caps: &Caps, device: &str) -> Result<Vec<Dtype>> {
-    let name = &kernel.name;
-    let lacks = |what: &str| Err(Error::device(format!("`{device}` lacks {what}, which kernel `{name}` needs")));
-    if kernel.numerics == Numerics::Strict {
-        return Err(Error::device(format!(
-            "the Vulkan backend can't run kernel `{name}` under strict numerics: use `--device cpu`, or fast numerics"
-        )));
-    }
-    let mut dtypes = match &kernel.body {
-        Body::Loops(nest) => nest.dtypes(&kernel.operands)?,
-        Body::Contract(contract) => vec![contract.dtype],
-        Body::Call(_) => Vec::new(),
-    };
-    dtypes.extend(kernel.operands.iter().map(|o| o.dtype));
-    if !caps.float64 && dtypes.contains(&Dtype::F64) {
-        return lacks("64-bit floats (`shaderFloat64`)");
-    }
-    if !caps.storage8 && kernel.operands.iter().any(|o| o.dtype == Dtype::Bool) {
-        return lacks("bytes in storage buffers (`storageBuffer8BitAccess`), as bools are stored");
-    }
-    if kernel.operands.len() > caps.bindings as usize {
-        return lacks(&format!("more than {} buffers per kernel, here {}", caps.bindings, kernel.operands.len()));
-    }
-    let bytes = kernel.operands.iter().map(|o| o.len as u64 * o.dtype.bytes() as u64).max().unwrap_or(0);
-    if bytes > caps.range {
-        return lacks(&format!("buffers beyond {} bytes (`maxStorageBufferRange`), here {bytes}", caps.range));
-    }
-    Ok(dtypes)
 }

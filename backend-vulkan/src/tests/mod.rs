@@ -3,14 +3,19 @@
 //! Without a device these tests skip, and say so; with `EGRAD_REQUIRE_VULKAN=1` they fail.
 
 mod both;
+mod contract;
+mod nests;
 mod ops;
 mod programs;
+mod random;
 mod refusals;
 mod texts;
 
 use crate::device::Caps;
+use crate::run::Program;
+use crate::spread::{Binding, Form, Launch, Memory, Spread};
 use crate::{Options, Selection, Shaders, Vulkan, Without, glsl, spirv, spread};
-use egrad_ir::kernel::{Affine, Backend, Body, Inst, Kernel, LoopNest, Operand, Pass, Store, ValueId};
+use egrad_ir::kernel::{Affine, Backend, Body, Executable, Inst, Kernel, LoopNest, Operand, Pass, Store, ValueId};
 use egrad_ir::scalar::Elementary;
 use egrad_ir::schedule::{Buffer, BufferId, Schedule, Step};
 use egrad_ir::{Array, Aval, Dtype, Literal, Numerics};
@@ -108,6 +113,57 @@ fn launch(kernel: &Kernel, caps: &Caps) -> spirv::Module {
     let spread = spread::spread(kernel, caps).unwrap();
     assert_eq!(spread.launches.len(), 1);
     spirv::emit(&spread.launches[0], caps, "test").unwrap()
+}
+
+/// Runs a kernel in one launch of that form.
+#[track_caller]
+fn run_as(vulkan: &Vulkan, kernel: &Kernel, form: Form, inputs: &[&Array]) -> Vec<Array> {
+    let bind = |(i, o): (usize, &Operand)| Binding { memory: Memory::Operand(i), first: 0, len: o.len };
+    let bindings = kernel.operands.iter().enumerate().map(bind).collect();
+    let launch = Launch { kernel: kernel.clone(), form, bindings };
+    let module = spirv::emit(&launch, &vulkan.context.caps, "test").unwrap_or_else(|e| panic!("{e}\n{kernel}"));
+    valid(&module.words);
+    let spread = Spread { launches: vec![launch], scratch: Vec::new() };
+    let run = |shaders| {
+        let program = Program::of(&vulkan.context, shaders, alone(kernel.clone()), std::slice::from_ref(&spread));
+        let run = program.and_then(|p| p.run(inputs)).unwrap_or_else(|e| panic!("{form:?}: {e}\n{kernel}"));
+        run.outputs.into_vec()
+    };
+    let outputs = run(Shaders::Spirv);
+    if cfg!(feature = "shaderc") {
+        for (got, want) in run(Shaders::Glsl).iter().zip(&outputs) {
+            // Each may be as far from the truth, on either side of it.
+            let result = within(2.0, got, want, inputs);
+            result.unwrap_or_else(|e| panic!("{form:?}, GLSL beside SPIR-V: {e}\n{kernel}"));
+        }
+    }
+    outputs
+}
+
+/// Integers and bools are equal; floats within a share of the largest number in sight.
+fn near(got: &Array, want: &Array, inputs: &[&Array]) -> Result<(), String> {
+    within(1.0, got, want, inputs)
+}
+
+/// As [`near`], with the share so many times as large.
+fn within(times: f64, got: &Array, want: &Array, inputs: &[&Array]) -> Result<(), String> {
+    let finite = |a: &Array| a.to_f64().into_iter().filter(|x| x.is_finite()).fold(1.0, |m: f64, x| m.max(x.abs()));
+    let share = match want.dtype() {
+        Dtype::F32 => 2e-5,
+        Dtype::F64 => 1e-13,
+        Dtype::I32 | Dtype::Bool => 0.0,
+    };
+    // What an f64 was computed from may have been an f32.
+    let share = if inputs.iter().any(|a| a.dtype() == Dtype::F32) && share > 0.0 { 2e-5 } else { share };
+    let floats = inputs.iter().filter(|a| a.dtype().is_float());
+    let most = times * share * floats.map(|a| finite(a)).fold(finite(want), f64::max);
+    for (i, (g, w)) in got.to_f64().into_iter().zip(want.to_f64()).enumerate() {
+        let same = g == w || (g.is_nan() && w.is_nan()) || (g - w).abs() <= most;
+        if !same {
+            return Err(format!("element {i} of {:?}: got {g}, expected {w}", want.aval()));
+        }
+    }
+    Ok(())
 }
 
 /// Runs a schedule and compares with the interpreter: integers, bools, NaN, infinities and zeros

@@ -1,7 +1,7 @@
 //! How kernels read in GLSL, and one in SPIR-V. `UPDATE_EXPECT=1` writes the texts anew.
 
 use super::with;
-use crate::spread::{Form, Launch};
+use crate::spread::{Form, Launch, Tile};
 use crate::{Without, glsl, spirv};
 use egrad_ir::kernel::Kernel;
 use expect_test::{Expect, expect};
@@ -360,73 +360,78 @@ fn a_matrix_product() {
 ";
     check(
         kernel,
-        Form::Tile,
+        Form::Tile(Tile::ALL[1]),
         &expect![[r#"
-        #version 450
-        // product: a workgroup for each of 4 tiles of 64 by 64
+            #version 450
+            // product: a workgroup for each of 4 tiles of 64 by 64
 
-        layout(local_size_x_id = 0) in;
-        layout(push_constant) uniform Launch { uint points; uint row; } launch;
-        layout(set = 0, binding = 0) readonly buffer B0 { float b0[]; };
-        layout(set = 0, binding = 1) readonly buffer B1 { float b1[]; };
-        layout(set = 0, binding = 2) writeonly buffer B2 { float b2[]; };
+            layout(local_size_x_id = 0) in;
+            layout(push_constant) uniform Launch { uint points; uint row; } launch;
+            layout(set = 0, binding = 0) readonly buffer B0 { float b0[]; };
+            layout(set = 0, binding = 1) readonly buffer B1 { float b1[]; };
+            layout(set = 0, binding = 2) writeonly buffer B2 { float b2[]; };
 
-        const uint M = 70, N = 30, K = 5;
-        const uint SIDE = 16;
+            const uint M = 70, N = 30, K = 5;
 
-        float a(uint batch, uint row, uint column) {
-            return b0[700 * batch + 5 * row + column];
-        }
+            // Of a tile, and of each invocation's part of it.
+            const uint ROWS = 64, COLUMNS = 64, DEPTH = 16;
+            const uint HIGH = 4, WIDE = 4;
 
-        float b(uint batch, uint row, uint column) {
-            return b1[row + 5 * column];
-        }
-
-        void store_c(uint batch, uint row, uint column, float sum) {
-            b2[2100 * batch + 30 * row + column] = sum;
-        }
-
-        // Rows of the right tile and columns of the left one, of which a step multiplies SIDE.
-        const uint TILE = 4 * SIDE;
-        shared float left[SIDE][TILE];
-        shared float right[SIDE][TILE];
-
-        // A workgroup of SIDE * SIDE makes a tile of the result, each invocation 4 * 4 elements of it.
-        void main() {
-            uint tile = gl_WorkGroupID.y * launch.row + gl_WorkGroupID.x;
-            if (tile >= launch.points) return; // the whole workgroup, so that barriers are reached by all
-            const uint across = (N + TILE - 1) / TILE, down = (M + TILE - 1) / TILE;
-            uint batch = tile / (across * down);
-            uint top = tile / across % down * TILE, first = tile % across * TILE;
-            uint own = gl_LocalInvocationIndex;
-            uint x = own % SIDE, y = own / SIDE;
-
-            float sums[4][4];
-            for (uint i = 0; i < 4; i++)
-                for (uint j = 0; j < 4; j++) sums[i][j] = 0.0;
-            for (uint start = 0; start < K; start += SIDE) {
-                for (uint i = own; i < SIDE * TILE; i += SIDE * SIDE) {
-                    uint row = top + i / SIDE, from = start + i % SIDE;
-                    left[i % SIDE][i / SIDE] = 0.0;
-                    if (row < M && from < K) left[i % SIDE][i / SIDE] = a(batch, row, from);
-                    uint column = first + i % TILE, to = start + i / TILE;
-                    right[i / TILE][i % TILE] = 0.0;
-                    if (column < N && to < K) right[i / TILE][i % TILE] = b(batch, to, column);
-                }
-                barrier();
-                for (uint k = 0; k < SIDE; k++)
-                    for (uint i = 0; i < 4; i++)
-                        for (uint j = 0; j < 4; j++) sums[i][j] += left[k][y + i * SIDE] * right[k][x + j * SIDE];
-                barrier();
+            float a(uint batch, uint row, uint column) {
+                return b0[700 * batch + 5 * row + column];
             }
-            for (uint i = 0; i < 4; i++) {
-                for (uint j = 0; j < 4; j++) {
-                    uint row = top + y + i * SIDE, column = first + x + j * SIDE;
-                    if (row < M && column < N) store_c(batch, row, column, sums[i][j]);
+
+            float b(uint batch, uint row, uint column) {
+                return b1[row + 5 * column];
+            }
+
+            void store_c(uint batch, uint row, uint column, float sum) {
+                b2[2100 * batch + 30 * row + column] = sum;
+            }
+
+            // Invocations of a workgroup, down and across.
+            const uint DOWN = ROWS / HIGH, ACROSS = COLUMNS / WIDE;
+            shared float left[DEPTH][ROWS];
+            shared float right[DEPTH][COLUMNS];
+
+            // A workgroup makes a tile of the result, DEPTH products of every element at a time.
+            void main() {
+                uint tile = gl_WorkGroupID.y * launch.row + gl_WorkGroupID.x;
+                if (tile >= launch.points) return; // the whole workgroup, so that barriers are reached by all
+                const uint down = (M + ROWS - 1) / ROWS, across = (N + COLUMNS - 1) / COLUMNS;
+                uint batch = tile / (down * across);
+                uint top = tile / across % down * ROWS, first = tile % across * COLUMNS;
+                uint own = gl_LocalInvocationIndex;
+                uint x = own % ACROSS, y = own / ACROSS;
+
+                float sums[HIGH][WIDE];
+                for (uint i = 0; i < HIGH; i++)
+                    for (uint j = 0; j < WIDE; j++) sums[i][j] = 0.0;
+                for (uint start = 0; start < K; start += DEPTH) {
+                    for (uint i = own; i < DEPTH * ROWS; i += DOWN * ACROSS) {
+                        uint row = top + i / DEPTH, k = start + i % DEPTH;
+                        left[i % DEPTH][i / DEPTH] = 0.0;
+                        if (row < M && k < K) left[i % DEPTH][i / DEPTH] = a(batch, row, k);
+                    }
+                    for (uint i = own; i < DEPTH * COLUMNS; i += DOWN * ACROSS) {
+                        uint k = start + i / COLUMNS, column = first + i % COLUMNS;
+                        right[i / COLUMNS][i % COLUMNS] = 0.0;
+                        if (column < N && k < K) right[i / COLUMNS][i % COLUMNS] = b(batch, k, column);
+                    }
+                    barrier();
+                    for (uint k = 0; k < DEPTH; k++)
+                        for (uint i = 0; i < HIGH; i++)
+                            for (uint j = 0; j < WIDE; j++) sums[i][j] += left[k][y + i * DOWN] * right[k][x + j * ACROSS];
+                    barrier();
+                }
+                for (uint i = 0; i < HIGH; i++) {
+                    for (uint j = 0; j < WIDE; j++) {
+                        uint row = top + y + i * DOWN, column = first + x + j * ACROSS;
+                        if (row < M && column < N) store_c(batch, row, column, sums[i][j]);
+                    }
                 }
             }
-        }
-    "#]],
+        "#]],
     );
 }
 
@@ -453,20 +458,20 @@ fn a_kernel_in_spirv() {
             ; SPIR-V
             ; Version: 1.5
             ; Generator: rspirv
-            ; Bound: 55
+            ; Bound: 56
             OpCapability Shader
             OpCapability SignedZeroInfNanPreserve
             %1 = OpExtInstImport "GLSL.std.450"
             OpMemoryModel Logical GLSL450
-            OpEntryPoint GLCompute %25 "main" %19 %21 %16 %10 %11 %12
+            OpEntryPoint GLCompute %25 "main" %10 %11 %12 %16 %19 %23
             OpExecutionMode %25 LocalSize 64 1 1
             OpExecutionMode %25 SignedZeroInfNanPreserve 32
             OpName %10 "b0"
             OpName %11 "b1"
             OpName %12 "b2"
-            OpName %16 "launch"
             OpMemberName %14 0 "points"
             OpMemberName %14 1 "row"
+            OpName %16 "launch"
             OpDecorate %6 ArrayStride 4
             OpDecorate %7 Block
             OpMemberDecorate %7 0 Offset 0
@@ -482,9 +487,9 @@ fn a_kernel_in_spirv() {
             OpMemberDecorate %14 0 Offset 0
             OpMemberDecorate %14 1 Offset 4
             OpDecorate %19 BuiltIn WorkgroupId
-            OpDecorate %21 BuiltIn LocalInvocationIndex
-            OpDecorate %22 SpecId 0
-            OpDecorate %23 BuiltIn WorkgroupSize
+            OpDecorate %20 SpecId 0
+            OpDecorate %21 BuiltIn WorkgroupSize
+            OpDecorate %23 BuiltIn LocalInvocationIndex
             %2 = OpTypeVoid
             %3 = OpTypeBool
             %4 = OpTypeInt 32 0
@@ -503,14 +508,15 @@ fn a_kernel_in_spirv() {
             %17 = OpTypeVector %4 3
             %18 = OpTypePointer Input %17
             %19 = OpVariable  %18  Input
-            %20 = OpTypePointer Input %4
-            %21 = OpVariable  %20  Input
-            %22 = OpSpecConstant  %4  64
-            %23 = OpSpecConstantComposite  %17  %22 %13 %13
+            %20 = OpSpecConstant  %4  64
+            %21 = OpSpecConstantComposite  %17  %20 %13 %13
+            %22 = OpTypePointer Input %4
+            %23 = OpVariable  %22  Input
             %24 = OpTypeFunction %2
             %30 = OpConstant  %4  0
             %31 = OpTypePointer PushConstant %4
-            %44 = OpConstant  %4  3
+            %39 = OpConstant  %4  256
+            %45 = OpConstant  %4  3
             %25 = OpFunction  %2  None %24
             %26 = OpLabel
             %27 = OpLoad  %17  %19
@@ -522,26 +528,26 @@ fn a_kernel_in_spirv() {
             %35 = OpLoad  %4  %34
             %36 = OpIMul  %4  %29 %35
             %37 = OpIAdd  %4  %36 %28
-            %38 = OpIMul  %4  %37 %22
-            %39 = OpLoad  %4  %21
-            %40 = OpIAdd  %4  %38 %39
-            %41 = OpULessThan  %3  %40 %33
-            OpSelectionMerge %43 None
-            OpBranchConditional %41 %42 %43
-            %42 = OpLabel
-            %45 = OpUMod  %4  %40 %44
-            %46 = OpUDiv  %4  %40 %44
-            %47 = OpIMul  %4  %46 %44
-            %48 = OpIAdd  %4  %47 %45
-            %49 = OpAccessChain  %9  %10 %30 %48
-            %50 = OpLoad  %5  %49
-            %51 = OpAccessChain  %9  %11 %30 %45
-            %52 = OpLoad  %5  %51
-            %53 = OpFAdd  %5  %50 %52
-            %54 = OpAccessChain  %9  %12 %30 %48
-            OpStore %54 %53
-            OpBranch %43
+            %38 = OpLoad  %4  %23
+            %40 = OpIMul  %4  %37 %39
+            %41 = OpIAdd  %4  %40 %38
+            %42 = OpULessThan  %3  %41 %33
+            OpSelectionMerge %44 None
+            OpBranchConditional %42 %43 %44
             %43 = OpLabel
+            %46 = OpUDiv  %4  %41 %45
+            %47 = OpUMod  %4  %41 %45
+            %48 = OpIMul  %4  %46 %45
+            %49 = OpIAdd  %4  %48 %47
+            %50 = OpAccessChain  %9  %10 %30 %49
+            %51 = OpLoad  %5  %50
+            %52 = OpAccessChain  %9  %11 %30 %47
+            %53 = OpLoad  %5  %52
+            %54 = OpFAdd  %5  %51 %53
+            %55 = OpAccessChain  %9  %12 %30 %49
+            OpStore %55 %54
+            OpBranch %44
+            %44 = OpLabel
             OpReturn
             OpFunctionEnd"#]]
         .assert_eq(&module.disassemble());
