@@ -10,11 +10,14 @@ use crate::device::Caps;
 use egrad_ir::kernel::{Affine, Body, Inst, Kernel, LoopNest, Pass, ValueId};
 use egrad_ir::op::Reduce;
 use egrad_ir::scalar::identity;
-use egrad_ir::{Dtype, Error, Result};
+use egrad_ir::{Dtype, Result};
 use hashbrown::HashMap;
 
 /// Expressions beyond this many characters get a name.
 const LONGEST: usize = 60;
+
+/// Floats beyond this many are summed in parts of so many.
+const LONG: usize = 256;
 
 /// An axis of a loop nest in the shader; neighbours that every index steps through as through one
 /// are one.
@@ -28,15 +31,6 @@ struct Axis {
 
 /// Prints the shader of a loop nest, for teams of so many invocations.
 pub(super) fn print(kernel: &Kernel, nest: &LoopNest, team: u32, caps: &Caps) -> Result<Parts> {
-    for pass in &nest.passes {
-        let iterations = pass.loops.iter().fold(1usize, |n, e| n.saturating_mul(*e));
-        if iterations > 1 << 31 {
-            return Err(Error::device(format!(
-                "kernel `{}` has a loop of {iterations} iterations at each point, beyond 32 bits: use `--device cpu`",
-                kernel.name
-            )));
-        }
-    }
     let workgroup = caps.workgroup / team * team;
     let points: u64 = nest.domain.iter().map(|e| *e as u64).product();
     let mut printer = Printer {
@@ -233,6 +227,14 @@ impl Printer<'_> {
             let identity = identity(acc.kind, dtype).expect("verified: a type that is reduced");
             let start = self.expressions().literal(identity).text;
             self.line(&format!("{} {} = {start};", type_name(dtype), accumulator(acc.kind, result(i))));
+            if self.in_parts(pass, acc.kind, dtype) {
+                self.line(&format!("{} part{} = {start};", type_name(dtype), result(i).index()));
+            }
+        }
+        let parts = self.is_long(pass)
+            && pass.accs.iter().enumerate().any(|(i, a)| self.in_parts(pass, a.kind, self.dtypes[result(i).index()]));
+        if parts {
+            self.line("uint steps = 0;");
         }
         if pass.loops.is_empty() {
             self.body(at, pass, first);
@@ -241,11 +243,17 @@ impl Printer<'_> {
         let loops = axes('r', &pass.loops, self.nest.domain.len(), indices(pass));
         let opened = self.loops(&loops, pass);
         self.body(at, pass, first);
+        if parts {
+            self.line("steps++;");
+        }
         for _ in 0..opened {
             self.close();
         }
         for (i, acc) in pass.accs.iter().enumerate() {
             let (name, dtype) = (accumulator(acc.kind, result(i)), self.dtypes[result(i).index()]);
+            if self.in_parts(pass, acc.kind, dtype) {
+                self.line(&format!("{name} += part{};", result(i).index()));
+            }
             if self.team > 1 {
                 let of_team = match acc.kind {
                     Reduce::Sum => "sum_of_team",
@@ -256,6 +264,16 @@ impl Printer<'_> {
             }
             self.values.push(Expression::whole(name, dtype));
         }
+    }
+
+    /// Whether an invocation runs so many iterations of the pass that one float sum would lose digits.
+    fn is_long(&self, pass: &Pass) -> bool {
+        pass.loops.iter().product::<usize>().div_ceil(self.team as usize) > LONG
+    }
+
+    /// Whether a reduction sums parts before it sums those.
+    fn in_parts(&self, pass: &Pass, kind: Reduce, dtype: Dtype) -> bool {
+        kind == Reduce::Sum && dtype.is_float() && self.is_long(pass)
     }
 
     /// Begins the loops of a pass, and says how many blocks that opened.
@@ -328,6 +346,11 @@ impl Printer<'_> {
             let name = accumulator(acc.kind, ValueId::from(first + pass.insts.len() + i));
             let value = self.values[acc.value.index()].clone();
             let line = match acc.kind {
+                Reduce::Sum if self.in_parts(pass, acc.kind, value.dtype) => {
+                    let part = format!("part{}", first + pass.insts.len() + i);
+                    self.line(&format!("{part} += {};", value.text));
+                    format!("if (steps % {LONG} == {}) {{ {name} += {part}; {part} = 0; }}", LONG - 1)
+                }
                 Reduce::Sum => format!("{name} += {};", value.text),
                 Reduce::Max => {
                     self.included.function(value.dtype, "maximum");

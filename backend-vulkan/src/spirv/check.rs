@@ -14,7 +14,7 @@ const MOST: usize = i32::MAX as usize;
 ///
 /// # Errors
 /// If not: what is lacking.
-pub(super) fn check(launch: &Launch, caps: &Caps, device: &str) -> Result<()> {
+pub(crate) fn check(launch: &Launch, caps: &Caps, device: &str) -> Result<()> {
     let kernel = &launch.kernel;
     let name = &kernel.name;
     let lacks = |what: &str| Err(Error::device(format!("`{device}` lacks {what}, which kernel `{name}` needs")));

@@ -23,6 +23,8 @@ mod ops;
 mod team;
 mod tile;
 
+pub(crate) use check::check;
+
 use crate::device::{Caps, FloatCaps};
 use crate::spread::{Form, Launch};
 use egrad_ir::kernel::{Body, Kernel};
@@ -74,7 +76,7 @@ impl Module {
 /// If the backend, or a device of these capabilities, can't run the kernel: what is lacking.
 pub(crate) fn emit(launch: &Launch, caps: &Caps, device: &str) -> Result<Module> {
     let kernel = &launch.kernel;
-    check::check(launch, caps, device)?;
+    check(launch, caps, device)?;
     let mut emitter = Emitter::new(kernel, caps);
     let grid = match (&kernel.body, launch.form) {
         (Body::Loops(nest), Form::Team(lanes)) => nest::emit(&mut emitter, kernel, nest, lanes, caps)?,

@@ -132,13 +132,29 @@ fn run_as(vulkan: &Vulkan, kernel: &Kernel, form: Form, inputs: &[&Array]) -> Ve
     let module = spirv::emit(&launch, &vulkan.context.caps, "test").unwrap_or_else(|e| panic!("{e}\n{kernel}"));
     valid(&module.words);
     let spread = Spread { launches: vec![launch], scratch: Vec::new() };
-    let program = Program::of(&vulkan.runtime, Shaders::Spirv, alone(kernel.clone()), &[spread]);
-    let run = program.and_then(|p| p.run(inputs)).unwrap_or_else(|e| panic!("{form:?}: {e}\n{kernel}"));
-    run.outputs.into_vec()
+    let run = |shaders| {
+        let program = Program::of(&vulkan.runtime, shaders, alone(kernel.clone()), std::slice::from_ref(&spread));
+        let run = program.and_then(|p| p.run(inputs)).unwrap_or_else(|e| panic!("{form:?}: {e}\n{kernel}"));
+        run.outputs.into_vec()
+    };
+    let outputs = run(Shaders::Spirv);
+    if cfg!(feature = "shaderc") {
+        for (got, want) in run(Shaders::Glsl).iter().zip(&outputs) {
+            // Each may be as far from the truth, on either side of it.
+            let result = within(2.0, got, want, inputs);
+            result.unwrap_or_else(|e| panic!("{form:?}, GLSL beside SPIR-V: {e}\n{kernel}"));
+        }
+    }
+    outputs
 }
 
 /// Integers and bools are equal; floats within a share of the largest number in sight.
 fn near(got: &Array, want: &Array, inputs: &[&Array]) -> Result<(), String> {
+    within(1.0, got, want, inputs)
+}
+
+/// As [`near`], with the share so many times as large.
+fn within(times: f64, got: &Array, want: &Array, inputs: &[&Array]) -> Result<(), String> {
     let finite = |a: &Array| a.to_f64().into_iter().filter(|x| x.is_finite()).fold(1.0, |m: f64, x| m.max(x.abs()));
     let share = match want.dtype() {
         Dtype::F32 => 2e-5,
@@ -148,7 +164,7 @@ fn near(got: &Array, want: &Array, inputs: &[&Array]) -> Result<(), String> {
     // What an f64 was computed from may have been an f32.
     let share = if inputs.iter().any(|a| a.dtype() == Dtype::F32) && share > 0.0 { 2e-5 } else { share };
     let floats = inputs.iter().filter(|a| a.dtype().is_float());
-    let most = share * floats.map(|a| finite(a)).fold(finite(want), f64::max);
+    let most = times * share * floats.map(|a| finite(a)).fold(finite(want), f64::max);
     for (i, (g, w)) in got.to_f64().into_iter().zip(want.to_f64()).enumerate() {
         let same = g == w || (g.is_nan() && w.is_nan()) || (g - w).abs() <= most;
         if !same {
