@@ -1,8 +1,8 @@
 //! The reference interpreter of kernels: the kernel IR's meaning, one element at a time.
 
-use super::{Acc, Backend, Body, Call, Contract, Executable, Inst, Kernel, LoopNest, Matrix, Operand, Run};
+use super::{Acc, Along, Backend, Body, Call, Contract, Executable, Inst, Kernel, LoopNest, Matrix, Operand, Run};
 use crate::array::Array;
-use crate::dtype::{Dtype, Literal};
+use crate::dtype::{Dtype, Element, Literal};
 use crate::error::{Error, Result};
 use crate::eval::check_inputs;
 use crate::op::{Binary, Reduce};
@@ -82,6 +82,13 @@ impl Bound<'_> {
         }
     }
 
+    fn zero(&self) -> Literal {
+        match self {
+            Bound::Read(array) => Literal::new(array.dtype(), 0.0),
+            Bound::Written(array) => Literal::new(array.dtype(), 0.0),
+        }
+    }
+
     fn set(&mut self, i: usize, x: Literal) -> Option<()> {
         match self {
             Bound::Read(_) => None,
@@ -147,13 +154,31 @@ fn run_inst(
         Inst::Literal(literal) => Some(*literal),
         Inst::Index(index) => Some(Literal::new(Dtype::I32, index.at(axes) as f64)),
         Inst::Load { operand, index } => Some(memory[*operand].get(index.at(axes))),
+        Inst::LoadWithin { operand, index, along } => {
+            let memory = &memory[*operand];
+            let mut element = index.at(axes);
+            for a in along {
+                match inside(a, axes, values) {
+                    Some(position) => element += position * a.by,
+                    None => return Some(memory.zero()),
+                }
+            }
+            Some(memory.get(element))
+        }
+        Inst::Within(along) => Some(along.iter().all(|a| inside(a, axes, values).is_some()).literal()),
         Inst::Unary(u, x) => scalar::unary(*u, value(x), mode),
         Inst::Binary(b, x, y) => scalar::binary(*b, value(x), value(y), mode),
-        Inst::Compare(c, x, y) => scalar::compare(*c, value(x), value(y)).map(crate::Element::literal),
+        Inst::Compare(c, x, y) => scalar::compare(*c, value(x), value(y)).map(Element::literal),
         Inst::Select(p, x, y) => Some(if value(p).bits() == 1 { value(x) } else { value(y) }),
         Inst::IntegerPow(n, x) => scalar::integer_pow(*n, value(x), mode),
         Inst::Convert(d, x) => Some(scalar::convert(*d, value(x), mode)),
     }
+}
+
+/// The position, if it is inside.
+fn inside(along: &Along, axes: &[usize], values: &[Literal]) -> Option<usize> {
+    let plus = along.plus.map_or(0, |v| values[v.index()].to_f64() as i64);
+    usize::try_from(along.at(axes, plus)).ok().filter(|position| *position < along.extent)
 }
 
 /// A reduction in progress, in the order documented on [`Acc`].

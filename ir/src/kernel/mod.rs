@@ -115,6 +115,18 @@ pub enum Inst {
         /// Which element.
         index: Affine,
     },
+    /// An element found by positions that may lie outside: `index` plus `by` times the position, for
+    /// each of `along`; zero (false) if one of them is outside.
+    LoadWithin {
+        /// Position in [`Kernel::operands`], of one that is only read.
+        operand: usize,
+        /// Where position 0 of every one of `along` is.
+        index: Affine,
+        /// At least one.
+        along: Positions,
+    },
+    /// Whether the positions are all inside; their `by` is 0.
+    Within(Positions),
     /// An elementwise function of one operand ([`Unary::StopGradient`] is the identity).
     Unary(Unary, ValueId),
     /// An elementwise function of two operands.
@@ -136,6 +148,24 @@ pub struct Affine {
     pub offset: usize,
     /// One stride per axis in scope; 0 where the index doesn't depend on the axis.
     pub strides: SmallVec<[usize; 4]>,
+}
+
+/// Positions along axes of what is read.
+pub type Positions = SmallVec<[Along; 1]>;
+
+/// A position along an axis of what is read: inside if it is in `0..extent`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Along {
+    /// The constant part.
+    pub offset: isize,
+    /// One stride per axis in scope, as in [`Affine`].
+    pub strides: SmallVec<[isize; 4]>,
+    /// An `i32` to add.
+    pub plus: Option<ValueId>,
+    /// How many positions there are; not 0, and below 2^31.
+    pub extent: usize,
+    /// How many elements are from one position to the next.
+    pub by: usize,
 }
 
 /// A reduction over a pass's loops.
@@ -272,11 +302,30 @@ impl Inst {
         let mut args = SmallVec::new();
         match self {
             Inst::Literal(_) | Inst::Index(_) | Inst::Load { .. } => {}
+            Inst::LoadWithin { along, .. } | Inst::Within(along) => args.extend(along.iter().filter_map(|a| a.plus)),
             Inst::Unary(_, x) | Inst::IntegerPow(_, x) | Inst::Convert(_, x) => args.push(*x),
             Inst::Binary(_, x, y) | Inst::Compare(_, x, y) => args.extend([*x, *y]),
             Inst::Select(p, x, y) => args.extend([*p, *x, *y]),
         }
         args
+    }
+}
+
+impl Along {
+    /// The position for these axis indices and this number to add.
+    pub fn at(&self, axes: &[usize], plus: i64) -> i64 {
+        let term = |(stride, i): (&isize, &usize)| *stride as i64 * *i as i64;
+        self.offset as i64 + self.strides.iter().zip(axes).map(term).sum::<i64>() + plus
+    }
+
+    /// The smallest and largest position, over axes of these extents and with nothing added.
+    pub fn reach(&self, axes: &[usize]) -> (i64, i64) {
+        let mut reach = (self.offset as i64, self.offset as i64);
+        for (stride, extent) in self.strides.iter().zip(axes) {
+            let far = *stride as i64 * (*extent as i64 - 1);
+            if far < 0 { reach.0 += far } else { reach.1 += far }
+        }
+        reach
     }
 }
 

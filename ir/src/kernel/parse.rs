@@ -1,6 +1,9 @@
 //! The parser of kernels' text.
 
-use super::{Acc, Affine, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Slot, Store, ValueId};
+use super::{
+    Acc, Affine, Along, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Positions, Slot, Store,
+    ValueId,
+};
 use crate::error::Result;
 use crate::op::{Binary, Compare, Reduce, Unary};
 use crate::schedule::{Buffer, BufferId, Schedule, Step};
@@ -216,8 +219,13 @@ impl Parser<'_> {
                 "index" => Inst::Index(self.affine(rank)?),
                 "load" => {
                     let (operand, index) = self.element(rank)?;
-                    Inst::Load { operand, index }
+                    if self.cursor.eat(Token::Word("at"))? {
+                        Inst::LoadWithin { operand, index, along: self.positions(rank)? }
+                    } else {
+                        Inst::Load { operand, index }
+                    }
                 }
+                "within" => Inst::Within(self.positions(rank)?),
                 "select" => Inst::Select(self.value()?, self.value()?, self.value()?),
                 "integer_pow" => {
                     let n = self.cursor.number("the power, an i32")?;
@@ -268,9 +276,7 @@ impl Parser<'_> {
                 index.offset = offset;
                 return Ok(index);
             }
-            let axis = self.position('p').filter(|p| *p < self.domain);
-            let axis = axis.or_else(|| self.position('r')?.checked_add(self.domain).filter(|a| *a < rank));
-            let axis = axis.ok_or_else(|| self.cursor.expected("an axis in scope (`p0`, `r0`) or a number"))?;
+            let axis = self.axis(rank)?;
             if index.strides[axis] != 0 {
                 return Err(wrong(self.cursor.span(), "this axis is already part of the index"));
             }
@@ -280,6 +286,66 @@ impl Parser<'_> {
                 return Ok(index);
             }
         }
+    }
+
+    /// `r0 + -2 in 0..5 by 1, %4 in 0..7 by 6`
+    fn positions(&mut self, rank: usize) -> Result<Positions> {
+        let mut positions = Positions::new();
+        loop {
+            positions.push(self.along(rank)?);
+            if !self.cursor.eat(Token::Mark(','))? {
+                return Ok(positions);
+            }
+        }
+    }
+
+    /// `-1*p0 + r0 + %4 + -2 in 0..5 by 1`: axes, the value to add, the constant part.
+    fn along(&mut self, rank: usize) -> Result<Along> {
+        let mut along = Along { strides: SmallVec::from_elem(0, rank), ..Along::default() };
+        loop {
+            let stride = match self.cursor.peek() {
+                Token::Number(_) => Some(self.cursor.number("a stride or an offset")?),
+                _ => None,
+            };
+            if let Some(offset) = stride
+                && !self.cursor.eat(Token::Mark('*'))?
+            {
+                along.offset = offset;
+                break;
+            }
+            if let Token::Value(id) = self.cursor.peek() {
+                if along.plus.is_some() || stride.is_some() {
+                    return Err(self.cursor.expected("one value to add"));
+                }
+                self.cursor.next()?;
+                along.plus = Some(ValueId(id));
+            } else {
+                let axis = self.axis(rank)?;
+                if along.strides[axis] != 0 {
+                    return Err(wrong(self.cursor.span(), "this axis is already part of the position"));
+                }
+                self.cursor.next()?;
+                along.strides[axis] = stride.unwrap_or(1);
+            }
+            if !self.cursor.eat(Token::Mark('+'))? {
+                break;
+            }
+        }
+        self.cursor.keyword("in")?;
+        self.cursor.expect(Token::Number("0"), "where the positions start")?;
+        self.cursor.expect(Token::Dots, "and how many there are")?;
+        along.extent = self.cursor.number("a number of positions")?;
+        if self.cursor.eat(Token::Word("by"))? {
+            along.by = self.cursor.number("a number of elements")?;
+        }
+        Ok(along)
+    }
+
+    /// The axis in scope that comes next, not taken yet.
+    fn axis(&self, rank: usize) -> Result<usize> {
+        let axis = self.position('p').filter(|p| *p < self.domain);
+        let axis = axis.or_else(|| self.position('r')?.checked_add(self.domain).filter(|a| *a < rank));
+        axis.ok_or_else(|| self.cursor.expected("an axis in scope (`p0`, `r0`) or a number"))
     }
 
     fn contract(&mut self) -> Result<Contract> {

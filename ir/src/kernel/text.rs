@@ -13,6 +13,16 @@
 //!   }
 //! }
 //!
+//! kernel shifted(b0: read f32[4], b1: write f32[6]) fast {
+//!   parallel p0 in 0..6 {
+//!     once {
+//!       %0 = load b0[0] at p0 + -1 in 0..4 by 1
+//!       %1 = within p0 + -1 in 0..4
+//!       store b1[p0] = %0
+//!     }
+//!   }
+//! }
+//!
 //! kernel product(b0: read f32[6], b1: read f32[6], b2: write f32[4]) strict {
 //!   contract f32 batch [] m 2 n 2 k 3 {
 //!     a = b0 offset 0 batch [] row 3 column 1
@@ -36,7 +46,7 @@
 //! }
 //! ```
 
-use super::{Affine, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Slot, ValueId};
+use super::{Affine, Along, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Slot, ValueId};
 use crate::Numerics;
 use crate::schedule::Schedule;
 use crate::text::Name;
@@ -81,6 +91,14 @@ fn loops(f: &mut fmt::Formatter<'_>, nest: &LoopNest) -> fmt::Result {
                 Inst::Literal(literal) => write!(f, "constant {} {literal}", literal.dtype())?,
                 Inst::Index(a) => write!(f, "index {}", index(a))?,
                 Inst::Load { operand, index: a } => write!(f, "load b{operand}[{}]", index(a))?,
+                Inst::LoadWithin { operand, index: a, along } => {
+                    write!(f, "load b{operand}[{}] at ", index(a))?;
+                    positions(f, along, nest.domain.len())?;
+                }
+                Inst::Within(along) => {
+                    f.write_str("within ")?;
+                    positions(f, along, nest.domain.len())?;
+                }
                 Inst::Unary(u, x) => write!(f, "{} {x}", u.name())?,
                 Inst::Binary(b, x, y) => write!(f, "{} {x} {y}", b.name())?,
                 Inst::Compare(c, x, y) => write!(f, "{} {x} {y}", c.name())?,
@@ -134,6 +152,36 @@ impl fmt::Display for Index<'_> {
         }
         Ok(())
     }
+}
+
+/// `r0 + -2 in 0..5 by 1, %4 in 0..7 by 6`
+fn positions(f: &mut fmt::Formatter<'_>, along: &[Along], domain: usize) -> fmt::Result {
+    for (i, a) in along.iter().enumerate() {
+        let mut plus = if i > 0 { ", " } else { "" };
+        for (axis, stride) in a.strides.iter().enumerate().filter(|(_, s)| **s != 0) {
+            f.write_str(plus)?;
+            plus = " + ";
+            if *stride != 1 {
+                write!(f, "{stride}*")?;
+            }
+            match axis.checked_sub(domain) {
+                None => write!(f, "p{axis}")?,
+                Some(r) => write!(f, "r{r}")?,
+            }
+        }
+        if let Some(value) = a.plus {
+            write!(f, "{plus}{value}")?;
+            plus = " + ";
+        }
+        if plus != " + " || a.offset != 0 {
+            write!(f, "{plus}{}", a.offset)?;
+        }
+        write!(f, " in 0..{}", a.extent)?;
+        if a.by != 0 {
+            write!(f, " by {}", a.by)?;
+        }
+    }
+    Ok(())
 }
 
 fn contract(f: &mut fmt::Formatter<'_>, c: &Contract) -> fmt::Result {

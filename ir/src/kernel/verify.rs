@@ -1,6 +1,6 @@
 //! The verifier of kernels and schedules: what backends may rely on.
 
-use super::{Affine, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Slot, Store, ValueId};
+use super::{Affine, Along, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Slot, Store, ValueId};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::graph::Aval;
@@ -101,6 +101,26 @@ fn check_loops(nest: &LoopNest, operands: &[Operand], stored: Stored) -> Check {
                         return Err(format!("{what}: no earlier pass stored that element at the same point"));
                     }
                 }
+                Inst::LoadWithin { operand, index, along } => {
+                    let what = format!("pass {p}: load of b{operand}");
+                    check_positions(along, &axes).map_err(|e| format!("{what}: {e}"))?;
+                    // The farthest positions inside are as far as an axis of `extent` steps of `by`.
+                    let far = Affine {
+                        offset: index.offset,
+                        strides: index.strides.iter().copied().chain(along.iter().map(|a| a.by)).collect(),
+                    };
+                    let extents: Vec<usize> = axes.iter().copied().chain(along.iter().map(|a| a.extent)).collect();
+                    in_bounds(&operands[*operand], &far, &extents).map_err(|e| format!("{what}: {e}"))?;
+                    if operands[*operand].written {
+                        return Err(format!("{what}: it is written, and positions may be any"));
+                    }
+                }
+                Inst::Within(along) => {
+                    check_positions(along, &axes).map_err(|e| format!("pass {p}: `within`: {e}"))?;
+                    if along.iter().any(|a| a.by != 0) {
+                        return Err(format!("pass {p}: `within`: there are no elements to go by"));
+                    }
+                }
                 Inst::Literal(_)
                 | Inst::Unary(..)
                 | Inst::Binary(..)
@@ -120,6 +140,27 @@ fn check_loops(nest: &LoopNest, operands: &[Operand], stored: Stored) -> Check {
     }
     for (i, operand) in operands.iter().enumerate().filter(|(_, o)| o.written) {
         check_written(nest, i, operand, stored)?;
+    }
+    Ok(())
+}
+
+fn check_positions(along: &[Along], axes: &[usize]) -> Check {
+    if along.is_empty() {
+        return Err("there is no position".into());
+    }
+    for a in along {
+        if a.strides.len() != axes.len() {
+            return Err(format!("a position has {} strides for {} axes", a.strides.len(), axes.len()));
+        }
+        if a.extent == 0 || i32::try_from(a.extent).is_err() {
+            return Err(format!("there are {} positions", a.extent));
+        }
+        let far = a.strides.iter().zip(axes).try_fold(a.offset.unsigned_abs(), |sum, (stride, n)| {
+            stride.unsigned_abs().checked_mul(n - 1)?.checked_add(sum)
+        });
+        if far.is_none_or(|far| far > i32::MAX as usize / 2) {
+            return Err("a position is no number of 31 bits".into());
+        }
     }
     Ok(())
 }
@@ -181,10 +222,12 @@ fn inst_dtype(inst: &Inst, operands: &[Operand], dtypes: &[Dtype], visible: &[bo
     let op = match inst {
         Inst::Literal(literal) => return Ok(literal.dtype()),
         Inst::Index(_) => return Ok(Dtype::I32),
-        Inst::Load { operand, .. } => {
-            let operand = operands.get(*operand).ok_or_else(|| format!("there is no operand b{operand}"))?;
-            return Ok(operand.dtype);
+        Inst::Load { operand, .. } => return dtype_of(*operand, operands),
+        Inst::LoadWithin { operand, along, .. } => {
+            check_added(along, dtypes, visible)?;
+            return dtype_of(*operand, operands);
         }
+        Inst::Within(along) => return check_added(along, dtypes, visible).map(|()| Dtype::Bool),
         Inst::Unary(u, _) => Op::Unary(*u),
         Inst::Binary(b, ..) => Op::Binary(*b),
         Inst::Compare(c, ..) => Op::Compare(*c),
@@ -198,6 +241,21 @@ fn inst_dtype(inst: &Inst, operands: &[Operand], dtypes: &[Dtype], visible: &[bo
     }
     let avals: Vec<&Aval> = avals.iter().collect();
     infer::infer(&op, &avals).map(|a| a.dtype).map_err(|e| e.report().message.clone())
+}
+
+fn dtype_of(operand: usize, operands: &[Operand]) -> Check<Dtype> {
+    operands.get(operand).map(|o| o.dtype).ok_or_else(|| format!("there is no operand b{operand}"))
+}
+
+/// Checks the values added to positions.
+fn check_added(along: &[Along], dtypes: &[Dtype], visible: &[bool]) -> Check {
+    for value in along.iter().filter_map(|a| a.plus) {
+        let dtype = use_of(value, dtypes, visible)?;
+        if dtype != Dtype::I32 {
+            return Err(format!("{value}, added to a position, is {dtype}, not i32"));
+        }
+    }
+    Ok(())
 }
 
 /// The largest index an affine makes.
