@@ -363,6 +363,19 @@ pub fn convert(to: Dtype, x: Literal, mode: Elementary) -> Literal {
     by_dtype!(to, T => T::fix(mode)(T::from_f64(x.to_f64())).literal())
 }
 
+/// The order of sorting: ascending, NaN last, zeros of both signs equal.
+pub fn ascending<T: Scalar>(x: T, y: T) -> std::cmp::Ordering {
+    let (less, equal) = (compare_fn::<T>(Compare::Lt), compare_fn::<T>(Compare::Eq));
+    let nan = |x: T| !equal(x, x);
+    if less(x, y) {
+        std::cmp::Ordering::Less
+    } else if less(y, x) {
+        std::cmp::Ordering::Greater
+    } else {
+        nan(x).cmp(&nan(y))
+    }
+}
+
 /// What a reduction starts from; `None` for bool.
 pub fn identity(kind: Reduce, dtype: Dtype) -> Option<Literal> {
     by_dtype!(dtype, T => Some(T::reduce(kind)?.0.literal()))
