@@ -364,7 +364,7 @@ pub fn convert(to: Dtype, x: Literal, mode: Elementary) -> Literal {
 }
 
 /// The order of sorting: ascending, NaN last, zeros of both signs equal.
-pub fn ascending<T: Scalar>(x: T, y: T) -> std::cmp::Ordering {
+pub(crate) fn ascending<T: Scalar>(x: T, y: T) -> std::cmp::Ordering {
     let (less, equal) = (compare_fn::<T>(Compare::Lt), compare_fn::<T>(Compare::Eq));
     let nan = |x: T| !equal(x, x);
     if less(x, y) {

@@ -1,6 +1,9 @@
 //! The reference interpreter of kernels: the kernel IR's meaning, one element at a time.
 
-use super::{Acc, Along, Backend, Body, Call, Contract, Executable, Inst, Kernel, LoopNest, Matrix, Operand, Run};
+use super::{
+    Acc, Along, Argsort, Backend, Body, Call, Contract, Executable, Inst, Kernel, LoopNest, Matrix, Operand, Run,
+    Scatter,
+};
 use crate::array::Array;
 use crate::dtype::{Dtype, Element, Literal};
 use crate::error::{Error, Result};
@@ -51,6 +54,8 @@ impl Kernel {
             Body::Loops(nest) => run_loops(nest, &mut memory, mode),
             Body::Contract(contract) => run_contract(contract, &mut memory, mode),
             Body::Call(call) => run_call(call, &mut memory, mode)?,
+            Body::Scatter(scatter) => run_scatter(scatter, &mut memory, mode),
+            Body::Argsort(argsort) => run_argsort(argsort, &mut memory, mode)?,
         }
         .ok_or_else(|| self.fail("an instruction has no meaning for its operands".into()))?;
         Ok(memory.into_iter().filter_map(Bound::written).collect())
@@ -181,6 +186,14 @@ fn inside(along: &Along, axes: &[usize], values: &[Literal]) -> Option<usize> {
     usize::try_from(along.at(axes, plus)).ok().filter(|position| *position < along.extent)
 }
 
+/// What combines two elements of a reduction.
+fn combine(kind: Reduce) -> Binary {
+    match kind {
+        Reduce::Sum => Binary::Add,
+        Reduce::Max => Binary::Max,
+    }
+}
+
 /// A reduction in progress, in the order documented on [`Acc`].
 struct Sum {
     lanes: [Literal; LANES],
@@ -189,11 +202,7 @@ struct Sum {
 
 impl Sum {
     fn new(kind: Reduce, dtype: Dtype) -> Option<Sum> {
-        let op = match kind {
-            Reduce::Sum => Binary::Add,
-            Reduce::Max => Binary::Max,
-        };
-        Some(Sum { lanes: [scalar::identity(kind, dtype)?; LANES], op })
+        Some(Sum { lanes: [scalar::identity(kind, dtype)?; LANES], op: combine(kind) })
     }
 
     fn add(&mut self, innermost: usize, x: Literal, mode: Elementary) -> Option<()> {
@@ -228,6 +237,36 @@ fn run_contract(c: &Contract, memory: &mut [Bound<'_>], mode: Elementary) -> Opt
         }
     }
     Some(())
+}
+
+fn run_scatter(c: &Scatter, memory: &mut [Bound<'_>], mode: Elementary) -> Option<()> {
+    let op = combine(c.kind);
+    let [x, _, updates] = c.sizes()?;
+    for i in 0..x {
+        let element = memory[c.x].get(i);
+        memory[c.result].set(i, element)?;
+    }
+    for i in 0..updates {
+        if let Some(at) = c.place(i, |index| memory[c.indices].get(index).to_f64() as i32) {
+            let combined = scalar::binary(op, memory[c.result].get(at), memory[c.updates].get(i), mode)?;
+            memory[c.result].set(at, combined)?;
+        }
+    }
+    Some(())
+}
+
+fn run_argsort(c: &Argsort, memory: &mut [Bound<'_>], mode: Elementary) -> Result<Option<()>> {
+    let whole = match &memory[c.x] {
+        Bound::Read(array) => array.reshape([c.outer, c.length, c.inner])?,
+        Bound::Written(array) => array.reshape([c.outer, c.length, c.inner])?,
+    };
+    let order = crate::eval::eval_op(&crate::op::Op::Argsort(1), &[&whole], mode)?;
+    for i in 0..order.shape().size() {
+        if memory[c.result].set(i, order.literal(i)).is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(()))
 }
 
 fn run_call(c: &Call, memory: &mut [Bound<'_>], mode: Elementary) -> Result<Option<()>> {

@@ -73,6 +73,10 @@ pub enum Body {
     Contract(Contract),
     /// A call of a function that was compiled by itself.
     Call(Call),
+    /// Updates combined into a copy of a tensor, where indices say.
+    Scatter(Scatter),
+    /// Where the elements of rows are in ascending order.
+    Argsort(Argsort),
 }
 
 /// Passes over a parallel domain.
@@ -231,6 +235,49 @@ pub struct Matrix {
     pub column: usize,
 }
 
+/// A copy of x with updates combined into it, as [`Op::Scatter`](crate::Op::Scatter) means it, in
+/// row-major order of the updates: x is `batch × between × length × inner`, the indices
+/// `batch × taken`, the updates `batch × between × taken × inner`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scatter {
+    /// What combines.
+    pub kind: Reduce,
+    /// Elements of the shared axes.
+    pub batch: usize,
+    /// Elements of x's axes between those and the one of the indices.
+    pub between: usize,
+    /// The length of that axis.
+    pub length: usize,
+    /// Elements of x's axes after it.
+    pub inner: usize,
+    /// Indices for each element of the shared axes.
+    pub taken: usize,
+    /// Positions in [`Kernel::operands`].
+    pub x: usize,
+    /// `i32`.
+    pub indices: usize,
+    /// Of x's type.
+    pub updates: usize,
+    /// Written.
+    pub result: usize,
+}
+
+/// Where the elements of each row are in ascending order, as [`Op::Argsort`](crate::Op::Argsort)
+/// means it: x and the result are `outer × length × inner`, a row runs along the middle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Argsort {
+    /// Elements of the axes before the sorted one.
+    pub outer: usize,
+    /// The length of a row.
+    pub length: usize,
+    /// Elements of the axes after it.
+    pub inner: usize,
+    /// Position in [`Kernel::operands`].
+    pub x: usize,
+    /// `i32`, written.
+    pub result: usize,
+}
+
 /// A call of a function that was compiled by itself: once, or for every element of a batch
 /// (strided dispatch). The callee's kernels don't depend on the batch; how many elements there are
 /// and where each one's operands lie is data.
@@ -308,6 +355,24 @@ impl Inst {
             Inst::Select(p, x, y) => args.extend([*p, *x, *y]),
         }
         args
+    }
+}
+
+impl Scatter {
+    /// Where update `i` goes in the result, whose element `indices(…)` finds; none outside.
+    pub fn place(&self, i: usize, indices: impl FnOnce(usize) -> i32) -> Option<usize> {
+        let (rest, inner) = (i / self.inner, i % self.inner);
+        let (rest, taken) = (rest / self.taken, rest % self.taken);
+        let position = usize::try_from(indices(rest / self.between * self.taken + taken)).ok()?;
+        (position < self.length).then_some((rest * self.length + position) * self.inner + inner)
+    }
+
+    /// How many elements x, the indices and the updates have; `None` if they can't be counted.
+    pub fn sizes(&self) -> Option<[usize; 3]> {
+        let rows = self.batch.checked_mul(self.between)?;
+        let x = rows.checked_mul(self.length)?.checked_mul(self.inner)?;
+        let updates = rows.checked_mul(self.taken)?.checked_mul(self.inner)?;
+        Some([x, self.batch.checked_mul(self.taken)?, updates])
     }
 }
 

@@ -1,8 +1,8 @@
 //! The parser of kernels' text.
 
 use super::{
-    Acc, Affine, Along, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Positions, Slot, Store,
-    ValueId,
+    Acc, Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Positions,
+    Scatter, Slot, Store, ValueId,
 };
 use crate::error::Result;
 use crate::op::{Binary, Compare, Reduce, Unary};
@@ -89,7 +89,9 @@ impl Parser<'_> {
             Token::Word("parallel") => Body::Loops(self.loops()?),
             Token::Word("contract") => Body::Contract(self.contract()?),
             Token::Word("call") => Body::Call(self.call(depth)?),
-            _ => return Err(self.cursor.expected("`parallel`, `contract` or `call`")),
+            Token::Word("scatter") => Body::Scatter(self.scatter()?),
+            Token::Word("argsort") => Body::Argsort(self.argsort()?),
+            _ => return Err(self.cursor.expected("`parallel`, `contract`, `call`, `scatter` or `argsort`")),
         };
         self.cursor.expect(Token::Mark('}'), "that ends the kernel")?;
         Ok(Kernel { name, operands, body, numerics })
@@ -362,6 +364,36 @@ impl Parser<'_> {
         let c = self.matrix("c")?;
         self.cursor.expect(Token::Mark('}'), "that ends the contraction")?;
         Ok(Contract { dtype, batch, m, n, k, a, b, c })
+    }
+
+    fn scatter(&mut self) -> Result<Scatter> {
+        self.cursor.keyword("scatter")?;
+        let at = self.cursor.span();
+        let kind = Reduce::parse(self.cursor.word("a reduction")?);
+        let kind = kind.ok_or_else(|| wrong(at, "a scatter combines by a reduction, such as `reduce_sum`"))?;
+        let [batch, between, length] = [self.field("batch")?, self.field("between")?, self.field("length")?];
+        let [inner, taken] = [self.field("inner")?, self.field("taken")?];
+        self.cursor.expect(Token::Mark('{'), "that starts the operands")?;
+        let [x, indices] = [self.named("x")?, self.named("indices")?];
+        let [updates, result] = [self.named("updates")?, self.named("result")?];
+        self.cursor.expect(Token::Mark('}'), "that ends the scatter")?;
+        Ok(Scatter { kind, batch, between, length, inner, taken, x, indices, updates, result })
+    }
+
+    fn argsort(&mut self) -> Result<Argsort> {
+        self.cursor.keyword("argsort")?;
+        let [outer, length, inner] = [self.field("outer")?, self.field("length")?, self.field("inner")?];
+        self.cursor.expect(Token::Mark('{'), "that starts the operands")?;
+        let [x, result] = [self.named("x")?, self.named("result")?];
+        self.cursor.expect(Token::Mark('}'), "that ends the argsort")?;
+        Ok(Argsort { outer, length, inner, x, result })
+    }
+
+    /// `x = b0`
+    fn named(&mut self, name: &str) -> Result<usize> {
+        self.cursor.keyword(name)?;
+        self.cursor.expect(Token::Mark('='), "and the operand")?;
+        self.operand()
     }
 
     fn call(&mut self, depth: usize) -> Result<Call> {

@@ -31,6 +31,22 @@
 //!   }
 //! }
 //!
+//! kernel histogram(b0: read f32[4], b1: read i32[6], b2: read f32[6], b3: write f32[4]) fast {
+//!   scatter reduce_sum batch 1 between 1 length 4 inner 1 taken 6 {
+//!     x = b0
+//!     indices = b1
+//!     updates = b2
+//!     result = b3
+//!   }
+//! }
+//!
+//! kernel order(b0: read f32[6], b1: write i32[6]) fast {
+//!   argsort outer 2 length 3 inner 1 {
+//!     x = b0
+//!     result = b1
+//!   }
+//! }
+//!
 //! kernel call_scale(b0: read f32[6], b1: write f32[6]) fast {
 //!   call count 2 {
 //!     input b0 stride 3
@@ -46,7 +62,7 @@
 //! }
 //! ```
 
-use super::{Affine, Along, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Slot, ValueId};
+use super::{Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Scatter, Slot, ValueId};
 use crate::Numerics;
 use crate::schedule::Schedule;
 use crate::text::Name;
@@ -69,6 +85,8 @@ impl fmt::Display for Kernel {
             Body::Loops(nest) => loops(f, nest)?,
             Body::Contract(c) => contract(f, c)?,
             Body::Call(c) => call(f, c)?,
+            Body::Scatter(c) => scatter(f, c)?,
+            Body::Argsort(c) => argsort(f, c)?,
         }
         f.write_str("}\n")
     }
@@ -191,6 +209,21 @@ fn contract(f: &mut fmt::Formatter<'_>, c: &Contract) -> fmt::Result {
         writeln!(f, "    {name} = b{operand} offset {offset} batch {batch_strides:?} row {row} column {column}")?;
     }
     f.write_str("  }\n")
+}
+
+fn scatter(f: &mut fmt::Formatter<'_>, c: &Scatter) -> fmt::Result {
+    let Scatter { kind, batch, between, length, inner, taken, x, indices, updates, result } = c;
+    writeln!(
+        f,
+        "  scatter {} batch {batch} between {between} length {length} inner {inner} taken {taken} {{",
+        kind.name()
+    )?;
+    writeln!(f, "    x = b{x}\n    indices = b{indices}\n    updates = b{updates}\n    result = b{result}\n  }}")
+}
+
+fn argsort(f: &mut fmt::Formatter<'_>, c: &Argsort) -> fmt::Result {
+    let Argsort { outer, length, inner, x, result } = c;
+    writeln!(f, "  argsort outer {outer} length {length} inner {inner} {{\n    x = b{x}\n    result = b{result}\n  }}")
 }
 
 fn call(f: &mut fmt::Formatter<'_>, c: &Call) -> fmt::Result {

@@ -1,6 +1,9 @@
 //! The verifier of kernels and schedules: what backends may rely on.
 
-use super::{Affine, Along, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Slot, Store, ValueId};
+use super::{
+    Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Scatter, Slot, Store,
+    ValueId,
+};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::graph::Aval;
@@ -56,6 +59,8 @@ impl Kernel {
             Body::Loops(nest) => check_loops(nest, &self.operands, stored),
             Body::Contract(contract) => check_contract(contract, &self.operands, stored),
             Body::Call(call) => check_call(call, &self.operands),
+            Body::Scatter(scatter) => check_scatter(scatter, &self.operands),
+            Body::Argsort(argsort) => check_argsort(argsort, &self.operands),
         };
         checked.map_err(|what| Error::internal(format!("kernel `{}`: {what}", self.name)))
     }
@@ -417,6 +422,52 @@ fn check_matrix(
     }
     let (axes, strides) = axes_of(c, matrix, rows, columns);
     in_bounds(operand, &Affine { offset: matrix.offset, strides: strides.into() }, &axes)
+}
+
+/// Checks that the operands, of which the last is written, are all there are, and of these types and
+/// lengths; `None` is any type.
+fn check_whole(operands: &[Operand], want: &[(&str, usize, Option<Dtype>, Option<usize>)]) -> Check {
+    for (i, (name, at, dtype, len)) in want.iter().enumerate() {
+        let operand = operands.get(*at).ok_or_else(|| format!("there is no operand b{at}"))?;
+        let written = i + 1 == want.len();
+        if operand.written != written {
+            return Err(format!("{name}: b{at} is {}", if written { "only read" } else { "written" }));
+        }
+        if dtype.is_some_and(|dtype| dtype != operand.dtype) || Some(operand.len) != *len {
+            let len = len.map_or("too many".to_owned(), |n| n.to_string());
+            let dtype = dtype.unwrap_or(operand.dtype);
+            return Err(format!("{name}: b{at} is {} {}, not {len} {dtype}", operand.len, operand.dtype));
+        }
+    }
+    match (0..operands.len()).find(|i| !want.iter().any(|(_, at, ..)| at == i)) {
+        Some(i) => Err(format!("b{i} is no operand of it")),
+        None => Ok(()),
+    }
+}
+
+fn check_scatter(c: &Scatter, operands: &[Operand]) -> Check {
+    let [x, indices, updates] = c.sizes().map_or([None; 3], |sizes| sizes.map(Some));
+    let dtype = operands.get(c.x).map(|o| o.dtype);
+    if dtype == Some(Dtype::Bool) {
+        return Err("combines numbers, not bool".into());
+    }
+    check_whole(
+        operands,
+        &[
+            ("x", c.x, None, x),
+            ("indices", c.indices, Some(Dtype::I32), indices),
+            ("updates", c.updates, dtype, updates),
+            ("result", c.result, dtype, x),
+        ],
+    )
+}
+
+fn check_argsort(c: &Argsort, operands: &[Operand]) -> Check {
+    if i32::try_from(c.length).is_err() {
+        return Err(format!("positions up to {} are no i32", c.length));
+    }
+    let len = c.outer.checked_mul(c.length).and_then(|n| n.checked_mul(c.inner));
+    check_whole(operands, &[("x", c.x, None, len), ("result", c.result, Some(Dtype::I32), len)])
 }
 
 fn check_call(c: &Call, operands: &[Operand]) -> Check {
