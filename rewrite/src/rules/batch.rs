@@ -44,20 +44,20 @@ pub fn lines() -> Vec<Line> {
         "batch/pad-10" Exact: "(batch:pad:10 ?l ?h ?x ?v)" => "(pad {unpadded ?l} {unpadded ?h} ?x ?v)";
         /// Around each element is what belongs to it.
         "batch/pad-11" Exact: "(batch:pad:11 ?l ?h ?x ?v)"
-            => "(select (pad {unpadded ?l} {unpadded ?h} (full 1 (convert bool ?x)) (constant falsebool))
-                        (pad {unpadded ?l} {unpadded ?h} ?x (constant {zero ?x}))
-                        (broadcast_in_dim {plus {plus {unpadded ?l} {unpadded ?h}} {shape ?x}} [0] ?v))";
+            => "(select (pad {unpadded ?l} {unpadded ?h} (full 0 (convert bool ?x)) (constant truebool))
+                        (broadcast_in_dim {plus {plus {unpadded ?l} {unpadded ?h}} {shape ?x}} [0] ?v)
+                        (pad {unpadded ?l} {unpadded ?h} ?x (constant {zero ?x})))";
         "batch/pad-01" Exact: "(batch:pad:01 ?l ?h ?x ?v)"
-            => "(select (broadcast_in_dim {batched {plus {plus ?l ?h} {shape ?x}} ?v} {tail ?x} (pad ?l ?h (full 1 (convert bool ?x)) (constant falsebool)))
-                        (broadcast_in_dim {batched {plus {plus ?l ?h} {shape ?x}} ?v} {tail ?x} (pad ?l ?h ?x (constant {zero ?x})))
-                        (broadcast_in_dim {batched {plus {plus ?l ?h} {shape ?x}} ?v} [0] ?v))";
+            => "(select (broadcast_in_dim {batched {plus {plus ?l ?h} {shape ?x}} ?v} {tail ?x} (pad ?l ?h (full 0 (convert bool ?x)) (constant truebool)))
+                        (broadcast_in_dim {batched {plus {plus ?l ?h} {shape ?x}} ?v} [0] ?v)
+                        (broadcast_in_dim {batched {plus {plus ?l ?h} {shape ?x}} ?v} {tail ?x} (pad ?l ?h ?x (constant {zero ?x}))))";
 
         /// A batch of either shares the batch axis; indices of no batch and of no shared axes serve all,
         /// and so does what a batch of indices takes whole elements from.
         "batch/take-11" Exact: "(batch:take:11 ?a ?b ?x ?i)" => "(take {succ ?a} {succ ?b} ?x ?i)";
         "batch/take-10" Exact: "(batch:take:10 ?a ?b ?x ?i)" => "(take {succ ?a} ?b ?x ?i)", if "int ?b 0";
         "batch/take-10-shared" Exact: "(batch:take:10 ?a ?b ?x ?i)" => "(take {succ ?a} {succ ?b} ?x (broadcast_in_dim {batched {shape ?i} ?x} {tail ?i} ?i))", if "not_int ?b 0";
-        "batch/take-01" Exact: "(batch:take:01 ?a ?b ?x ?i)" => "(take ?a ?b ?x ?i)", if "int ?a 0";
+        "batch/take-01" Exact: "(batch:take:01 ?a ?b ?x ?i)" => "(take 0 0 ?x ?i)", if "int ?a 0";
         "batch/take-01-inner" Exact: "(batch:take:01 ?a ?b ?x ?i)" => "(take {succ ?a} {succ ?b} (broadcast_in_dim {batched {shape ?x} ?i} {tail ?x} ?x) ?i)", if "not_int ?a 0";
         "batch/scatter-111" Exact: "(batch:@scatter:111 ?a ?b ?x ?i ?u)" => "(@scatter {succ ?a} {succ ?b} ?x ?i ?u)";
         "batch/scatter-110" Exact: "(batch:@scatter:110 ?a ?b ?x ?i ?u)" => "(@scatter {succ ?a} {succ ?b} ?x ?i (broadcast_in_dim {batched {shape ?u} ?x} {tail ?u} ?u))";

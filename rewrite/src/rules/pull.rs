@@ -78,7 +78,7 @@ pub fn lines() -> Vec<Line> {
         "pull/slice"         Exact: "(pull:slice:0 ?s ?l ?x ?y ?c)"           => "(pad ?s {beyond ?l ?x} ?c (constant {zero ?c}))";
         "pull/pad-0"         Exact: "(pull:pad:0 ?l ?h ?x ?v ?z ?c)"          => "(slice ?l {plus ?l {shape ?x}} ?c)";
         "pull/pad-1"         Exact: "(pull:pad:1 ?l ?h ?x ?v ?z ?c)"
-            => "(reduce_sum {count {shape ?c}} (select (pad ?l ?h (full 1 (convert bool ?x)) (constant falsebool)) (full 0 ?c) ?c))";
+            => "(reduce_sum {count {shape ?c}} (select (pad ?l ?h (full 0 (convert bool ?x)) (constant truebool)) ?c (full 0 ?c)))";
         "pull/reverse"       Exact: "(pull:reverse:0 ?a ?x ?y ?c)"            => "(reverse ?a ?c)";
         "pull/concatenate-0" Exact: "(pull:concatenate:0 ?a ?x ?y ?z ?c)"     => "(slice {origin ?x} {shape ?x} ?c)";
         "pull/concatenate-1" Exact: "(pull:concatenate:1 ?a ?x ?y ?z ?c)"     => "(slice {along ?a ?x} {shape ?c} ?c)";
