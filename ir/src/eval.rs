@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Aval, Function, NodeKind};
 use crate::infer;
 use crate::op::{Axes, Binary, Compare, DotDims, Op, Reduce, Unary};
-use crate::scalar::{Lanes, Scalar, ascending, by_dtype, compare_fn};
+use crate::scalar::{Lanes, Scalar, Sortable, by_dtype, compare_fn};
 use crate::shape::Shape;
 
 pub use crate::scalar::Elementary;
@@ -182,11 +182,8 @@ pub fn eval_op(op: &Op, args: &[&Array], mode: Elementary) -> Result<Array> {
             fill::<T>(&aval, |i| places.of(i).map_or(T::from_f64(0.0), |at| x[at]))
         }),
         Op::Scatter { kind, axis, batch } => by_dtype!(aval.dtype, T => {
-            let op = match kind {
-                Reduce::Sum => Binary::Add,
-                Reduce::Max => Binary::Max,
-            };
-            let (f, fix) = (T::binary(op, mode).ok_or_else(refused)?, T::fix(mode));
+            let (_, f) = T::reduce(*kind).ok_or_else(refused)?;
+            let fix = T::fix(mode);
             let (x, places) = (slice::<T>(args[0])?, Places::new(args[0], args[1], *axis, *batch)?);
             let mut out = fill::<T>(&aval, |i| x[i])?;
             let elements = out.as_mut_slice::<T>().ok_or_else(refused)?;
@@ -207,7 +204,7 @@ pub fn eval_op(op: &Op, args: &[&Array], mode: Elementary) -> Result<Array> {
                 let first = row / step * step * length + row % step;
                 order.clear();
                 order.extend(0..length);
-                order.sort_by(|i, j| ascending(x[first + i * step], x[first + j * step]));
+                order.sort_by(|i, j| x[first + i * step].ascending(&x[first + j * step]));
                 for (i, from) in order.iter().enumerate() {
                     elements[first + i * step] = *from as i32;
                 }

@@ -166,7 +166,7 @@ pub struct Along {
     pub strides: SmallVec<[isize; 4]>,
     /// An `i32` to add.
     pub plus: Option<ValueId>,
-    /// How many positions there are; not 0, and below 2^31.
+    /// How many positions there are; not 0, and no more than 2^30.
     pub extent: usize,
     /// How many elements are from one position to the next.
     pub by: usize,

@@ -149,6 +149,10 @@ fn check_loops(nest: &LoopNest, operands: &[Operand], stored: Stored) -> Check {
     Ok(())
 }
 
+/// So many positions an axis may have, and so large one may be: its sum with any `i32` then lies
+/// outside, or doesn't wrap around.
+const MOST_POSITIONS: usize = 1 << 30;
+
 fn check_positions(along: &[Along], axes: &[usize]) -> Check {
     if along.is_empty() {
         return Err("there is no position".into());
@@ -157,13 +161,13 @@ fn check_positions(along: &[Along], axes: &[usize]) -> Check {
         if a.strides.len() != axes.len() {
             return Err(format!("a position has {} strides for {} axes", a.strides.len(), axes.len()));
         }
-        if a.extent == 0 || i32::try_from(a.extent).is_err() {
+        if a.extent == 0 || a.extent > MOST_POSITIONS {
             return Err(format!("there are {} positions", a.extent));
         }
         let far = a.strides.iter().zip(axes).try_fold(a.offset.unsigned_abs(), |sum, (stride, n)| {
             stride.unsigned_abs().checked_mul(n - 1)?.checked_add(sum)
         });
-        if far.is_none_or(|far| far > i32::MAX as usize / 2) {
+        if far.is_none_or(|far| far > MOST_POSITIONS) {
             return Err("a position is no number of 31 bits".into());
         }
     }
