@@ -22,6 +22,7 @@ pub(super) fn check<'a>(kernel: &'a Kernel, caps: &Caps, device: &str) -> Result
     }
     let nest = match &kernel.body {
         Body::Contract(_) => return not_yet("matrix products"),
+        Body::Scatter(_) | Body::Argsort(_) => return not_yet("scatters and sorts"),
         Body::Call(_) => return not_yet("calls of functions compiled by themselves"),
         Body::Loops(nest) => nest,
     };
@@ -66,6 +67,8 @@ fn is_elementary(inst: &Inst) -> bool {
         | Inst::Compare(..)
         | Inst::Select(..)
         | Inst::IntegerPow(..)
-        | Inst::Convert(..) => false,
+        | Inst::Convert(..)
+        | Inst::LoadWithin { .. }
+        | Inst::Within(_) => false,
     }
 }

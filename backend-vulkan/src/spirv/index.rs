@@ -28,7 +28,9 @@ pub(super) fn affines(nest: &LoopNest) -> impl Iterator<Item = &Affine> {
     nest.passes.iter().flat_map(|pass| {
         let of_inst = |inst| match inst {
             &Inst::Index(ref index) | &Inst::Load { ref index, .. } => Some(index),
-            Inst::Literal(_)
+            Inst::LoadWithin { .. }
+            | Inst::Within(_)
+            | Inst::Literal(_)
             | Inst::Unary(..)
             | Inst::Binary(..)
             | Inst::Compare(..)

@@ -253,6 +253,7 @@ impl Emitter {
                         let index = domain.index(self, index);
                         self.load(*operand, index)
                     }
+                    Inst::LoadWithin { .. } | Inst::Within(_) => unreachable!("refused"),
                     Inst::Unary(op, x) => self.unary(*op, of(&values, *x)),
                     Inst::Binary(op, x, y) => self.binary(*op, of(&values, *x), of(&values, *y)),
                     Inst::Compare(op, x, y) => self.compare(*op, of(&values, *x), of(&values, *y)),
