@@ -126,7 +126,8 @@ pub use function::{ArgAt, Args, Function};
 pub use functions::stack;
 pub use jit::{Compiled, Jit, Report, eager, jit, trace, trace_avals};
 pub use tensor::{
-    AxisList, Operand, Tensor, arange, einsum, eye, full, iota, ones, ones_like, select, zeros, zeros_like,
+    AxisList, Convolution, Operand, Outside, Padding, Tensor, arange, concatenate, conv, einsum, eye, full, iota, ones,
+    ones_like, select, zeros, zeros_like,
 };
 pub use transform::{
     Arg, Argnums, grad, grad_argnums, hessian, jacfwd, jacrev, jvp, value_and_grad, value_and_grad_argnums, vjp, vmap,

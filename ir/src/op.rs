@@ -190,6 +190,47 @@ pub enum Op {
     },
     /// Generalised matrix product of floats or integers.
     DotGeneral(DotDims),
+    /// The elements from `start` up to `limit` along each axis.
+    Slice {
+        /// Per axis the first.
+        start: Axes,
+        /// Per axis the first beyond; not below `start`.
+        limit: Axes,
+    },
+    /// `(x, value)`: x with a scalar around it.
+    Pad {
+        /// Per axis how often before x.
+        low: Axes,
+        /// Per axis how often after x.
+        high: Axes,
+    },
+    /// The same elements in reverse along the axes listed (increasing).
+    Reverse(Axes),
+    /// One operand after the other along an axis.
+    Concatenate(usize),
+    /// `(x, indices)`: the elements of x at these positions along an axis; zero (false) at positions
+    /// outside. The first `batch` axes are shared; then x's axes up to the axis, the other axes of
+    /// the indices in its place, and x's axes after it.
+    Take {
+        /// The axis of x.
+        axis: usize,
+        /// How many leading axes x and the indices share; not above `axis`.
+        batch: usize,
+    },
+    /// `(x, indices, updates)`: x with the updates, which are as [`Op::Take`] would give them,
+    /// combined into where they were taken from, in row-major order of the updates; those outside
+    /// are dropped.
+    Scatter {
+        /// What combines: sums or the largest.
+        kind: Reduce,
+        /// The axis of x.
+        axis: usize,
+        /// How many leading axes x and the indices share; not above `axis`.
+        batch: usize,
+    },
+    /// Along an axis, where the elements are in ascending order: equals in the order they stand in,
+    /// NaN last, zeros of both signs equal. The result is `i32`.
+    Argsort(usize),
 }
 
 impl Op {
@@ -209,6 +250,13 @@ impl Op {
             Op::Transpose(_) => "transpose",
             Op::Reduce { kind, .. } => kind.name(),
             Op::DotGeneral(_) => "dot_general",
+            Op::Slice { .. } => "slice",
+            Op::Pad { .. } => "pad",
+            Op::Reverse(_) => "reverse",
+            Op::Concatenate(_) => "concatenate",
+            Op::Take { .. } => "take",
+            Op::Scatter { kind, .. } => scatter_name(*kind),
+            Op::Argsort(_) => "argsort",
         }
     }
 
@@ -222,9 +270,17 @@ impl Op {
             | Op::BroadcastInDim { .. }
             | Op::Reshape(_)
             | Op::Transpose(_)
-            | Op::Reduce { .. } => 1,
-            Op::Binary(_) | Op::Compare(_) | Op::DotGeneral(_) => 2,
-            Op::Select => 3,
+            | Op::Reduce { .. }
+            | Op::Slice { .. }
+            | Op::Reverse(_)
+            | Op::Argsort(_) => 1,
+            Op::Binary(_)
+            | Op::Compare(_)
+            | Op::DotGeneral(_)
+            | Op::Pad { .. }
+            | Op::Concatenate(_)
+            | Op::Take { .. } => 2,
+            Op::Select | Op::Scatter { .. } => 3,
         }
     }
 
@@ -238,7 +294,14 @@ impl Op {
             | Op::Reshape(_)
             | Op::Transpose(_)
             | Op::Reduce { .. }
-            | Op::DotGeneral(_) => false,
+            | Op::DotGeneral(_)
+            | Op::Slice { .. }
+            | Op::Pad { .. }
+            | Op::Reverse(_)
+            | Op::Concatenate(_)
+            | Op::Take { .. }
+            | Op::Scatter { .. }
+            | Op::Argsort(_) => false,
         }
     }
 
@@ -246,10 +309,20 @@ impl Op {
     pub fn names() -> Vec<&'static str> {
         let mut names = vec!["constant", "iota", "select", "integer_pow", "convert"];
         names.extend(["broadcast_in_dim", "reshape", "transpose", "dot_general"]);
+        names.extend(["slice", "pad", "reverse", "concatenate", "take", "argsort"]);
+        names.extend(Reduce::ALL.iter().map(|r| scatter_name(*r)));
         names.extend(Unary::ALL.iter().map(|u| u.name()));
         names.extend(Binary::ALL.iter().map(|b| b.name()));
         names.extend(Compare::ALL.iter().map(|c| c.name()));
         names.extend(Reduce::ALL.iter().map(|r| r.name()));
         names
+    }
+}
+
+/// The name of the scatter that combines so.
+pub const fn scatter_name(kind: Reduce) -> &'static str {
+    match kind {
+        Reduce::Sum => "scatter_add",
+        Reduce::Max => "scatter_max",
     }
 }

@@ -68,8 +68,9 @@ pub(crate) fn print(launch: &Launch, caps: &Caps, device: &str) -> Result<Shader
         }
         (Form::Tile(tile), Body::Contract(contract)) => (tile::print(contract, tile), vec![contract.dtype]),
         (Form::Cooperative(_), Body::Contract(contract)) => (tile::print(contract, TILE), vec![contract.dtype]),
-        (Form::Team(_), Body::Contract(_) | Body::Call(_))
-        | (Form::Tile(_) | Form::Cooperative(_), Body::Loops(_) | Body::Call(_)) => {
+        (Form::Team(_), Body::Contract(_))
+        | (Form::Tile(_) | Form::Cooperative(_), Body::Loops(_))
+        | (_, Body::Call(_) | Body::Scatter(_) | Body::Argsort(_)) => {
             return Err(Error::internal(format!("kernel `{}` isn't one of form {:?}", kernel.name, launch.form)));
         }
     };

@@ -9,6 +9,7 @@ mod memory;
 mod nests;
 mod ops;
 mod overhead;
+mod positions;
 mod programs;
 mod random;
 mod refusals;

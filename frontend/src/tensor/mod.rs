@@ -4,16 +4,27 @@
 //! * `operators`: `+ - * /` and their friends;
 //! * `shape`: reshaping, permuting, broadcasting;
 //! * `reduce`: sums, means, maxima, … over axes;
-//! * `contract`: matrix products and `einsum`.
+//! * `contract`: matrix products and `einsum`;
+//! * `parts`: slices, pads, flips, concatenations;
+//! * `index`: elements at positions that are data: takes, gathers, scatters;
+//! * `order`: sorts, extremes' positions, cumulative sums;
+//! * `window`: convolutions and sliding windows.
 
 mod contract;
+mod index;
 mod operators;
+mod order;
+mod parts;
 mod reduce;
 mod shape;
+mod window;
 
 pub use contract::einsum;
+pub use index::Outside;
+pub use parts::{Padding, concatenate};
 pub use shape::AxisList;
 pub(crate) use shape::normalize as normalize_axis;
+pub use window::{Convolution, conv};
 
 use crate::{raise, trace};
 use egrad_ir::{Array, Aval, Binary, Compare, Dtype, Element, Error, Literal, NodeId, Op, Result, Shape, Span, Unary};

@@ -74,6 +74,20 @@ pub fn lines() -> Vec<Line> {
         "pull/transpose"        Exact: "(pull:transpose:0 ?p ?x ?y ?c)"          => "(transpose {inverse ?p} ?c)";
         "pull/reduce_sum"       Exact: "(pull:reduce_sum:0 ?a ?x ?y ?c)"         => "(broadcast_in_dim {shape ?x} {except ?a ?x} ?c)";
 
+        /// What was cut off gets nothing; what a pad put around gets all that lies there.
+        "pull/slice"         Exact: "(pull:slice:0 ?s ?l ?x ?y ?c)"           => "(pad ?s {beyond ?l ?x} ?c (constant {zero ?c}))";
+        "pull/pad-0"         Exact: "(pull:pad:0 ?l ?h ?x ?v ?z ?c)"          => "(slice ?l {plus ?l {shape ?x}} ?c)";
+        "pull/pad-1"         Exact: "(pull:pad:1 ?l ?h ?x ?v ?z ?c)"
+            => "(reduce_sum {count {shape ?c}} (select (pad ?l ?h (full 0 (convert bool ?x)) (constant truebool)) ?c (full 0 ?c)))";
+        "pull/reverse"       Exact: "(pull:reverse:0 ?a ?x ?y ?c)"            => "(reverse ?a ?c)";
+        "pull/concatenate-0" Exact: "(pull:concatenate:0 ?a ?x ?y ?z ?c)"     => "(slice {origin ?x} {shape ?x} ?c)";
+        "pull/concatenate-1" Exact: "(pull:concatenate:1 ?a ?x ?y ?z ?c)"     => "(slice {along ?a ?x} {shape ?c} ?c)";
+
+        /// What was taken adds up where it was taken from, and the other way round.
+        "pull/take"          Exact: "(pull:take:0 ?a ?b ?x ?i ?y ?c)"         => "(scatter_add ?a ?b (full 0 ?x) ?i ?c)";
+        "pull/scatter_add-0" Exact: "(pull:scatter_add:0 ?a ?b ?x ?i ?u ?z ?c)" => "?c";
+        "pull/scatter_add-2" Exact: "(pull:scatter_add:2 ?a ?b ?x ?i ?u ?z ?c)" => "(take ?a ?b ?c ?i)";
+
         /// The elements that equal the maximum share c equally; if it is NaN, none gets any.
         "pull/reduce_max"       Exact: "(pull:reduce_max:0 ?a ?x ?y ?c)"
             => "(select (eq ?x (broadcast_in_dim {shape ?x} {except ?a ?x} ?y))

@@ -75,6 +75,16 @@ pub fn lines() -> Vec<Line> {
         "push/dot_general-0"    Exact: "(push:dot_general:0 ?cx ?cy ?bx ?by ?x ?y ?z ?t)" => "(dot_general ?cx ?cy ?bx ?by ?t ?y)";
         "push/dot_general-1"    Exact: "(push:dot_general:1 ?cx ?cy ?bx ?by ?x ?y ?z ?t)" => "(dot_general ?cx ?cy ?bx ?by ?x ?t)";
 
+        "push/slice"            Exact: "(push:slice:0 ?s ?l ?x ?y ?t)"            => "(slice ?s ?l ?t)";
+        "push/pad-0"            Exact: "(push:pad:0 ?l ?h ?x ?v ?z ?t)"           => "(pad ?l ?h ?t (constant {zero ?t}))";
+        "push/pad-1"            Exact: "(push:pad:1 ?l ?h ?x ?v ?z ?t)"           => "(pad ?l ?h (full 0 ?x) ?t)";
+        "push/reverse"          Exact: "(push:reverse:0 ?a ?x ?y ?t)"             => "(reverse ?a ?t)";
+        "push/concatenate-0"    Exact: "(push:concatenate:0 ?a ?x ?y ?z ?t)"      => "(concatenate ?a ?t (full 0 ?y))";
+        "push/concatenate-1"    Exact: "(push:concatenate:1 ?a ?x ?y ?z ?t)"      => "(concatenate ?a (full 0 ?x) ?t)";
+        "push/take"             Exact: "(push:take:0 ?a ?b ?x ?i ?y ?t)"          => "(take ?a ?b ?t ?i)";
+        "push/scatter_add-0"    Exact: "(push:scatter_add:0 ?a ?b ?x ?i ?u ?z ?t)" => "?t";
+        "push/scatter_add-2"    Exact: "(push:scatter_add:2 ?a ?b ?x ?i ?u ?z ?t)" => "(scatter_add ?a ?b (full 0 ?x) ?i ?t)";
+
         /// The mean tangent of the elements that equal the maximum.
         "push/reduce_max"       Exact: "(push:reduce_max:0 ?a ?x ?y ?t)"
             => "(div (reduce_sum ?a (select (eq ?x (broadcast_in_dim {shape ?x} {except ?a ?x} ?y)) ?t (full 0 ?t)))

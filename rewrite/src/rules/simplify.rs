@@ -113,6 +113,12 @@ pub fn lines() -> Vec<Line> {
         "simplify/fold-power"     Exact: "(integer_pow ?n ?x)"  => "(fold integer_pow ?n ?x)", if "known ?x";
         "simplify/fold-convert"   Exact: "(convert ?d ?x)"      => "(fold convert ?d ?x)",  if "known ?x";
 
+        /// # Parts
+        "simplify/slice-slice"     Exact: "(slice ?s ?l (slice ?t ?m ?x))"   => "(slice {plus ?s ?t} {plus ?l ?t} ?x)";
+        "simplify/reverse-reverse" Exact: "(reverse ?a (reverse ?b ?x))"     => "(reverse {either ?a ?b} ?x)";
+        "simplify/slice-pad"       Exact: "(slice ?l ?m (pad ?l ?h ?x ?v))"  => "?x", if "ends ?x ?l ?m";
+        "simplify/slice-first"     Exact: "(slice ?s ?l (concatenate ?a ?x ?y))" => "?x", if "starts ?s", if "has_shape ?x ?l";
+
         /// # Sums
         "simplify/sum-sum" Reassociates: "(reduce_sum ?a (reduce_sum ?b ?x))" => "(reduce_sum {merge ?b ?a ?x} ?x)";
         "simplify/max-max"        Exact: "(reduce_max ?a (reduce_max ?b ?x))" => "(reduce_max {merge ?b ?a ?x} ?x)";

@@ -215,7 +215,14 @@ fn fold(egraph: &EGraph, prim: Prim, args: &[usize], slots: &[Slot]) -> Option<L
         | Prim::Reshape
         | Prim::Transpose
         | Prim::Reduce(_)
-        | Prim::DotGeneral => None,
+        | Prim::DotGeneral
+        | Prim::Slice
+        | Prim::Pad
+        | Prim::Reverse
+        | Prim::Concatenate
+        | Prim::Take
+        | Prim::Scatter(_)
+        | Prim::Argsort => None,
     }
 }
 
@@ -272,7 +279,18 @@ fn still(egraph: &EGraph, head: &Head, args: &[usize], slots: &[Slot]) -> Option
     };
     let attr = |i: usize| slots[args[i]].attr(egraph);
     let (id, aval) = match prim {
-        Prim::Convert | Prim::BroadcastInDim | Prim::Reshape | Prim::Transpose | Prim::Reduce(_) => operand()?,
+        Prim::Convert
+        | Prim::BroadcastInDim
+        | Prim::Reshape
+        | Prim::Transpose
+        | Prim::Reduce(_)
+        | Prim::Slice
+        | Prim::Reverse => operand()?,
+        // What is padded comes before what it is padded with.
+        Prim::Pad => match slots[args[2]] {
+            Slot::Class(id) => (id, egraph[id].data.aval()?),
+            Slot::Attr(_) => return None,
+        },
         Prim::Constant
         | Prim::Iota
         | Prim::Unary(_)
@@ -280,13 +298,24 @@ fn still(egraph: &EGraph, head: &Head, args: &[usize], slots: &[Slot]) -> Option
         | Prim::Compare(_)
         | Prim::Select
         | Prim::IntegerPow
-        | Prim::DotGeneral => return None,
+        | Prim::DotGeneral
+        | Prim::Concatenate
+        | Prim::Take
+        | Prim::Scatter(_)
+        | Prim::Argsort => return None,
     };
     let same = match (prim, attr(0)?) {
         (Prim::Convert, Attr::Dtype(d)) => *d == aval.dtype,
         (Prim::Reshape | Prim::BroadcastInDim, Attr::Dims(shape)) => **shape == *aval.shape,
         (Prim::Transpose, Attr::Dims(perm)) => perm.iter().copied().eq(0..perm.len()),
-        (Prim::Reduce(_), Attr::Dims(axes)) => axes.is_empty(),
+        (Prim::Reduce(_) | Prim::Reverse, Attr::Dims(axes)) => axes.is_empty(),
+        // The size is the same only where it starts at the start.
+        (Prim::Slice, Attr::Dims(_)) => {
+            attr(1)?.as_dims()? == &*aval.shape && attr(0)?.as_dims()?.iter().all(|s| *s == 0)
+        }
+        (Prim::Pad, Attr::Dims(_)) => {
+            (0..2).all(|i| attr(i).and_then(Attr::as_dims).is_some_and(|d| d.iter().all(|n| *n == 0)))
+        }
         (_, Attr::Literal(_) | Attr::Dims(_) | Attr::Int(_) | Attr::Dtype(_)) => false,
     };
     same.then_some(id)
