@@ -167,6 +167,7 @@ impl Sum {
         let op = match kind {
             Reduce::Sum => Binary::Add,
             Reduce::Max => Binary::Max,
+            Reduce::Prod => Binary::Mul,
         };
         Some(Sum { lanes: [scalar::identity(kind, dtype)?; LANES], op })
     }
