@@ -77,13 +77,9 @@ fn binary_functions() {
     for op in Binary::ALL {
         for dtype in Dtype::ALL {
             let takes = match op {
-                Binary::Add
-                | Binary::Sub
-                | Binary::Mul
-                | Binary::Div
-                | Binary::Rem
-                | Binary::Max
-                | Binary::Min => dtype != Dtype::Bool,
+                Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Rem | Binary::Max | Binary::Min => {
+                    dtype != Dtype::Bool
+                }
                 Binary::Pow | Binary::Atan2 => dtype.is_float(),
                 Binary::And | Binary::Or | Binary::Xor => !dtype.is_float(),
                 Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => dtype == Dtype::I32,

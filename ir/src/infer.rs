@@ -57,13 +57,9 @@ pub fn infer(op: &Op, args: &[&Aval]) -> Result<Aval> {
         Op::Binary(b) => {
             same(name, args)?;
             let ok = match b {
-                Binary::Add
-                | Binary::Sub
-                | Binary::Mul
-                | Binary::Div
-                | Binary::Rem
-                | Binary::Max
-                | Binary::Min => args[0].dtype != Dtype::Bool,
+                Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Rem | Binary::Max | Binary::Min => {
+                    args[0].dtype != Dtype::Bool
+                }
                 Binary::Pow | Binary::Atan2 => args[0].dtype.is_float(),
                 Binary::And | Binary::Or | Binary::Xor => !args[0].dtype.is_float(),
                 Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => {

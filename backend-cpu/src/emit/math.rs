@@ -285,8 +285,9 @@ impl Lanes for Recorder<'_, '_> {
         }
         let lanes = self.code.f.ins().iconst(I64, self.lanes as i64);
         self.code.call(crate::symbols::rare(rare), &[memory, lanes]);
-        let after: SmallVec<[Value; 2 * WIDEST]> =
-            (2 * n..4 * n).map(|k| self.code.f.ins().load(ty, Code::memory(), memory, (k as u32 * bytes) as i32)).collect();
+        let after: SmallVec<[Value; 2 * WIDEST]> = (2 * n..4 * n)
+            .map(|k| self.code.f.ins().load(ty, Code::memory(), memory, (k as u32 * bytes) as i32))
+            .collect();
         let results = self.code.end_rarely(&cold, &after);
         [Pack::of(&results[..n]), Pack::of(&results[n..])]
     }

@@ -163,18 +163,12 @@ impl Maker {
                 let all = if self.smooth { &smooth[..] } else { Binary::ALL };
                 let op = all[self.numbers.below(all.len())];
                 let takes = match op {
-                    Binary::Add
-                    | Binary::Sub
-                    | Binary::Mul
-                    | Binary::Div
-                    | Binary::Rem
-                    | Binary::Max
-                    | Binary::Min => dtype != Dtype::Bool,
+                    Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Rem | Binary::Max | Binary::Min => {
+                        dtype != Dtype::Bool
+                    }
                     Binary::Pow | Binary::Atan2 => dtype.is_float(),
                     Binary::And | Binary::Or | Binary::Xor => !dtype.is_float(),
-                    Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => {
-                        dtype == Dtype::I32
-                    }
+                    Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => dtype == Dtype::I32,
                 };
                 takes.then_some((Inst::Binary(op, id(x), id(y)), dtype))?
             }

@@ -15,10 +15,8 @@ pub(super) struct Remainder {
     rare: Rare,
 }
 
-pub(super) const SINGLE: Remainder =
-    Remainder { format: &format::SINGLE, binades: 277, rare: Rare::LargeQuotient32 };
-pub(super) const DOUBLE: Remainder =
-    Remainder { format: &format::DOUBLE, binades: 2098, rare: Rare::LargeQuotient64 };
+pub(super) const SINGLE: Remainder = Remainder { format: &format::SINGLE, binades: 277, rare: Rare::LargeQuotient32 };
+pub(super) const DOUBLE: Remainder = Remainder { format: &format::DOUBLE, binades: 2098, rare: Rare::LargeQuotient64 };
 
 /// x less the multiple of y next to zero, or exactly there.
 pub(super) fn rem<L: Lanes>(l: &mut L, remainder: &Remainder, x: L::F, y: L::F) -> L::F {

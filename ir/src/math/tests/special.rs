@@ -89,10 +89,7 @@ fn logistic() {
 
 #[test]
 fn arcs() {
-    check(
-        Elementary::Asin,
-        &[(0.0, 0.0), (-0.0, -0.0), (1.5, NAN), (-1.5, NAN), (INF, NAN), (-INF, NAN), (NAN, NAN)],
-    );
+    check(Elementary::Asin, &[(0.0, 0.0), (-0.0, -0.0), (1.5, NAN), (-1.5, NAN), (INF, NAN), (-INF, NAN), (NAN, NAN)]);
     check(Elementary::Acos, &[(1.0, 0.0), (1.5, NAN), (-1.5, NAN), (INF, NAN), (-INF, NAN), (NAN, NAN)]);
     check(Elementary::Atan, &[(0.0, 0.0), (-0.0, -0.0), (NAN, NAN)]);
     for (function, x, y) in [
@@ -136,7 +133,14 @@ fn atan2() {
             table.push((sign * y, x, sign * z));
         }
     }
-    table.extend([(NAN, 0.0, NAN), (NAN, INF, NAN), (0.0, NAN, NAN), (INF, NAN, NAN), (NAN, NAN, NAN), (1.0, NAN, NAN)]);
+    table.extend([
+        (NAN, 0.0, NAN),
+        (NAN, INF, NAN),
+        (0.0, NAN, NAN),
+        (INF, NAN, NAN),
+        (NAN, NAN, NAN),
+        (1.0, NAN, NAN),
+    ]);
     for (y, x, z) in table {
         let got = single::atan2(&mut Scalar32, y as f32, x as f32);
         assert!(same(got.into(), (z as f32).into()), "f32: atan2({y:e}, {x:e}) = {got:e}, not {z:e}");
@@ -199,14 +203,9 @@ fn nan_payloads() {
 /// Near 0 these are their arguments, the least subnormal numbers included.
 #[test]
 fn tiny_arguments_return() {
-    for function in [
-        Elementary::Expm1,
-        Elementary::Log1p,
-        Elementary::Sin,
-        Elementary::Asin,
-        Elementary::Atan,
-        Elementary::Tanh,
-    ] {
+    for function in
+        [Elementary::Expm1, Elementary::Log1p, Elementary::Sin, Elementary::Asin, Elementary::Atan, Elementary::Tanh]
+    {
         for bits in [1, 2, 3, 7, 0x0040_0001, 0x007f_ffff, 0x0080_0000, 0x0080_0001, 0x2000_0001, 0x3100_0001] {
             let x = f32::from_bits(bits);
             assert_eq!(unary32(&mut Scalar32, function, x), x, "{function:?}");
