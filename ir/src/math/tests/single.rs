@@ -88,32 +88,32 @@ fn logistic() {
 
 #[test]
 fn asin() {
-    sweep(Elementary::Asin, 2.2);
+    sweep(Elementary::Asin, 2.5);
 }
 
 #[test]
 fn acos() {
-    sweep(Elementary::Acos, 2.0);
+    sweep(Elementary::Acos, 2.3);
 }
 
 #[test]
 fn atan() {
-    sweep(Elementary::Atan, 2.0);
+    sweep(Elementary::Atan, 1.6);
 }
 
 #[test]
 fn erf() {
-    sweep(Elementary::Erf, 2.0);
+    sweep(Elementary::Erf, 1.1);
 }
 
 #[test]
 fn erfc() {
-    sweep(Elementary::Erfc, 3.5);
+    sweep(Elementary::Erfc, 4.7);
 }
 
 #[test]
 fn erf_inv() {
-    sweep(Elementary::ErfInv, 3.0);
+    sweep(Elementary::ErfInv, 2.1);
 }
 
 /// Points of every size and direction.
