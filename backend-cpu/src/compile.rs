@@ -244,7 +244,7 @@ mod tests {
             compiler.build(&kernel, &nest(&kernel).unwrap());
             let number = compiler.compile(&kernel).unwrap();
             let code = compiler.assembly.finish().unwrap();
-            let arguments = [0, 21, 0, 1, x.as_ptr() as u64, got.as_mut_ptr().unwrap() as u64, 0, 0];
+            let arguments = [0, 21, 0, 1, x.as_ptr().unwrap() as u64, got.as_mut_ptr().unwrap() as u64, 0, 0];
             // SAFETY: the block holds the axis' range, a batch of one, and the addresses and strides
             // of two live arrays of the operands' type and length, the second of which nothing else
             // refers to.

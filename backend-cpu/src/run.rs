@@ -189,7 +189,9 @@ impl Program {
             made.push(Array::scratch(schedule.outputs[*result].1.clone())?);
         }
         let mut given: SmallVec<[Place; 8]> = SmallVec::new();
-        given.extend(inputs.iter().map(|x| Place { address: x.as_ptr() as u64, stride: 0 }));
+        for x in inputs {
+            given.push(Place { address: x.as_ptr()? as u64, stride: 0 });
+        }
         given.extend(made.iter_mut().map(|x| Place { address: address(x) as u64, stride: 0 }));
         // SAFETY: the inputs are borrowed for this call and of the avals just checked; the results
         // this call made, and nothing else refers to them.

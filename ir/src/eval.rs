@@ -149,7 +149,7 @@ pub fn eval_op(op: &Op, args: &[&Array], mode: Elementary) -> Result<Array> {
 }
 
 fn slice<T: Element>(x: &Array) -> Result<&[T]> {
-    x.as_slice().ok_or_else(|| Error::internal(format!("{} taken for elements of {}", x.aval(), T::DTYPE)))
+    x.elements()
 }
 
 /// An array whose element at row-major position `i` is `f(i)`.

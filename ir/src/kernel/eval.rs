@@ -38,7 +38,10 @@ impl Kernel {
             memory.push(match operand.written {
                 true => Bound::Written(blank(operand)?),
                 false => match given.next() {
-                    Some(x) if x.dtype() == operand.dtype && x.shape().size() == operand.len => Bound::Read(x),
+                    Some(x) if x.dtype() == operand.dtype && x.shape().size() == operand.len => {
+                        x.fetch()?;
+                        Bound::Read(x)
+                    }
                     Some(x) => return Err(self.fail(format!("reads {} {}, not {x:?}", operand.len, operand.dtype))),
                     None => return Err(self.fail(format!("reads more than {} operands", read.len()))),
                 },

@@ -1,0 +1,42 @@
+// Invocations of a workgroup, down and across.
+const uint DOWN = ROWS / HIGH, ACROSS = COLUMNS / WIDE;
+shared double left[DEPTH][ROWS];
+shared double right[DEPTH][COLUMNS];
+
+// A workgroup makes a tile of the result, DEPTH products of every element at a time.
+void main() {
+    uint tile = gl_WorkGroupID.y * launch.row + gl_WorkGroupID.x;
+    if (tile >= launch.points) return; // the whole workgroup, so that barriers are reached by all
+    const uint down = (M + ROWS - 1) / ROWS, across = (N + COLUMNS - 1) / COLUMNS;
+    uint batch = tile / (down * across);
+    uint top = tile / across % down * ROWS, first = tile % across * COLUMNS;
+    uint own = gl_LocalInvocationIndex;
+    uint x = own % ACROSS, y = own / ACROSS;
+
+    double sums[HIGH][WIDE];
+    for (uint i = 0; i < HIGH; i++)
+        for (uint j = 0; j < WIDE; j++) sums[i][j] = 0.0lf;
+    for (uint start = 0; start < K; start += DEPTH) {
+        for (uint i = own; i < DEPTH * ROWS; i += DOWN * ACROSS) {
+            uint row = top + i / DEPTH, k = start + i % DEPTH;
+            left[i % DEPTH][i / DEPTH] = 0.0lf;
+            if (row < M && k < K) left[i % DEPTH][i / DEPTH] = a(batch, row, k);
+        }
+        for (uint i = own; i < DEPTH * COLUMNS; i += DOWN * ACROSS) {
+            uint k = start + i / COLUMNS, column = first + i % COLUMNS;
+            right[i / COLUMNS][i % COLUMNS] = 0.0lf;
+            if (column < N && k < K) right[i / COLUMNS][i % COLUMNS] = b(batch, k, column);
+        }
+        barrier();
+        for (uint k = 0; k < DEPTH; k++)
+            for (uint i = 0; i < HIGH; i++)
+                for (uint j = 0; j < WIDE; j++) sums[i][j] += left[k][y + i * DOWN] * right[k][x + j * ACROSS];
+        barrier();
+    }
+    for (uint i = 0; i < HIGH; i++) {
+        for (uint j = 0; j < WIDE; j++) {
+            uint row = top + y + i * DOWN, column = first + x + j * ACROSS;
+            if (row < M && column < N) store_c(batch, row, column, sums[i][j]);
+        }
+    }
+}
