@@ -190,6 +190,7 @@ fn divide(kernel: &Kernel, nest: &LoopNest, dtypes: &[Dtype], pieces: &Pieces) -
             let op = match acc.kind {
                 Reduce::Sum => Binary::Add,
                 Reduce::Max => Binary::Max,
+                Reduce::Prod => Binary::Mul,
             };
             Inst::Binary(op, ValueId::from(results + i), ValueId::from(sums + i))
         };

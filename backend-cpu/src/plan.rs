@@ -432,13 +432,21 @@ fn weight(inst: &Inst) -> f64 {
             Unary::Exp | Unary::Expm1 => 18.0,
             Unary::Tanh | Unary::Logistic => 22.0,
             Unary::Log | Unary::Log1p | Unary::Sin | Unary::Cos => 28.0,
+            Unary::Atan | Unary::Asin | Unary::Acos => 32.0,
+            Unary::Erf | Unary::Erfc => 55.0,
+            Unary::ErfInv => 75.0,
             Unary::Sqrt | Unary::Rsqrt => 4.0,
-            Unary::Neg | Unary::Abs | Unary::Sign | Unary::Not | Unary::StopGradient => 1.0,
+            Unary::Neg | Unary::Abs | Unary::Sign | Unary::Floor | Unary::Round | Unary::Not | Unary::StopGradient => {
+                1.0
+            }
         },
         Inst::Binary(Binary::Pow, ..) => 60.0,
+        Inst::Binary(Binary::Atan2, ..) => 40.0,
+        Inst::Binary(Binary::Rem, ..) => 20.0,
+        Inst::Binary(Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic, ..) => 20.0,
         Inst::Binary(Binary::Div, ..) => 4.0,
         Inst::Binary(Binary::Max | Binary::Min, ..) => 3.0,
-        Inst::Binary(Binary::Add | Binary::Sub | Binary::Mul | Binary::And | Binary::Or, ..) => 1.0,
+        Inst::Binary(Binary::Add | Binary::Sub | Binary::Mul | Binary::And | Binary::Or | Binary::Xor, ..) => 1.0,
         Inst::Index(_) | Inst::Compare(..) | Inst::Select(..) | Inst::Convert(..) => 1.0,
         Inst::Within(along) => 2.0 * along.len() as f64,
         Inst::LoadWithin { along, .. } => along.iter().map(|a| if a.plus.is_some() { 8.0 } else { 3.0 }).sum(),

@@ -378,7 +378,7 @@ impl Tensor {
 
     /// An operand as a tensor of this one's element type.
     #[track_caller]
-    fn like(self, other: impl Operand) -> Tensor {
+    pub(crate) fn like(self, other: impl Operand) -> Tensor {
         match other.as_tensor() {
             Some(t) => t,
             None => crate::tensor::operand("operand", other, self.dtype()),

@@ -113,6 +113,7 @@ mod function;
 mod functions;
 mod jit;
 mod raise;
+mod special;
 mod tensor;
 mod trace;
 mod transform;

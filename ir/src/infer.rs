@@ -30,7 +30,9 @@ pub fn infer(op: &Op, args: &[&Aval]) -> Result<Aval> {
         Op::Unary(u) => {
             let ok = match u {
                 Unary::Neg | Unary::Abs | Unary::Sign => args[0].dtype != Dtype::Bool,
-                Unary::Sqrt
+                Unary::Floor
+                | Unary::Round
+                | Unary::Sqrt
                 | Unary::Rsqrt
                 | Unary::Exp
                 | Unary::Expm1
@@ -38,8 +40,14 @@ pub fn infer(op: &Op, args: &[&Aval]) -> Result<Aval> {
                 | Unary::Log1p
                 | Unary::Sin
                 | Unary::Cos
+                | Unary::Asin
+                | Unary::Acos
+                | Unary::Atan
                 | Unary::Tanh
-                | Unary::Logistic => args[0].dtype.is_float(),
+                | Unary::Logistic
+                | Unary::Erf
+                | Unary::Erfc
+                | Unary::ErfInv => args[0].dtype.is_float(),
                 Unary::Not => !args[0].dtype.is_float(),
                 Unary::StopGradient => true,
             };
@@ -49,9 +57,14 @@ pub fn infer(op: &Op, args: &[&Aval]) -> Result<Aval> {
         Op::Binary(b) => {
             same(name, args)?;
             let ok = match b {
-                Binary::Add | Binary::Sub | Binary::Mul | Binary::Max | Binary::Min => args[0].dtype != Dtype::Bool,
-                Binary::Div | Binary::Pow => args[0].dtype.is_float(),
-                Binary::And | Binary::Or => !args[0].dtype.is_float(),
+                Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Rem | Binary::Max | Binary::Min => {
+                    args[0].dtype != Dtype::Bool
+                }
+                Binary::Pow | Binary::Atan2 => args[0].dtype.is_float(),
+                Binary::And | Binary::Or | Binary::Xor => !args[0].dtype.is_float(),
+                Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => {
+                    args[0].dtype == Dtype::I32
+                }
             };
             accept(name, ok, args)?;
             args[0].clone()

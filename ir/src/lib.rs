@@ -14,6 +14,7 @@
 pub mod array;
 pub mod builder;
 pub mod dtype;
+mod erf;
 pub mod error;
 pub mod eval;
 pub mod graph;

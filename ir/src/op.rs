@@ -37,6 +37,10 @@ class! {
         Abs = "abs",
         /// -1, 0 or 1 by the sign of x; a float zero keeps its sign, NaN stays NaN.
         Sign = "sign",
+        /// The largest integer that isn't above x, as a float.
+        Floor = "floor",
+        /// The integer nearest to x, as a float; halves go to the even one.
+        Round = "round",
         /// √x
         Sqrt = "sqrt",
         /// 1/√x
@@ -53,10 +57,22 @@ class! {
         Sin = "sin",
         /// cos x
         Cos = "cos",
+        /// arcsin x, in [−π/2, π/2].
+        Asin = "asin",
+        /// arccos x, in [0, π].
+        Acos = "acos",
+        /// arctan x, in [−π/2, π/2].
+        Atan = "atan",
         /// tanh x
         Tanh = "tanh",
         /// 1 / (1 + e⁻ˣ)
         Logistic = "logistic",
+        /// The error function, 2/√π ∫₀ˣ e^(−t²) dt.
+        Erf = "erf",
+        /// 1 − erf x, which keeps its digits for large x.
+        Erfc = "erfc",
+        /// The inverse of the error function, from (−1, 1).
+        ErfInv = "erf_inv",
         /// Logical complement of a bool, bitwise of an i32.
         Not = "not",
         /// x, with no derivative.
@@ -73,8 +89,14 @@ class! {
         Sub = "sub",
         /// x · y
         Mul = "mul",
-        /// x / y, of floats.
+        /// x / y. Of integers the quotient rounded to zero; −1 where y is 0, and x where y is −1 and
+        /// −x no i32.
         Div = "div",
+        /// What the quotient of x and y rounded to zero leaves, with the sign of x. Of integers x
+        /// where y is 0, and 0 where y is −1.
+        Rem = "rem",
+        /// The angle of the point (y, x), in [−π, π]: `atan2 y x`.
+        Atan2 = "atan2",
         /// x to the power y, of floats.
         Pow = "pow",
         /// The larger; NaN if either is NaN.
@@ -85,6 +107,15 @@ class! {
         And = "and",
         /// Logical (bool) or bitwise (i32) or.
         Or = "or",
+        /// Logical (bool) or bitwise (i32) exclusive or.
+        Xor = "xor",
+        /// The bits of x moved y places up; 0 where y is negative or above 31.
+        ShiftLeft = "shift_left",
+        /// The bits of x moved y places down, zeros after them; 0 where y is negative or above 31.
+        ShiftRightLogical = "shift_right_logical",
+        /// The bits of x moved y places down, copies of the sign after them; nothing but the sign
+        /// where y is negative or above 31.
+        ShiftRightArithmetic = "shift_right_arithmetic",
     }
 }
 
@@ -113,6 +144,8 @@ class! {
         Sum = "reduce_sum",
         /// The largest, NaN if any is NaN; -inf (or the smallest integer) over an empty axis.
         Max = "reduce_max",
+        /// The product; 1 over an empty axis.
+        Prod = "reduce_prod",
     }
 }
 
@@ -324,5 +357,6 @@ pub const fn scatter_name(kind: Reduce) -> &'static str {
     match kind {
         Reduce::Sum => "scatter_add",
         Reduce::Max => "scatter_max",
+        Reduce::Prod => "scatter_mul",
     }
 }

@@ -63,7 +63,11 @@ impl Maker {
             for _ in 0..self.numbers.below(3) {
                 let value = own[self.numbers.below(own.len())];
                 if self.dtypes[value] != Dtype::Bool {
-                    let kind = if self.numbers.below(3) == 0 { Reduce::Max } else { Reduce::Sum };
+                    let kind = match self.numbers.below(6) {
+                        0 | 1 => Reduce::Max,
+                        2 if !self.smooth => Reduce::Prod,
+                        _ => Reduce::Sum,
+                    };
                     pass.accs.push(Acc { kind, value: ValueId::from(value) });
                 }
             }
@@ -168,9 +172,12 @@ impl Maker {
                 let all = if self.smooth { &smooth[..] } else { Binary::ALL };
                 let op = all[self.numbers.below(all.len())];
                 let takes = match op {
-                    Binary::Add | Binary::Sub | Binary::Mul | Binary::Max | Binary::Min => dtype != Dtype::Bool,
-                    Binary::Div | Binary::Pow => dtype.is_float(),
-                    Binary::And | Binary::Or => !dtype.is_float(),
+                    Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Rem | Binary::Max | Binary::Min => {
+                        dtype != Dtype::Bool
+                    }
+                    Binary::Pow | Binary::Atan2 => dtype.is_float(),
+                    Binary::And | Binary::Or | Binary::Xor => !dtype.is_float(),
+                    Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => dtype == Dtype::I32,
                 };
                 takes.then_some((Inst::Binary(op, id(x), id(y)), dtype))?
             }

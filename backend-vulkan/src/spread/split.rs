@@ -330,6 +330,7 @@ impl<'a> Splitter<'a> {
                 let op = match acc.kind {
                     Reduce::Sum => Binary::Add,
                     Reduce::Max => Binary::Max,
+                    Reduce::Prod => Binary::Mul,
                 };
                 *total = self.group.inst(&mut add, Inst::Binary(op, *total, left));
             }

@@ -194,6 +194,7 @@ fn combine(kind: Reduce) -> Binary {
     match kind {
         Reduce::Sum => Binary::Add,
         Reduce::Max => Binary::Max,
+        Reduce::Prod => Binary::Mul,
     }
 }
 

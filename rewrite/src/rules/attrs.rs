@@ -159,6 +159,8 @@ table! {
     pick(shape: Dims, dims: Dims) = Attr::dims(entries(shape, dims)?);
     /// The entries of `shape` at the positions that are not among `axes`.
     without(shape: Dims, axes: Dims) = Attr::dims((0..shape.len()).filter(|a| !axes.contains(a)).map(|a| shape[a]));
+    /// The shape of one axis with as many elements as the axes have together.
+    total(shape: Dims, axes: Dims) = Attr::dims([entries(shape, axes)?.into_iter().product()]);
     /// The entries of `dims` that are not among `axes`.
     except_from(dims: Dims, axes: Dims) = Attr::dims(dims.iter().copied().filter(|d| !axes.contains(d)));
     /// What `dims` are called once `axes` have disappeared.

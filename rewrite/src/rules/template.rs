@@ -184,9 +184,14 @@ fn fold(egraph: &EGraph, prim: Prim, args: &[usize], slots: &[Slot]) -> Option<L
     };
     match prim {
         Prim::Unary(u) => match u {
-            Unary::Neg | Unary::Abs | Unary::Sign | Unary::Sqrt | Unary::Not | Unary::StopGradient => {
-                scalar::unary(u, constant(0)?, mode)
-            }
+            Unary::Neg
+            | Unary::Abs
+            | Unary::Sign
+            | Unary::Floor
+            | Unary::Round
+            | Unary::Sqrt
+            | Unary::Not
+            | Unary::StopGradient => scalar::unary(u, constant(0)?, mode),
             Unary::Rsqrt
             | Unary::Exp
             | Unary::Expm1
@@ -194,10 +199,16 @@ fn fold(egraph: &EGraph, prim: Prim, args: &[usize], slots: &[Slot]) -> Option<L
             | Unary::Log1p
             | Unary::Sin
             | Unary::Cos
+            | Unary::Asin
+            | Unary::Acos
+            | Unary::Atan
             | Unary::Tanh
-            | Unary::Logistic => None,
+            | Unary::Logistic
+            | Unary::Erf
+            | Unary::Erfc
+            | Unary::ErfInv => None,
         },
-        Prim::Binary(Binary::Pow) => None,
+        Prim::Binary(Binary::Pow | Binary::Atan2) => None,
         Prim::Binary(b) => scalar::binary(b, constant(0)?, constant(1)?, mode),
         Prim::Compare(c) => scalar::compare(c, constant(0)?, constant(1)?).map(Element::literal),
         Prim::IntegerPow => {

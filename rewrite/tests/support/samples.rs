@@ -37,6 +37,11 @@ pub fn samples() -> Vec<Sample> {
                         add(op.clone(), vec![float(&[2, 3])], 0.3, 2.0);
                         add(op, vec![float(&[])], 0.3, 2.0);
                     }
+                    // Between integers.
+                    Unary::Floor | Unary::Round => {
+                        add(op.clone(), vec![float(&[2, 3])], 1.55, 1.95);
+                        add(op, vec![float(&[])], -0.45, -0.05);
+                    }
                     Unary::Neg
                     | Unary::Abs
                     | Unary::Sign
@@ -45,8 +50,14 @@ pub fn samples() -> Vec<Sample> {
                     | Unary::Log1p
                     | Unary::Sin
                     | Unary::Cos
+                    | Unary::Asin
+                    | Unary::Acos
+                    | Unary::Atan
                     | Unary::Tanh
                     | Unary::Logistic
+                    | Unary::Erf
+                    | Unary::Erfc
+                    | Unary::ErfInv
                     | Unary::StopGradient => {
                         add(op.clone(), vec![float(&[2, 3])], 0.1, 0.9);
                         add(op.clone(), vec![float(&[3])], -0.9, -0.1);
@@ -57,13 +68,21 @@ pub fn samples() -> Vec<Sample> {
             Prim::Binary(b) => {
                 let op = Op::Binary(b);
                 match b {
-                    Binary::And | Binary::Or => {
+                    Binary::And | Binary::Or | Binary::Xor => {
                         add(op.clone(), vec![of(Dtype::Bool, &[4]); 2], 0.0, 1.0);
                         add(op, vec![of(Dtype::I32, &[4]); 2], -9.0, 9.0);
                     }
-                    Binary::Div | Binary::Pow => {
+                    Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => {
+                        add(op, vec![of(Dtype::I32, &[7]); 2], -9.0, 40.0);
+                    }
+                    Binary::Pow | Binary::Atan2 => {
                         add(op.clone(), vec![float(&[2, 3]); 2], 0.3, 2.0);
                         add(op, vec![float(&[]); 2], 0.3, 2.0);
+                    }
+                    Binary::Div | Binary::Rem => {
+                        add(op.clone(), vec![float(&[2, 3]); 2], 0.3, 2.0);
+                        add(op.clone(), vec![float(&[]); 2], 0.3, 2.0);
+                        add(op, vec![of(Dtype::I32, &[7]); 2], -9.0, 9.0);
                     }
                     Binary::Add | Binary::Sub | Binary::Mul | Binary::Max | Binary::Min => {
                         add(op.clone(), vec![float(&[2, 3]); 2], -2.0, 2.0);
