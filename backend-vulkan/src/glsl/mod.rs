@@ -78,6 +78,9 @@ pub(crate) fn print(launch: &Launch, caps: &Caps, device: &str) -> Result<Shader
     if kernel.operands.iter().any(|o| o.dtype == Dtype::Bool) {
         text += "#extension GL_EXT_shader_8bit_storage : require\n";
     }
+    if parts.text.contains(library::UNROLL) || parts.included.unrolls() {
+        text += "#extension GL_EXT_control_flow_attributes : require\n";
+    }
     let keeps = [(Dtype::F32, 32, caps.f32.keeps_nan), (Dtype::F64, 64, caps.f64.keeps_nan)];
     let modes: Vec<u32> = keeps.iter().filter(|(d, _, keeps)| *keeps && computed.contains(d)).map(|k| k.1).collect();
     if !modes.is_empty() {

@@ -3,9 +3,9 @@
 
 use super::random::Numbers;
 use super::random::maker::{Maker, work};
-use super::{alone, near, valid, with};
+use super::{alone, near, run_as, valid, with};
 use crate::run::Program;
-use crate::spread::{self, Form, Spread};
+use crate::spread::{self, Form, Spread, Tile};
 use crate::{Shaders, Vulkan, Without, glsl, spirv};
 use egrad_ir::kernel::{Body, Executable, Kernel};
 use egrad_ir::scalar::Elementary;
@@ -155,5 +155,42 @@ fn products() {
             }
         }
         counts.say("matrix products");
+    });
+}
+
+/// llvmpipe counts the iterations of all loops of an invocation, also those inside functions.
+#[test]
+fn functions_in_long_loops() {
+    let kernel = "kernel long(b0: read f32[30000], b1: write f32[1]) fast {
+  parallel {
+    for r0 in 0..30000 {
+      %0 = load b0[r0]
+      %1 = constant f32 1000.0
+      %2 = mul %0 %1
+      %3 = sin %2
+      %4 = integer_pow 13 %0
+      %5 = mul %3 %4
+      %6 = reduce_sum %5
+    }
+    once {
+      store b1[0] = %6
+    }
+  }
+}
+";
+    let kernel = Kernel::parse(kernel).unwrap();
+    with(Without::default(), |vulkan| {
+        let x = Numbers(5).array(Dtype::F32, 30_000);
+        let want = kernel.eval(&[&x], Elementary::Std).unwrap();
+        let got = run_as(vulkan, &kernel, Form::Team(1), &[&x]);
+        near(&got[0], &want[0], &[&x]).unwrap();
+
+        let long = product(Dtype::F32, &[], [1, 1, 30_000], [false; 2]);
+        let inputs = [5, 6].map(|seed| Numbers(seed).array(Dtype::F32, 30_000));
+        let want = long.eval(&inputs.each_ref(), Elementary::Std).unwrap();
+        for tile in Tile::ALL {
+            let got = run_as(vulkan, &long, Form::Tile(tile), &inputs.each_ref());
+            near(&got[0], &want[0], &inputs.each_ref()).unwrap();
+        }
     });
 }

@@ -364,6 +364,7 @@ fn a_matrix_product() {
         &expect![[r#"
             #version 450
             // product: a workgroup for each of 4 tiles of 64 by 64
+            #extension GL_EXT_control_flow_attributes : require
 
             layout(local_size_x_id = 0) in;
             layout(push_constant) uniform Launch { uint points; uint row; } launch;
@@ -389,8 +390,8 @@ fn a_matrix_product() {
                 b2[2100 * batch + 30 * row + column] = sum;
             }
 
-            // Invocations of a workgroup, down and across.
-            const uint DOWN = ROWS / HIGH, ACROSS = COLUMNS / WIDE;
+            // Invocations of a workgroup, down, across and in all; they divide what they load.
+            const uint DOWN = ROWS / HIGH, ACROSS = COLUMNS / WIDE, GROUP = DOWN * ACROSS;
             shared float left[DEPTH][ROWS];
             shared float right[DEPTH][COLUMNS];
 
@@ -405,27 +406,30 @@ fn a_matrix_product() {
                 uint x = own % ACROSS, y = own / ACROSS;
 
                 float sums[HIGH][WIDE];
-                for (uint i = 0; i < HIGH; i++)
-                    for (uint j = 0; j < WIDE; j++) sums[i][j] = 0.0;
+                [[unroll]] for (uint i = 0; i < HIGH; i++)
+                    [[unroll]] for (uint j = 0; j < WIDE; j++) sums[i][j] = 0.0;
                 for (uint start = 0; start < K; start += DEPTH) {
-                    for (uint i = own; i < DEPTH * ROWS; i += DOWN * ACROSS) {
+                    [[unroll]] for (uint part = 0; part < DEPTH * ROWS / GROUP; part++) {
+                        uint i = own + part * GROUP;
                         uint row = top + i / DEPTH, k = start + i % DEPTH;
                         left[i % DEPTH][i / DEPTH] = 0.0;
                         if (row < M && k < K) left[i % DEPTH][i / DEPTH] = a(batch, row, k);
                     }
-                    for (uint i = own; i < DEPTH * COLUMNS; i += DOWN * ACROSS) {
+                    [[unroll]] for (uint part = 0; part < DEPTH * COLUMNS / GROUP; part++) {
+                        uint i = own + part * GROUP;
                         uint k = start + i / COLUMNS, column = first + i % COLUMNS;
                         right[i / COLUMNS][i % COLUMNS] = 0.0;
                         if (column < N && k < K) right[i / COLUMNS][i % COLUMNS] = b(batch, k, column);
                     }
                     barrier();
                     for (uint k = 0; k < DEPTH; k++)
-                        for (uint i = 0; i < HIGH; i++)
-                            for (uint j = 0; j < WIDE; j++) sums[i][j] += left[k][y + i * DOWN] * right[k][x + j * ACROSS];
+                        [[unroll]] for (uint i = 0; i < HIGH; i++)
+                            [[unroll]] for (uint j = 0; j < WIDE; j++)
+                                sums[i][j] += left[k][y + i * DOWN] * right[k][x + j * ACROSS];
                     barrier();
                 }
-                for (uint i = 0; i < HIGH; i++) {
-                    for (uint j = 0; j < WIDE; j++) {
+                [[unroll]] for (uint i = 0; i < HIGH; i++) {
+                    [[unroll]] for (uint j = 0; j < WIDE; j++) {
                         uint row = top + y + i * DOWN, column = first + x + j * ACROSS;
                         if (row < M && column < N) store_c(batch, row, column, sums[i][j]);
                     }
