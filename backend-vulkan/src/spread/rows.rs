@@ -91,6 +91,7 @@ fn scatter(kernel: &Kernel, s: &Scatter) -> Rows {
         let op = match s.kind {
             Reduce::Sum => Binary::Add,
             Reduce::Max => Binary::Max,
+            Reduce::Prod => Binary::Mul,
         };
         value = last.binary(op, value, acc);
     }

@@ -82,11 +82,11 @@ impl Tensor {
         let wide =
             |length: usize| -> Vec<usize> { (0..rank).map(|a| if a == at { length } else { other(a) }).collect() };
         let end = length_i32("take_along_axis", self, shape[at]);
-        let x = self.broadcast_to(wide(shape[at])).move_axis(at, rank - 1);
-        let i = indices.from_end("take_along_axis", end).broadcast_to(wide(own[at])).move_axis(at, rank - 1);
+        let x = self.broadcast_to(wide(shape[at])).move_axis(at as isize, -1);
+        let i = indices.from_end("take_along_axis", end).broadcast_to(wide(own[at])).move_axis(at as isize, -1);
         let inside = i.ge(0).and(i.lt(end));
         let taken = x.take_within(i, rank - 1, rank - 1);
-        inside.select(taken, taken.missing()).move_axis(rank - 1, at)
+        inside.select(taken, taken.missing()).move_axis(-1, at as isize)
     }
 
     /// `x[i0, i1, …]`: the elements at these positions along the first axes, the indices broadcast
@@ -379,16 +379,6 @@ impl Tensor {
         let quotient = self.convert(Dtype::F64) / f64::from(n);
         let toward_zero = quotient.convert(Dtype::I32);
         toward_zero.convert(Dtype::F64).gt(quotient).select(toward_zero - 1, toward_zero)
-    }
-
-    /// Another place for an axis.
-    #[track_caller]
-    pub(crate) fn move_axis(self, from: usize, to: usize) -> Tensor {
-        if from == to {
-            return self;
-        }
-        let perm = egrad_ir::graph::move_axis(self.rank(), from, to);
-        trace::add(Op::Transpose(perm), &[self], Span::here())
     }
 }
 

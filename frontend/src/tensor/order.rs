@@ -59,8 +59,9 @@ impl Tensor {
     #[track_caller]
     fn in_order(self, order: Tensor, axis: usize) -> Tensor {
         let last = self.rank() - 1;
-        let (x, order) = (self.move_axis(axis, last), order.move_axis(axis, last));
-        x.take_within(order, last, last).move_axis(last, axis)
+        let at = axis as isize;
+        let (x, order) = (self.move_axis(at, -1), order.move_axis(at, -1));
+        x.take_within(order, last, last).move_axis(-1, at)
     }
 
     /// Where the largest element is along an axis, as `i32`: the first of several, the first NaN if

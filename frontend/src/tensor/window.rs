@@ -83,14 +83,14 @@ impl Tensor {
     }
 
     /// The largest element of each window; as [`window_sum`](Tensor::window_sum), but nothing is
-    /// before and after. Where several are equal, they share the derivative.
+    /// before and after. Where several are equal, the first has the derivative.
     ///
     /// # Errors and panics
-    /// As [`window_sum`](Tensor::window_sum).
+    /// As [`window_sum`](Tensor::window_sum), and if a window is empty.
     #[track_caller]
     pub fn window_max(self, window: &[usize], strides: &[usize], padding: &[(usize, usize)]) -> Tensor {
         let windows = self.sliding("window_max", window, strides, padding);
-        self.windows(&windows, Some(f64::NEG_INFINITY)).max_axes(offsets(self.rank()))
+        self.windows(&windows, Some(f64::NEG_INFINITY)).pick(Tensor::argmax)
     }
 
     /// The smallest element of each window; as [`window_max`](Tensor::window_max).
@@ -100,7 +100,19 @@ impl Tensor {
     #[track_caller]
     pub fn window_min(self, window: &[usize], strides: &[usize], padding: &[(usize, usize)]) -> Tensor {
         let windows = self.sliding("window_min", window, strides, padding);
-        self.windows(&windows, Some(f64::INFINITY)).min_axes(offsets(self.rank()))
+        self.windows(&windows, Some(f64::INFINITY)).pick(Tensor::argmin)
+    }
+
+    /// Of the elements in each window the one at that position.
+    #[track_caller]
+    fn pick(self, position: fn(Tensor, isize) -> Tensor) -> Tensor {
+        let (shape, rank) = (self.shape(), self.rank() / 2);
+        let perm: Vec<usize> = (0..rank).map(|a| 2 * a).chain((0..rank).map(|a| 2 * a + 1)).collect();
+        let positions: Vec<usize> = (0..rank).map(|a| shape[2 * a]).collect();
+        let size: usize = (0..rank).map(|a| shape[2 * a + 1]).product();
+        let rows = self.transpose(perm).reshape([&positions[..], &[size]].concat());
+        let at = position(rows, -1);
+        rows.take_within(at.expand_dims(-1), rank, rank).reshape(positions)
     }
 
     #[track_caller]

@@ -312,7 +312,7 @@ impl Nest<'_> {
         let pass = if self.is_inner(at) {
             inner.ok_or(Illegal::Together)?
         } else {
-            let depth = self.depth(v)?;
+            let depth = self.depth(v)?.max(self.index_depth(at)?);
             self.pass(depth, &[])
         };
         let key = (pass as u32, v, at);
@@ -330,6 +330,16 @@ impl Nest<'_> {
         };
         self.memo.insert(key, t);
         Ok(t)
+    }
+
+    /// How many rounds of reductions come before what is added to the positions of an index.
+    fn index_depth(&mut self, at: IndexIx) -> Result<usize, Illegal> {
+        let taken: SmallVec<[Taken; 2]> = self.indices[at as usize].iter().filter_map(|p| p.taken).collect();
+        let mut depth = 0;
+        for t in taken {
+            depth = depth.max(self.depth(t.value)?).max(self.index_depth(t.at)?);
+        }
+        Ok(depth)
     }
 
     /// Whether an index runs along loops of a pass, or what is added to it does.
