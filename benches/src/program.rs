@@ -122,7 +122,7 @@ fn temporary_bytes(schedule: &Schedule, ends: &HashSet<BufferId>) -> usize {
     let at = |(i, step): (usize, &Step)| {
         let live = lives.iter().filter(|(_, (first, last))| (*first..=*last).contains(&i));
         let inside = match &step.kernel.body {
-            Body::Loops(_) | Body::Contract(_) => 0,
+            Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) => 0,
             Body::Call(call) => {
                 let callee = &call.callee;
                 let ends = callee.inputs.iter().chain(&callee.outputs).map(|(id, _)| *id).collect();

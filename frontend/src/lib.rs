@@ -122,6 +122,7 @@ mod memory;
 mod nans;
 pub mod optim;
 mod raise;
+mod special;
 mod tensor;
 mod trace;
 mod transform;
@@ -136,7 +137,8 @@ pub use function::{ArgAt, Args, Function};
 pub use functions::stack;
 pub use jit::{Compiled, Jit, Report, eager, jit, trace, trace_avals};
 pub use tensor::{
-    AxisList, Operand, Tensor, arange, einsum, eye, full, iota, ones, ones_like, select, zeros, zeros_like,
+    AxisList, Convolution, Operand, Outside, Padding, Tensor, arange, concatenate, conv, einsum, eye, full, iota, ones,
+    ones_like, select, zeros, zeros_like,
 };
 pub use transform::{
     Arg, Argnums, Chunked, custom_jvp, custom_vjp, grad, grad_argnums, grad_with_aux, hessian, hvp, jacfwd, jacrev,

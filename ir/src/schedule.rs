@@ -54,7 +54,7 @@ impl Schedule {
     /// How many kernels one run launches: those of callees too, each once for a whole batch.
     pub fn launches(&self) -> usize {
         let of = |step: &Step| match &step.kernel.body {
-            Body::Loops(_) | Body::Contract(_) => 1,
+            Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) => 1,
             Body::Call(call) => call.callee.launches(),
         };
         self.steps.iter().map(of).sum()

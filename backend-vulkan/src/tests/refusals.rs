@@ -2,8 +2,9 @@
 
 use super::{Build, affine, alone, with};
 use crate::device::Caps;
-use crate::{Options, Selection, Vulkan, Without, devices, spirv, spread};
-use egrad_ir::kernel::{Backend, Inst, Kernel};
+use crate::spread::{Form, Launch};
+use crate::{Options, Selection, Shaders, Vulkan, Without, devices, glsl, spirv, spread};
+use egrad_ir::kernel::{Backend, Body, Inst, Kernel, LoopNest, Pass};
 use egrad_ir::op::Unary;
 use egrad_ir::{Array, Dtype, Error, Literal, Numerics};
 use std::process::Command;
@@ -185,4 +186,39 @@ fn listing_devices() {
         let text = format!("{vulkan:?}");
         assert!(text.contains("Vulkan 1."), "{text}");
     });
+}
+
+#[test]
+fn shaders_for_devices_that_lack_something() {
+    let refused = |without: Without, kernel: Kernel, expect: &str| {
+        with(without, |vulkan| {
+            let launch = Launch { kernel, form: Form::Team(1), bindings: Vec::new() };
+            let e = glsl::print(&launch, &vulkan.context.caps, "some card").unwrap_err();
+            assert!(e.to_string().contains(expect), "{e}");
+        });
+    };
+    let no_f64 = Without { float64: true, ..Without::default() };
+    refused(no_f64, unary(Unary::Neg, Dtype::F64), "`some card` lacks 64-bit floats");
+    let no_bytes = Without { storage8: true, ..Without::default() };
+    refused(no_bytes, unary(Unary::Not, Dtype::Bool), "lacks bytes in storage buffers");
+    let short = Without { range: Some(12), ..Without::default() };
+    refused(short, unary(Unary::Neg, Dtype::F32), "buffers beyond 12 bytes (`maxStorageBufferRange`), here 16");
+    let strict = Kernel { numerics: Numerics::Strict, ..unary(Unary::Exp, Dtype::F32) };
+    refused(Without::default(), strict, "under strict numerics");
+    let mut long = unary(Unary::Neg, Dtype::F32);
+    let pass = Pass { loops: vec![1 << 20, 1 << 12], ..Pass::default() };
+    long.body = Body::Loops(LoopNest { domain: vec![4], passes: vec![pass] });
+    refused(Without::default(), long, "lacks loops of more than 2147483647 iterations");
+}
+
+/// Whether kernels can be compiled from GLSL is known before there is a kernel.
+#[test]
+fn builds_without_shaderc() {
+    let options = Options { shaders: Shaders::Glsl, ..Options::from_env(Selection::Any) };
+    let opened = Vulkan::open(&options);
+    if cfg!(feature = "shaderc") {
+        assert!(!opened.is_err_and(|e| e.to_string().contains("shaderc")));
+    } else {
+        assert!(opened.unwrap_err().to_string().contains("build it with `--features shaderc`"));
+    }
 }

@@ -1,6 +1,9 @@
 //! The verifier of kernels and schedules: what backends may rely on.
 
-use super::{Affine, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Slot, Store, ValueId};
+use super::{
+    Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Scatter, Slot, Store,
+    ValueId,
+};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::graph::Aval;
@@ -56,6 +59,8 @@ impl Kernel {
             Body::Loops(nest) => check_loops(nest, &self.operands, stored),
             Body::Contract(contract) => check_contract(contract, &self.operands, stored),
             Body::Call(call) => check_call(call, &self.operands),
+            Body::Scatter(scatter) => check_scatter(scatter, &self.operands),
+            Body::Argsort(argsort) => check_argsort(argsort, &self.operands),
         };
         checked.map_err(|what| Error::internal(format!("kernel `{}`: {what}", self.name)))
     }
@@ -101,6 +106,26 @@ fn check_loops(nest: &LoopNest, operands: &[Operand], stored: Stored) -> Check {
                         return Err(format!("{what}: no earlier pass stored that element at the same point"));
                     }
                 }
+                Inst::LoadWithin { operand, index, along } => {
+                    let what = format!("pass {p}: load of b{operand}");
+                    check_positions(along, &axes).map_err(|e| format!("{what}: {e}"))?;
+                    // The farthest positions inside are as far as an axis of `extent` steps of `by`.
+                    let far = Affine {
+                        offset: index.offset,
+                        strides: index.strides.iter().copied().chain(along.iter().map(|a| a.by)).collect(),
+                    };
+                    let extents: Vec<usize> = axes.iter().copied().chain(along.iter().map(|a| a.extent)).collect();
+                    in_bounds(&operands[*operand], &far, &extents).map_err(|e| format!("{what}: {e}"))?;
+                    if operands[*operand].written {
+                        return Err(format!("{what}: it is written, and positions may be any"));
+                    }
+                }
+                Inst::Within(along) => {
+                    check_positions(along, &axes).map_err(|e| format!("pass {p}: `within`: {e}"))?;
+                    if along.iter().any(|a| a.by != 0) {
+                        return Err(format!("pass {p}: `within`: there are no elements to go by"));
+                    }
+                }
                 Inst::Literal(_)
                 | Inst::Unary(..)
                 | Inst::Binary(..)
@@ -120,6 +145,31 @@ fn check_loops(nest: &LoopNest, operands: &[Operand], stored: Stored) -> Check {
     }
     for (i, operand) in operands.iter().enumerate().filter(|(_, o)| o.written) {
         check_written(nest, i, operand, stored)?;
+    }
+    Ok(())
+}
+
+/// So many positions an axis may have, and so large one may be: its sum with any `i32` then lies
+/// outside, or doesn't wrap around.
+const MOST_POSITIONS: usize = 1 << 30;
+
+fn check_positions(along: &[Along], axes: &[usize]) -> Check {
+    if along.is_empty() {
+        return Err("there is no position".into());
+    }
+    for a in along {
+        if a.strides.len() != axes.len() {
+            return Err(format!("a position has {} strides for {} axes", a.strides.len(), axes.len()));
+        }
+        if a.extent == 0 || a.extent > MOST_POSITIONS {
+            return Err(format!("there are {} positions", a.extent));
+        }
+        let far = a.strides.iter().zip(axes).try_fold(a.offset.unsigned_abs(), |sum, (stride, n)| {
+            stride.unsigned_abs().checked_mul(n - 1)?.checked_add(sum)
+        });
+        if far.is_none_or(|far| far > MOST_POSITIONS) {
+            return Err("a position is no number of 31 bits".into());
+        }
     }
     Ok(())
 }
@@ -181,10 +231,12 @@ fn inst_dtype(inst: &Inst, operands: &[Operand], dtypes: &[Dtype], visible: &[bo
     let op = match inst {
         Inst::Literal(literal) => return Ok(literal.dtype()),
         Inst::Index(_) => return Ok(Dtype::I32),
-        Inst::Load { operand, .. } => {
-            let operand = operands.get(*operand).ok_or_else(|| format!("there is no operand b{operand}"))?;
-            return Ok(operand.dtype);
+        Inst::Load { operand, .. } => return dtype_of(*operand, operands),
+        Inst::LoadWithin { operand, along, .. } => {
+            check_added(along, dtypes, visible)?;
+            return dtype_of(*operand, operands);
         }
+        Inst::Within(along) => return check_added(along, dtypes, visible).map(|()| Dtype::Bool),
         Inst::Unary(u, _) => Op::Unary(*u),
         Inst::Binary(b, ..) => Op::Binary(*b),
         Inst::Compare(c, ..) => Op::Compare(*c),
@@ -198,6 +250,21 @@ fn inst_dtype(inst: &Inst, operands: &[Operand], dtypes: &[Dtype], visible: &[bo
     }
     let avals: Vec<&Aval> = avals.iter().collect();
     infer::infer(&op, &avals).map(|a| a.dtype).map_err(|e| e.report().message.clone())
+}
+
+fn dtype_of(operand: usize, operands: &[Operand]) -> Check<Dtype> {
+    operands.get(operand).map(|o| o.dtype).ok_or_else(|| format!("there is no operand b{operand}"))
+}
+
+/// Checks the values added to positions.
+fn check_added(along: &[Along], dtypes: &[Dtype], visible: &[bool]) -> Check {
+    for value in along.iter().filter_map(|a| a.plus) {
+        let dtype = use_of(value, dtypes, visible)?;
+        if dtype != Dtype::I32 {
+            return Err(format!("{value}, added to a position, is {dtype}, not i32"));
+        }
+    }
+    Ok(())
 }
 
 /// The largest index an affine makes.
@@ -359,6 +426,52 @@ fn check_matrix(
     }
     let (axes, strides) = axes_of(c, matrix, rows, columns);
     in_bounds(operand, &Affine { offset: matrix.offset, strides: strides.into() }, &axes)
+}
+
+/// Checks that the operands, of which the last is written, are all there are, and of these types and
+/// lengths; `None` is any type.
+fn check_whole(operands: &[Operand], want: &[(&str, usize, Option<Dtype>, Option<usize>)]) -> Check {
+    for (i, (name, at, dtype, len)) in want.iter().enumerate() {
+        let operand = operands.get(*at).ok_or_else(|| format!("there is no operand b{at}"))?;
+        let written = i + 1 == want.len();
+        if operand.written != written {
+            return Err(format!("{name}: b{at} is {}", if written { "only read" } else { "written" }));
+        }
+        if dtype.is_some_and(|dtype| dtype != operand.dtype) || Some(operand.len) != *len {
+            let len = len.map_or("too many".to_owned(), |n| n.to_string());
+            let dtype = dtype.unwrap_or(operand.dtype);
+            return Err(format!("{name}: b{at} is {} {}, not {len} {dtype}", operand.len, operand.dtype));
+        }
+    }
+    match (0..operands.len()).find(|i| !want.iter().any(|(_, at, ..)| at == i)) {
+        Some(i) => Err(format!("b{i} is no operand of it")),
+        None => Ok(()),
+    }
+}
+
+fn check_scatter(c: &Scatter, operands: &[Operand]) -> Check {
+    let [x, indices, updates] = c.sizes().map_or([None; 3], |sizes| sizes.map(Some));
+    let dtype = operands.get(c.x).map(|o| o.dtype);
+    if dtype == Some(Dtype::Bool) {
+        return Err("combines numbers, not bool".into());
+    }
+    check_whole(
+        operands,
+        &[
+            ("x", c.x, None, x),
+            ("indices", c.indices, Some(Dtype::I32), indices),
+            ("updates", c.updates, dtype, updates),
+            ("result", c.result, dtype, x),
+        ],
+    )
+}
+
+fn check_argsort(c: &Argsort, operands: &[Operand]) -> Check {
+    if i32::try_from(c.length).is_err() {
+        return Err(format!("positions up to {} are no i32", c.length));
+    }
+    let len = c.outer.checked_mul(c.length).and_then(|n| n.checked_mul(c.inner));
+    check_whole(operands, &[("x", c.x, None, len), ("result", c.result, Some(Dtype::I32), len)])
 }
 
 fn check_call(c: &Call, operands: &[Operand]) -> Check {

@@ -2,7 +2,7 @@
 
 use clap::{Parser, ValueEnum};
 use egrad::{Calls, Device, Dtype};
-use egrad_tests::vectors::{Settings, Verdict, files, other_signs, run_files};
+use egrad_tests::vectors::{LOOSER, Settings, Verdict, files, other_signs, run_files};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -93,6 +93,12 @@ fn run(arguments: Arguments) -> Result<usize, String> {
         lacking.sort_by_key(|(op, n)| (std::cmp::Reverse(*n), op.clone()));
         let lines: Vec<String> = lacking.iter().map(|(op, n)| format!("{op} {n}")).collect();
         println!("lacking, with the number of cases: {}", lines.join(", "));
+    }
+    if width == Dtype::F64 {
+        println!("cases that may be farther off than 1e-11:");
+        for (case, relative, reason) in LOOSER {
+            println!("    {case}, up to {relative:e}: {reason}");
+        }
     }
     if strict {
         println!("zeros whose sign may differ from the one recorded:");

@@ -103,7 +103,13 @@ const OTHER_SIGNS: &[(&str, &[(&str, &str)])] = &[
             ("edge_nonfinite/acosh", "jvp"),
             ("edge_nonfinite/atanh", "vjp"),
             ("edge_nonfinite/logaddexp", "vjp"),
+            ("random_programs/program13", "vmap[0] vjp"),
         ],
+    ),
+    (
+        "JAX differentiates a product as a tree, padded to a power of two: it sums where c times the product of the \
+         other factors is all there is here, and multiplies where here the tangents of the factors are summed.",
+        &[("edge_kinks/reduce_prod_zeros", "vjp"), ("edge_kinks/reduce_prod_zeros", "jvp")],
     ),
     (
         "The cotangent is -0, and JAX adds two terms of which one is 0, where there is one term here.",
@@ -269,8 +275,10 @@ impl Run<'_> {
         want: &[Option<&schema::Tensor>],
     ) -> Result<(), String> {
         let Settings { device, width, strict, calls, .. } = *self.settings;
+        let id = (format!("{}/{}", self.family, self.case.name), name);
+        let looser = LOOSER.iter().find(|(case, ..)| *case == id.0).map(|(_, relative, _)| *relative);
         let relative = match width {
-            Dtype::F64 => 1e-11,
+            Dtype::F64 => looser.unwrap_or(1e-11),
             Dtype::F32 | Dtype::I32 | Dtype::Bool => (8.0 * f32_error.unwrap_or(0.0)).max(1e-5),
         };
         // What stands for the cotangents of integers and bools is not used.
@@ -292,7 +300,6 @@ impl Run<'_> {
             }
         };
         let compare = |signed_zeros| compare(&got, want, width, Tolerance { relative, signed_zeros });
-        let id = (format!("{}/{}", self.family, self.case.name), name);
         let listed =
             OTHER_SIGNS.iter().flat_map(|(_, parts)| *parts).any(|(case, part)| *case == id.0 && *part == id.1);
         if strict && listed && compare(true).is_ok() {
@@ -301,6 +308,13 @@ impl Run<'_> {
         compare(strict && !listed).map_err(|e| format!("{name}: {e}"))
     }
 }
+
+/// Cases whose f64 results may be farther off than others: how far, and why.
+pub const LOOSER: &[(&str, f64, &str)] = &[(
+    "random_programs/program23",
+    1e-9,
+    "its derivatives are 1 - tanh² of a tanh within 1e-6 of 1, which magnify the last bit of the tanh a million times",
+)];
 
 fn all(tensors: &[schema::Tensor]) -> Vec<Option<&schema::Tensor>> {
     tensors.iter().map(Some).collect()

@@ -9,12 +9,16 @@ pub(crate) fn ops(kernel: &Kernel) -> Vec<&'static str> {
     let nest = match &kernel.body {
         Body::Contract(_) => return vec!["dot_general"],
         Body::Call(call) => return call.callee.steps.iter().flat_map(|step| ops(&step.kernel)).collect(),
+        Body::Scatter(scatter) => return vec![egrad_ir::op::scatter_name(scatter.kind)],
+        Body::Argsort(_) => return vec!["argsort"],
         Body::Loops(nest) => nest,
     };
     let mut ops = Vec::new();
     for pass in &nest.passes {
         ops.extend(pass.insts.iter().filter_map(|inst| match inst {
             Inst::Literal(_) | Inst::Load { .. } => None,
+            Inst::LoadWithin { along, .. } if along.iter().any(|a| a.plus.is_some()) => Some("take"),
+            Inst::LoadWithin { .. } | Inst::Within(_) => Some("pad"),
             Inst::Index(_) => Some("iota"),
             Inst::Unary(u, _) => Some(u.name()),
             Inst::Binary(b, ..) => Some(b.name()),
