@@ -53,9 +53,11 @@
 //! |---|---|
 //! | values inside | [`Tensor`]: operators, methods for every primitive and common function; [`zeros`], [`ones`], [`full`], [`arange`], [`iota`], [`eye`], [`stack`](stack()), [`einsum`] |
 //! | values outside | [`Array`], from and to `Vec`, numbers and ndarray |
-//! | several at once | [`Tree`]: tuples, `Vec`, arrays, `Option`, structs with `#[derive(Tree)]` |
-//! | derivatives | [`grad`], [`value_and_grad`], [`grad_argnums`], [`vjp`], [`jvp`], [`jacfwd`], [`jacrev`], [`hessian`], [`Tensor::stop_gradient`] |
-//! | batches | [`vmap`], [`vmap_with`], [`Axes`] |
+//! | several at once | [`Tree`]: tuples, `Vec`, arrays, `Option`, maps, structs and enums with `#[derive(Tree)]`; [`tree`] for their leaves, [`files`] to keep them |
+//! | derivatives | [`grad`], [`value_and_grad`], [`grad_argnums`], [`grad_with_aux`], [`vjp`], [`jvp`], [`linearize`], [`jacfwd`], [`jacrev`], [`hessian`], [`hvp`], [`Tensor::stop_gradient`] |
+//! | derivatives of your own | [`custom_jvp`], [`custom_vjp`]; [`check_grads`] compares with differences |
+//! | batches | [`vmap`], [`vmap_with`], [`vmap_chunked`], [`Axes`] |
+//! | training | [`optim`], [`losses`] |
 //! | doors | [`jit`], [`eager`], [`Jit::compile`] for use from many threads, [`trace()`] |
 //! | where and how it runs | [`Options`], [`Device`], [`Numerics`], [`Report`] |
 //! | what can go wrong | [`Error`] |

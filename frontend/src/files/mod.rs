@@ -31,7 +31,7 @@ use std::path::Path;
 /// [`Error::Parse`] if the file can't be written, [`Error::Tree`] if two leaves have one name.
 pub fn save_safetensors<T: Tree<Leaf = Array>>(path: impl AsRef<Path>, tree: &T) -> Result<()> {
     let path = path.as_ref();
-    write(path, &tensors::encode(&named(path, tree)?).map_err(|e| broken(path, e))?)
+    write(path, &tensors::encode(path, &named(path, tree)?)?)
 }
 
 /// Loads a tree from safetensors: one with the structure, shapes and element types of `like`.
@@ -184,16 +184,19 @@ fn fit<T: Tree<Leaf = Array>>(path: &Path, like: &T, mut entries: BTreeMap<Strin
 }
 
 /// The elements as little-endian bytes, in row-major order.
-fn to_bytes(array: &Array) -> Vec<u8> {
-    fn each<T: Copy, const N: usize>(elements: Option<&[T]>, bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
-        elements.unwrap_or_default().iter().flat_map(|x| bytes(*x)).collect()
+///
+/// # Errors
+/// If they can't be fetched from their device.
+fn to_bytes(array: &Array) -> Result<Vec<u8>> {
+    fn each<T: Copy, const N: usize>(elements: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
+        elements.iter().flat_map(|x| bytes(*x)).collect()
     }
-    match array.dtype() {
-        Dtype::F32 => each(array.as_slice::<f32>(), f32::to_le_bytes),
-        Dtype::F64 => each(array.as_slice::<f64>(), f64::to_le_bytes),
-        Dtype::I32 => each(array.as_slice::<i32>(), i32::to_le_bytes),
-        Dtype::Bool => each(array.as_slice::<bool>(), |x| [u8::from(x)]),
-    }
+    Ok(match array.dtype() {
+        Dtype::F32 => each(array.elements::<f32>()?, f32::to_le_bytes),
+        Dtype::F64 => each(array.elements::<f64>()?, f64::to_le_bytes),
+        Dtype::I32 => each(array.elements::<i32>()?, i32::to_le_bytes),
+        Dtype::Bool => each(array.elements::<bool>()?, |x| [u8::from(x)]),
+    })
 }
 
 /// The array of these little-endian bytes; what is wrong with them, if they aren't one.

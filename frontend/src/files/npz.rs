@@ -24,7 +24,7 @@ pub(super) fn encode(path: &Path, entries: &BTreeMap<String, &Array>) -> Result<
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
         zip.start_file(format!("{name}.npy"), options).map_err(|e| broken_entry(path, name, e))?;
         zip.write_all(&header(array)).map_err(|e| broken_entry(path, name, e))?;
-        zip.write_all(&to_bytes(array)).map_err(|e| broken_entry(path, name, e))?;
+        zip.write_all(&to_bytes(array)?).map_err(|e| broken_entry(path, name, e))?;
     }
     Ok(zip.finish().map_err(|e| broken(path, e))?.into_inner())
 }

@@ -2,18 +2,19 @@
 
 use super::{broken, broken_entry, from_bytes, to_bytes};
 use egrad_ir::{Array, Dtype, Error, Result};
-use safetensors::tensor::{Dtype as Stored, SafeTensorError, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype as Stored, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The file's bytes.
-pub(super) fn encode(entries: &BTreeMap<String, &Array>) -> std::result::Result<Vec<u8>, SafeTensorError> {
-    let bytes: Vec<(&str, Stored, &Array, Vec<u8>)> =
-        entries.iter().map(|(name, array)| (&**name, stored(array.dtype()), *array, to_bytes(array))).collect();
-    let views = bytes
-        .iter()
-        .map(|(name, dtype, array, bytes)| Ok((*name, TensorView::new(*dtype, array.shape().to_vec(), bytes)?)));
-    safetensors::serialize(views.collect::<std::result::Result<Vec<_>, SafeTensorError>>()?, None)
+pub(super) fn encode(path: &Path, entries: &BTreeMap<String, &Array>) -> Result<Vec<u8>> {
+    let bytes = entries.values().map(|array| to_bytes(array)).collect::<Result<Vec<_>>>()?;
+    let mut views = Vec::with_capacity(bytes.len());
+    for ((name, array), bytes) in entries.iter().zip(&bytes) {
+        let view = TensorView::new(stored(array.dtype()), array.shape().to_vec(), bytes);
+        views.push((name, view.map_err(|e| broken_entry(path, name, e))?));
+    }
+    safetensors::serialize(views, None).map_err(|e| broken(path, e))
 }
 
 /// The entries of a file.

@@ -110,7 +110,7 @@ fn part(x: &Array, axis: usize, start: usize, n: usize) -> Result<Array> {
         runs: impl Iterator<Item = std::ops::Range<usize>>,
         to: Shape,
     ) -> Result<Array> {
-        let elements = x.as_slice::<T>().unwrap_or_default();
+        let elements = x.elements::<T>()?;
         Array::from_vec(runs.flat_map(|run| elements[run].iter().copied()).collect::<Vec<T>>(), to)
     }
     let runs = (0..outer).map(|o| {
@@ -131,8 +131,11 @@ fn joined<T: Tree<Leaf = Array>>(chunks: &[T], size: usize) -> Result<T> {
     let mut leaves = Vec::new();
     for (i, first) in flats[0].leaves.iter().enumerate() {
         fn each<T: egrad_ir::Element>(parts: &[&Array], shape: Shape) -> Result<Array> {
-            let elements = parts.iter().flat_map(|x| x.as_slice::<T>().unwrap_or_default().iter().copied());
-            Array::from_vec(elements.collect::<Vec<T>>(), shape)
+            let mut elements = Vec::with_capacity(shape.size());
+            for part in parts {
+                elements.extend_from_slice(part.elements::<T>()?);
+            }
+            Array::from_vec(elements, shape)
         }
         let parts: Vec<&Array> = flats.iter().map(|flat| flat.leaves[i]).collect();
         let shape = first.shape().without(&[0]).insert(0, size);

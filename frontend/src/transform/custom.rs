@@ -147,8 +147,7 @@ struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// The leaves of something that a rule returned; of integers and bools only that they are there is
-    /// checked where they stand for derivatives.
+    /// The leaves of something that a rule returned, which must be like what is wanted.
     #[track_caller]
     fn check<T: Traced>(&self, name: &str, what: &str, given: &T, span: Span) -> Vec<Tensor> {
         let flat = Flat::of(given);
