@@ -2,50 +2,18 @@
 #![allow(unsafe_code)]
 
 use crate::cache::Cache;
+use crate::info::{DeviceInfo, DeviceKind};
+use crate::memory;
 use crate::queue::Queue;
 use crate::spread::Worth;
 use crate::validation::{LAYER, Messages};
 use crate::{Options, Selection, Without};
 use ash::vk;
-use egrad_ir::Error;
+use egrad_ir::{Dtype, Error};
 use std::ffi::{CStr, c_char};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-
-/// What a device is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DeviceKind {
-    /// A graphics card of its own.
-    Discrete,
-    /// Graphics in the processor.
-    Integrated,
-    /// A virtual machine's view of one.
-    Virtual,
-    /// Something else.
-    Other,
-    /// The processor itself: correct, and slow.
-    Software,
-}
-
-/// A Vulkan device.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceInfo {
-    /// Its name, as its driver gives it.
-    pub name: String,
-    /// What it is.
-    pub kind: DeviceKind,
-    /// The newest Vulkan version it speaks: major, minor.
-    pub version: (u32, u32),
-    /// Whether it computes in 64-bit floats.
-    pub float64: bool,
-    /// Whether shaders can address single bytes, as bools are stored.
-    pub storage8: bool,
-    /// The most bytes a buffer may have.
-    pub max_range: u64,
-    /// What it lacks to be of use at all, with the remedy.
-    pub lacks: Option<String>,
-}
 
 /// Why there is no device, with the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +34,18 @@ pub(crate) struct Caps {
     pub(crate) fused: bool,
     pub(crate) f32: FloatCaps,
     pub(crate) f64: FloatCaps,
-    /// Invocations per workgroup.
+    /// Invocations per workgroup, a power of two.
     pub(crate) workgroup: u32,
+    /// Invocations per subgroup, a power of two that divides a workgroup, where they can exchange
+    /// values and subgroups of that size can be required.
+    pub(crate) subgroup: Option<u32>,
+    /// Bytes that the invocations of a workgroup share.
+    pub(crate) local_bytes: u32,
+    /// Shapes (rows, columns, depth) of the subgroups' cooperative matrices whose elements and sums are
+    /// all of that type.
+    pub(crate) cooperative: Vec<(Dtype, [usize; 3])>,
+    /// Iterations of all its loops together that an invocation can run.
+    pub(crate) iterations: usize,
     /// Workgroups along the first two axes.
     pub(crate) groups: [u32; 2],
     /// Bytes per storage buffer.
@@ -80,8 +58,6 @@ pub(crate) struct Caps {
     pub(crate) alignment: u64,
     /// Whether memory that device and host share may be used, where there is some.
     pub(crate) shared_memory: bool,
-    /// Bytes of host memory to stage through, if not as many as usual.
-    pub(crate) ring: Option<u64>,
     /// Which loops are long enough to be cut.
     pub(crate) worth: Worth,
 }
@@ -112,6 +88,8 @@ pub(crate) struct Context {
     pub(crate) family: u32,
     pub(crate) cache: Cache,
     pub(crate) queue: Queue,
+    /// Bytes of host memory to stage through, if not as many as usual.
+    pub(crate) ring: Option<u64>,
     /// Last: destroyed after the device.
     instance: Instance,
 }
@@ -164,6 +142,28 @@ fn choose(devices: &[DeviceInfo], selection: &Selection, named: Option<&str>) ->
     }
 }
 
+/// The size of subgroups that exchange values by `OpGroupNonUniformShuffleXor`, if every workgroup of
+/// that size can be made of full ones.
+fn subgroup(
+    p11: &vk::PhysicalDeviceVulkan11Properties<'_>,
+    p13: &vk::PhysicalDeviceVulkan13Properties<'_>,
+    f13: &vk::PhysicalDeviceVulkan13Features<'_>,
+    workgroup: u32,
+) -> Option<u32> {
+    let size = p11.subgroup_size;
+    let exchange = vk::SubgroupFeatureFlags::BASIC | vk::SubgroupFeatureFlags::SHUFFLE;
+    let usable = p11.subgroup_supported_operations.contains(exchange)
+        && p11.subgroup_supported_stages.contains(vk::ShaderStageFlags::COMPUTE)
+        && p13.required_subgroup_size_stages.contains(vk::ShaderStageFlags::COMPUTE)
+        && f13.subgroup_size_control == vk::TRUE
+        && f13.compute_full_subgroups == vk::TRUE
+        && (p13.min_subgroup_size..=p13.max_subgroup_size).contains(&size)
+        && size.is_power_of_two()
+        && size <= workgroup
+        && workgroup / size <= p13.max_compute_workgroup_subgroups;
+    usable.then_some(size)
+}
+
 /// The system's loader, opened once and kept; or the one at `path`.
 fn load(path: Option<&Path>) -> Result<ash::Entry, Unavailable> {
     static SYSTEM: OnceLock<ash::Entry> = OnceLock::new();
@@ -213,8 +213,13 @@ impl Instance {
         }
         let messages = Messages::default();
         let mut messenger = messages.messenger();
-        let enabled = [vk::ValidationFeatureEnableEXT::SYNCHRONIZATION_VALIDATION];
-        let mut features = vk::ValidationFeaturesEXT::default().enabled_validation_features(&enabled);
+        let all = [
+            vk::ValidationFeatureEnableEXT::SYNCHRONIZATION_VALIDATION,
+            vk::ValidationFeatureEnableEXT::GPU_ASSISTED,
+            vk::ValidationFeatureEnableEXT::GPU_ASSISTED_RESERVE_BINDING_SLOT,
+        ];
+        let enabled = if options.bounds { &all[..] } else { &all[..1] };
+        let mut features = vk::ValidationFeaturesEXT::default().enabled_validation_features(enabled);
         let mut info = vk::InstanceCreateInfo::default()
             .application_info(&application)
             .enabled_layer_names(&layers)
@@ -300,7 +305,13 @@ impl Instance {
             i == Independence::ALL || (i == Independence::TYPE_32_ONLY && !wide)
         };
         let [denorm, rounding] = [float.denorm_behavior_independence, float.rounding_mode_independence];
+        let cooperative = match f12.vulkan_memory_model == vk::TRUE && p11.subgroup_size > 0 && !without.subgroups {
+            true => self.cooperative(raw),
+            false => Vec::new(),
+        };
         let range = u64::from(limits.max_storage_buffer_range).min(p13.max_buffer_size);
+        let workgroup = limits.max_compute_work_group_invocations.min(limits.max_compute_work_group_size[0]);
+        let workgroup = 1 << workgroup.clamp(1, 256).ilog2();
         let caps = Caps {
             float64: yes(core.shader_float64) && !without.float64,
             int64: yes(core.shader_int64) && !without.int64,
@@ -317,7 +328,12 @@ impl Instance {
                 keeps_denormals: yes(float.shader_denorm_preserve_float64) && alone(denorm, true),
                 rounds_to_even: yes(float.shader_rounding_mode_rte_float64) && alone(rounding, true),
             },
-            workgroup: 256.min(limits.max_compute_work_group_invocations).min(limits.max_compute_work_group_size[0]),
+            workgroup,
+            subgroup: (!without.subgroups).then(|| subgroup(&p11, &p13, &f13, workgroup)).flatten(),
+            local_bytes: limits.max_compute_shared_memory_size,
+            cooperative,
+            // Where llvmpipe stops: it would give wrong results beyond.
+            iterations: if float.driver_id == vk::DriverId::MESA_LLVMPIPE { 65_535 } else { usize::MAX },
             groups: [
                 limits.max_compute_work_group_count[0].min(without.groups.unwrap_or(u32::MAX)),
                 limits.max_compute_work_group_count[1],
@@ -327,20 +343,74 @@ impl Instance {
             allocation: p11.max_memory_allocation_size.min(p13.max_buffer_size),
             alignment: limits.min_storage_buffer_offset_alignment.max(64),
             shared_memory: !without.shared_memory,
-            ring: without.ring,
             worth: without.long.map_or(Worth::USUAL, |piece| Worth { piece, ..Worth::USUAL }),
         };
         let name = base.device_name_as_c_str().unwrap_or(c"a device without a name");
+        // SAFETY: as above.
+        let memory = unsafe { self.raw.get_physical_device_memory_properties(raw) };
+        let local = |h: &vk::MemoryHeap| h.flags.contains(vk::MemoryHeapFlags::DEVICE_LOCAL);
+        let text = |s: Result<&CStr, _>| s.map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        let driver = [text(float.driver_name_as_c_str()), text(float.driver_info_as_c_str())].join(" ");
+        let driver = match driver.trim() {
+            "" => format!("of version {:#x}", base.driver_version),
+            driver => driver.to_owned(),
+        };
         let info = DeviceInfo {
             name: name.to_string_lossy().into_owned(),
             kind,
             version,
+            driver,
             float64: caps.float64,
+            int64: caps.int64,
             storage8: caps.storage8,
+            subgroup: caps.subgroup,
+            workgroup: caps.workgroup,
+            local_bytes: caps.local_bytes,
+            cooperative: caps.cooperative.clone(),
+            timeline: yes(f12.timeline_semaphore) && !without.timeline,
+            shared_memory: caps.shared_memory && memory::has_shared(&memory),
+            heaps: memory.memory_heaps_as_slice().iter().map(|h| (h.size, local(h))).collect(),
             max_range: caps.range,
             lacks,
         };
         Candidate { raw, info, caps, family: family.unwrap_or(0) as u32 }
+    }
+}
+
+impl Instance {
+    /// The shapes of cooperative matrices that compute in one type.
+    fn cooperative(&self, raw: vk::PhysicalDevice) -> Vec<(Dtype, [usize; 3])> {
+        let extension = ash::khr::cooperative_matrix::NAME;
+        // SAFETY: `raw` is a device of this instance, here and below.
+        let offered = unsafe { self.raw.enumerate_device_extension_properties(raw) }.unwrap_or_default();
+        if !offered.iter().any(|e| e.extension_name_as_c_str() == Ok(extension)) {
+            return Vec::new();
+        }
+        let mut feature = vk::PhysicalDeviceCooperativeMatrixFeaturesKHR::default();
+        let mut properties = vk::PhysicalDeviceCooperativeMatrixPropertiesKHR::default();
+        let mut features = vk::PhysicalDeviceFeatures2::default().push_next(&mut feature);
+        // SAFETY: the device has the extension whose structure is chained.
+        unsafe { self.raw.get_physical_device_features2(raw, &mut features) };
+        let mut all = vk::PhysicalDeviceProperties2::default().push_next(&mut properties);
+        // SAFETY: as above.
+        unsafe { self.raw.get_physical_device_properties2(raw, &mut all) };
+        let compute = properties.cooperative_matrix_supported_stages.contains(vk::ShaderStageFlags::COMPUTE);
+        if feature.cooperative_matrix == vk::FALSE || !compute {
+            return Vec::new();
+        }
+        let list = ash::khr::cooperative_matrix::Instance::new(&self._entry, &self.raw);
+        // SAFETY: the device has the extension.
+        let shapes = unsafe { list.get_physical_device_cooperative_matrix_properties(raw) }.unwrap_or_default();
+        let of_one_type = |s: &vk::CooperativeMatrixPropertiesKHR<'_>| {
+            let dtype = match s.result_type {
+                vk::ComponentTypeKHR::FLOAT32 => Dtype::F32,
+                vk::ComponentTypeKHR::FLOAT64 => Dtype::F64,
+                _ => return None,
+            };
+            let same = [s.a_type, s.b_type, s.c_type] == [s.result_type; 3] && s.scope == vk::ScopeKHR::SUBGROUP;
+            same.then_some((dtype, [s.m_size, s.n_size, s.k_size].map(|n| n as usize)))
+        };
+        shapes.iter().filter_map(of_one_type).collect()
     }
 }
 
@@ -369,14 +439,26 @@ impl Context {
 
         let queues = [vk::DeviceQueueCreateInfo::default().queue_family_index(family).queue_priorities(&[1.0])];
         let core = vk::PhysicalDeviceFeatures::default().shader_float64(caps.float64).shader_int64(caps.int64);
-        let mut f12 = vk::PhysicalDeviceVulkan12Features::default().storage_buffer8_bit_access(caps.storage8);
-        f12 = f12.timeline_semaphore(true);
-        let mut f13 = vk::PhysicalDeviceVulkan13Features::default().synchronization2(true);
-        let create = vk::DeviceCreateInfo::default()
+        let matrices = !caps.cooperative.is_empty();
+        let mut f12 = vk::PhysicalDeviceVulkan12Features::default()
+            .storage_buffer8_bit_access(caps.storage8)
+            .timeline_semaphore(true)
+            .vulkan_memory_model(matrices);
+        let mut cooperative = vk::PhysicalDeviceCooperativeMatrixFeaturesKHR::default().cooperative_matrix(true);
+        let extensions = [ash::khr::cooperative_matrix::NAME.as_ptr()];
+        let subgroups = caps.subgroup.is_some();
+        let mut f13 = vk::PhysicalDeviceVulkan13Features::default()
+            .synchronization2(true)
+            .subgroup_size_control(subgroups)
+            .compute_full_subgroups(subgroups);
+        let mut create = vk::DeviceCreateInfo::default()
             .queue_create_infos(&queues)
             .enabled_features(&core)
             .push_next(&mut f12)
             .push_next(&mut f13);
+        if matrices {
+            create = create.enabled_extension_names(&extensions).push_next(&mut cooperative);
+        }
         // SAFETY: the device is the instance's, has the features enabled (`inspect` saw them, and
         // `choose` takes no device without `synchronization2`) and a queue of that family.
         let raw = unsafe { instance.raw.create_device(physical, &create, None) }.map_err(failed)?;
@@ -395,7 +477,7 @@ impl Context {
         let timeline = unsafe { raw.create_semaphore(&semaphore, None) };
         let lost = timeline.err();
         let queue = Queue::new(queue, timeline.unwrap_or_default(), options.faults.clone());
-        let context = Context { raw, info, caps, memory, family, cache, queue, instance };
+        let context = Context { raw, info, caps, memory, family, cache, queue, ring: options.without.ring, instance };
         if let Some(e) = lost {
             let why = format!("`{}` can't be opened: {e}", context.info.name);
             return Err(Unavailable::NoDevice { why });
@@ -436,34 +518,6 @@ impl Drop for Context {
     }
 }
 
-impl fmt::Display for DeviceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            DeviceKind::Discrete => "discrete",
-            DeviceKind::Integrated => "integrated",
-            DeviceKind::Virtual => "virtual",
-            DeviceKind::Other => "other",
-            DeviceKind::Software => "software",
-        })
-    }
-}
-
-impl fmt::Display for DeviceInfo {
-    /// Name, kind, version and the features that matter, on one line.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (major, minor) = self.version;
-        write!(f, "{} ({}, Vulkan {major}.{minor}", self.name, self.kind)?;
-        for (has, what) in [(self.float64, "f64"), (self.storage8, "bool")] {
-            write!(f, ", {}{what}", if has { "" } else { "no " })?;
-        }
-        write!(f, ", buffers up to {} MiB)", self.max_range >> 20)?;
-        match &self.lacks {
-            Some(what) => write!(f, "; unusable: lacks {what}"),
-            None => Ok(()),
-        }
-    }
-}
-
 impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -494,11 +548,7 @@ pub(crate) const ENTRY: &CStr = c"main";
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn device(name: &str, kind: DeviceKind) -> DeviceInfo {
-        let (name, version, max_range) = (name.to_owned(), (1, 3), 1 << 27);
-        DeviceInfo { name, kind, version, float64: true, storage8: true, max_range, lacks: None }
-    }
+    use crate::info::tests::device;
 
     #[track_caller]
     fn check(devices: &[DeviceInfo], selection: Selection, named: Option<&str>, expect: Result<usize, &str>) {
@@ -531,11 +581,5 @@ mod tests {
         check(&[old.clone(), cpu.clone()], Selection::Any, None, Ok(1));
         check(&[old, cpu], Selection::Hardware, None, Err("Fast 9000 lacks Vulkan 1.3: update its driver"));
         check(&[], Selection::Any, None, Err("the driver shows no Vulkan device"));
-    }
-
-    #[test]
-    fn a_device_in_words() {
-        let info = DeviceInfo { storage8: false, ..device("Fast 9000", DeviceKind::Discrete) };
-        assert_eq!(info.to_string(), "Fast 9000 (discrete, Vulkan 1.3, f64, no bool, buffers up to 128 MiB)");
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! * `spread` turns each kernel into launches, by the device's limits;
 //! * `spirv` emits a module per launch and refuses what it can't run, before anything runs;
+//! * `glsl` prints a launch for people to read, and for shaderc to compile (feature `shaderc`);
 //! * `device` opens the loader, picks a device and knows what it can do;
 //! * `memory` gives out the device's memory; `pipeline` holds what the driver compiled;
 //! * `commands` are recorded and submitted to the `queue`, which counts how far the device got;
@@ -14,16 +15,20 @@
 //! * `run` plans programs, and submits one command buffer for every run. Results are arrays on the
 //!   device: a run returns once it is submitted, and whoever asks for elements waits.
 //!
-//! Today the backend runs elementwise kernels: loop nests whose passes have no loops of their own.
+//! The backend runs every kernel, but not under strict numerics.
 //!
 //! Set `EGRAD_VULKAN_DEVICE` to a device's number or part of its name to take that one,
-//! `EGRAD_VULKAN_VALIDATION=1` to run under the validation layers, and `EGRAD_VULKAN_LOADER` to
-//! the path of a Vulkan loader to open that instead of the system's. What drivers compiled is kept
-//! in `EGRAD_CACHE_DIR`, or else the platform's directory for caches; set to nothing, nowhere.
+//! `EGRAD_VULKAN_VALIDATION=1` to run under the validation layers and `=gpu` to have them check what
+//! kernels access as well, `EGRAD_VULKAN_LOADER` to the
+//! path of a Vulkan loader to open that instead of the system's, and `EGRAD_VULKAN_SHADERS=glsl` to
+//! compile kernels from GLSL. What drivers compiled is kept in `EGRAD_CACHE_DIR`, or else the
+//! platform's directory for caches; set to nothing, nowhere.
 
 mod cache;
 mod commands;
 mod device;
+mod glsl;
+mod info;
 mod memory;
 mod pipeline;
 mod queue;
@@ -35,7 +40,7 @@ mod spread;
 mod tests;
 mod validation;
 
-pub use device::{DeviceInfo, DeviceKind};
+pub use info::{DeviceInfo, DeviceKind};
 pub use validation::Messages;
 
 use egrad_ir::kernel::{Backend, Executable};
@@ -59,6 +64,17 @@ pub enum Selection {
     Named(String),
 }
 
+/// What kernels are compiled from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shaders {
+    /// SPIR-V, emitted directly.
+    #[default]
+    Spirv,
+    /// GLSL, compiled by shaderc: slower to compile and to run, and made in another way, so that
+    /// each checks the other. Only in builds with the feature `shaderc`.
+    Glsl,
+}
+
 /// How to open a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -67,10 +83,15 @@ pub struct Options {
     /// Whether the validation layers watch, synchronization included; what they say is in
     /// [`Vulkan::messages`].
     pub validation: bool,
+    /// Whether they check, beside that, what kernels access while they run (GPU-assisted
+    /// validation). That is slow.
+    pub bounds: bool,
     /// The Vulkan loader to open instead of the system's.
     pub loader: Option<PathBuf>,
     /// The directory to keep compiled pipelines in, for the next process; `None`: nowhere.
     pub cache: Option<PathBuf>,
+    /// What kernels are compiled from.
+    pub shaders: Shaders,
     /// Capabilities to do without.
     pub without: Without,
     /// What to let fail, in tests.
@@ -103,6 +124,8 @@ pub struct Without {
     pub int64: bool,
     /// Storage of single bytes.
     pub storage8: bool,
+    /// Exchanges between the invocations of a subgroup.
+    pub subgroups: bool,
     /// Workgroups in a row beyond this many.
     pub groups: Option<u32>,
     /// Buffers beyond this many bytes.
@@ -114,11 +137,15 @@ pub struct Without {
 }
 
 impl Options {
-    /// The options the environment asks for: `EGRAD_VULKAN_VALIDATION`, `EGRAD_VULKAN_LOADER`, `EGRAD_CACHE_DIR`.
+    /// The options the environment asks for: `EGRAD_VULKAN_VALIDATION`, `EGRAD_VULKAN_LOADER`,
+    /// `EGRAD_VULKAN_SHADERS`, `EGRAD_CACHE_DIR`.
     pub fn from_env(selection: Selection) -> Options {
-        let validation = std::env::var_os("EGRAD_VULKAN_VALIDATION").is_some_and(|v| v != "0" && !v.is_empty());
+        let asked = std::env::var_os("EGRAD_VULKAN_VALIDATION").filter(|v| v != "0" && !v.is_empty());
+        let (validation, bounds) = (asked.is_some(), asked.is_some_and(|v| v == "gpu"));
         let loader = std::env::var_os("EGRAD_VULKAN_LOADER").filter(|v| !v.is_empty()).map(PathBuf::from);
-        Options { selection, validation, loader, cache: cache::directory(), ..Options::default() }
+        let glsl = std::env::var_os("EGRAD_VULKAN_SHADERS").is_some_and(|v| v == "glsl");
+        let shaders = if glsl { Shaders::Glsl } else { Shaders::Spirv };
+        Options { selection, validation, bounds, loader, shaders, cache: cache::directory(), ..Options::default() }
     }
 }
 
@@ -135,6 +162,7 @@ pub fn devices() -> Result<Vec<DeviceInfo>> {
 pub struct Vulkan {
     runtime: Arc<runtime::Runtime>,
     context: Arc<device::Context>,
+    shaders: Shaders,
 }
 
 /// Bytes of a device's memory.
@@ -168,11 +196,14 @@ impl Vulkan {
     /// Opens a device.
     ///
     /// # Errors
-    /// As [`Vulkan::new`].
+    /// As [`Vulkan::new`]; and if kernels are to be compiled from GLSL, which this build can't.
     pub fn open(options: &Options) -> Result<Vulkan> {
+        if options.shaders == Shaders::Glsl {
+            glsl::available()?;
+        }
         let runtime = Arc::new(runtime::Runtime::new(device::Context::open(options)?));
         let context = Arc::clone(&runtime.context);
-        Ok(Vulkan { runtime, context })
+        Ok(Vulkan { runtime, context, shaders: options.shaders })
     }
 
     /// The array with its elements on this device, for programs to read them there without a copy.
@@ -219,7 +250,7 @@ impl Backend for Vulkan {
     }
 
     fn compile(&self, schedule: Schedule) -> Result<Box<dyn Executable>> {
-        Ok(Box::new(run::Program::new(&self.runtime, schedule)?))
+        Ok(Box::new(run::Program::new(&self.runtime, self.shaders, schedule)?))
     }
 }
 

@@ -9,11 +9,13 @@
 mod frame;
 mod plan;
 
+use crate::device::Context;
 use crate::memory::Region;
 use crate::pipeline::Pipeline;
 use crate::runtime::{Elements, Runtime};
 use crate::spirv::{self, Module};
 use crate::spread::{self, Spread};
+use crate::{Shaders, glsl};
 use egrad_ir::kernel::{Executable, Run};
 use egrad_ir::schedule::Schedule;
 use egrad_ir::{Array, Error, Result};
@@ -45,16 +47,25 @@ enum Input<'a> {
 
 impl Program {
     /// Compiles every kernel, after all of them were found to be ones the device can run.
-    pub(crate) fn new(runtime: &Arc<Runtime>, schedule: Schedule) -> Result<Program> {
+    pub(crate) fn new(runtime: &Arc<Runtime>, shaders: Shaders, schedule: Schedule) -> Result<Program> {
         // A device checks no index: what follows relies on the verifier.
         schedule.verify()?;
-        let context = &runtime.context;
-        let (caps, name) = (&context.caps, &context.info.name);
-        let spread = schedule.steps.iter().map(|step| spread::spread(&step.kernel, caps));
+        let spread = schedule.steps.iter().map(|step| spread::spread(&step.kernel, &runtime.context.caps));
         let spread: Vec<Spread> = spread.collect::<Result<_>>()?;
+        Program::of(runtime, shaders, schedule, &spread)
+    }
+
+    /// Compiles the launches of a verified schedule's kernels.
+    pub(crate) fn of(
+        runtime: &Arc<Runtime>,
+        shaders: Shaders,
+        schedule: Schedule,
+        spread: &[Spread],
+    ) -> Result<Program> {
+        let context = &runtime.context;
         let launches = spread.iter().flat_map(|s| &s.launches);
-        let modules: Vec<Module> = launches.map(|l| spirv::emit(l, caps, name)).collect::<Result<_>>()?;
-        let mut plan = Plan::new(context, &schedule, &spread, &modules)?;
+        let modules: Vec<Module> = launches.map(|l| module(context, shaders, l)).collect::<Result<_>>()?;
+        let mut plan = Plan::new(context, &schedule, spread, &modules)?;
         plan.compile(context, &modules)?;
         Ok(Program { schedule, modules, plan, frames: Mutex::default(), runtime: Arc::clone(runtime) })
     }
@@ -151,12 +162,35 @@ impl Executable for Program {
     }
 
     fn listing(&self, stage: &str) -> Option<Vec<String>> {
-        (stage == "spirv").then(|| self.modules.iter().map(Module::disassemble).collect())
+        match stage {
+            "spirv" => Some(self.modules.iter().map(Module::disassemble).collect()),
+            "glsl" => Some(shaders(&self.runtime.context, &self.schedule)),
+            _ => None,
+        }
     }
 }
 
+/// The module of a launch, made in that way.
+fn module(context: &Context, shaders: Shaders, launch: &spread::Launch) -> Result<Module> {
+    let (caps, name) = (&context.caps, &context.info.name);
+    match shaders {
+        Shaders::Spirv => spirv::emit(launch, caps, name),
+        Shaders::Glsl => glsl::compile(&glsl::print(launch, caps, name)?),
+    }
+}
+
+/// Every launch in GLSL, or why it can't be.
+fn shaders(context: &Context, schedule: &Schedule) -> Vec<String> {
+    let (caps, name) = (&context.caps, &context.info.name);
+    let spread = schedule.steps.iter().flat_map(|step| match spread::spread(&step.kernel, caps) {
+        Ok(spread) => spread.launches.iter().map(|l| glsl::print(l, caps, name).map(|s| s.text)).collect(),
+        Err(e) => vec![Err(e)],
+    });
+    spread.map(|text| text.unwrap_or_else(|e| format!("// {e}"))).collect()
+}
+
 /// A pipeline per module; equal modules share one.
-fn pipelines(context: &Arc<crate::device::Context>, modules: &[Module]) -> Result<Vec<Arc<Pipeline>>> {
+fn pipelines(context: &Arc<Context>, modules: &[Module]) -> Result<Vec<Arc<Pipeline>>> {
     let mut compiled: HashMap<&[u32], Arc<Pipeline>> = HashMap::new();
     let mut pipelines = Vec::new();
     for module in modules {
