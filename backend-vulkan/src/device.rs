@@ -88,6 +88,8 @@ pub(crate) struct Context {
     pub(crate) family: u32,
     pub(crate) cache: Cache,
     pub(crate) queue: Queue,
+    /// Whether the layers check what kernels access.
+    pub(crate) bounds: bool,
     /// Bytes of host memory to stage through, if not as many as usual.
     pub(crate) ring: Option<u64>,
     /// Last: destroyed after the device.
@@ -477,7 +479,18 @@ impl Context {
         let timeline = unsafe { raw.create_semaphore(&semaphore, None) };
         let lost = timeline.err();
         let queue = Queue::new(queue, timeline.unwrap_or_default(), options.faults.clone());
-        let context = Context { raw, info, caps, memory, family, cache, queue, ring: options.without.ring, instance };
+        let context = Context {
+            raw,
+            info,
+            caps,
+            memory,
+            family,
+            cache,
+            queue,
+            bounds: options.bounds,
+            ring: options.without.ring,
+            instance,
+        };
         if let Some(e) = lost {
             let why = format!("`{}` can't be opened: {e}", context.info.name);
             return Err(Unavailable::NoDevice { why });

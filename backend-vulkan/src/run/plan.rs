@@ -43,11 +43,6 @@ pub(crate) struct Launch {
 
 #[cfg(test)]
 impl Launch {
-    /// Binds fewer bytes than the kernel accesses.
-    pub(crate) fn shorten(&mut self, operand: usize, bytes: u64) {
-        self.operands[operand].bytes.end -= bytes;
-    }
-
     /// Where its operands are.
     pub(crate) fn homes(&self) -> Vec<Home> {
         self.operands.iter().map(|bound| bound.home).collect()

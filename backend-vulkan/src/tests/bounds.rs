@@ -4,7 +4,7 @@ use super::programs::counting;
 use super::{Build, affine, alone, with, with_options};
 use crate::run::Program;
 use crate::{Options, Selection, Shaders, Vulkan, Without, spread};
-use egrad_ir::kernel::{Executable, Inst};
+use egrad_ir::kernel::{Body, Executable, Inst};
 use egrad_ir::op::Binary;
 use egrad_ir::schedule::Schedule;
 use egrad_ir::{Array, Dtype, Result};
@@ -17,12 +17,15 @@ fn square(n: usize) -> Schedule {
     alone(k.kernel("square"))
 }
 
-/// Squares 100 numbers with so many bytes of an operand missing from what is bound.
-fn run(vulkan: &Vulkan, operand: usize, missing: u64) -> Result<Array> {
+/// Squares 100 numbers, reading and writing so many elements too far.
+fn run(vulkan: &Vulkan, read: usize, written: usize) -> Result<Array> {
     let schedule = square(100);
-    let spread = spread::spread(&schedule.steps[0].kernel, &vulkan.context.caps)?;
-    let mut program = Program::of(&vulkan.runtime, Shaders::Spirv, schedule, &[spread])?;
-    program.plan.launches[0].shorten(operand, missing);
+    let mut spread = spread::spread(&schedule.steps[0].kernel, &vulkan.context.caps)?;
+    if let Body::Loops(nest) = &mut spread.launches[0].kernel.body {
+        nest.passes[0].insts[0] = Inst::Load { operand: 0, index: affine(read, &[1]) };
+        nest.passes[0].stores[0].index = affine(written, &[1]);
+    }
+    let program = Program::of(&vulkan.runtime, Shaders::Spirv, schedule, &[spread])?;
     let out = program.run(&[&counting(100)])?.outputs.remove(0);
     out.fetch()?;
     Ok(out)
@@ -47,10 +50,10 @@ fn accesses_outside_are_reported() {
     if !there {
         return;
     }
-    for operand in [0, 1] {
+    for (read, written) in [(1, 0), (0, 1)] {
         let vulkan = Vulkan::open(&options()).unwrap();
-        run(&vulkan, operand, 40).unwrap();
+        run(&vulkan, read, written).unwrap();
         let texts = vulkan.messages().texts();
-        assert!(texts.iter().any(|t| t.contains("out of bounds")), "operand {operand}: {texts:?}");
+        assert!(texts.iter().any(|t| t.contains("out of bounds")), "{read}, {written}: {texts:?}");
     }
 }
