@@ -57,7 +57,7 @@
 //! | derivatives | [`grad`], [`value_and_grad`], [`grad_argnums`], [`vjp`], [`jvp`], [`jacfwd`], [`jacrev`], [`hessian`], [`Tensor::stop_gradient`] |
 //! | batches | [`vmap`], [`vmap_with`], [`Axes`] |
 //! | doors | [`jit`], [`eager`], [`Jit::compile`] for use from many threads, [`trace()`] |
-//! | where and how it runs | [`Options`], [`Device`], [`Numerics`], [`Report`] |
+//! | where and how it runs | [`Options`], [`Device`], [`Numerics`], [`Report`], [`device_put`], [`device_get`] |
 //! | what can go wrong | [`Error`] |
 //!
 //! # Transforms nest
@@ -120,7 +120,7 @@ mod transform;
 mod tree;
 
 pub use axes::Axes;
-pub use device::{Calls, Device, Options};
+pub use device::{Calls, Device, Options, device_get, device_put};
 pub use egrad_derive::Tree;
 pub use egrad_ir::{Array, Aval, Dtype, Element, Error, Literal, Numerics, Program, Result, Shape, Span};
 pub use function::{ArgAt, Args, Function};

@@ -50,8 +50,7 @@ impl Program {
     pub(crate) fn new(runtime: &Arc<Runtime>, shaders: Shaders, schedule: Schedule) -> Result<Program> {
         // A device checks no index: what follows relies on the verifier.
         schedule.verify()?;
-        let caps = &runtime.context.caps;
-        let spread = schedule.steps.iter().map(|step| spread::spread(&step.kernel, caps));
+        let spread = schedule.steps.iter().map(|step| spread::spread(&step.kernel, &runtime.context.caps));
         let spread: Vec<Spread> = spread.collect::<Result<_>>()?;
         Program::of(runtime, shaders, schedule, &spread)
     }
@@ -171,8 +170,27 @@ impl Executable for Program {
     }
 }
 
+/// The module of a launch, made in that way.
+fn module(context: &Context, shaders: Shaders, launch: &spread::Launch) -> Result<Module> {
+    let (caps, name) = (&context.caps, &context.info.name);
+    match shaders {
+        Shaders::Spirv => spirv::emit(launch, caps, name),
+        Shaders::Glsl => glsl::compile(&glsl::print(launch, caps, name)?),
+    }
+}
+
+/// Every launch in GLSL, or why it can't be.
+fn shaders(context: &Context, schedule: &Schedule) -> Vec<String> {
+    let (caps, name) = (&context.caps, &context.info.name);
+    let spread = schedule.steps.iter().flat_map(|step| match spread::spread(&step.kernel, caps) {
+        Ok(spread) => spread.launches.iter().map(|l| glsl::print(l, caps, name).map(|s| s.text)).collect(),
+        Err(e) => vec![Err(e)],
+    });
+    spread.map(|text| text.unwrap_or_else(|e| format!("// {e}"))).collect()
+}
+
 /// A pipeline per module; equal modules share one.
-fn pipelines(context: &Arc<crate::device::Context>, modules: &[Module]) -> Result<Vec<Arc<Pipeline>>> {
+fn pipelines(context: &Arc<Context>, modules: &[Module]) -> Result<Vec<Arc<Pipeline>>> {
     let mut compiled: HashMap<&[u32], Arc<Pipeline>> = HashMap::new();
     let mut pipelines = Vec::new();
     for module in modules {

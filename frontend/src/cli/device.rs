@@ -86,11 +86,14 @@ impl Ready {
         }
     }
 
-    /// Runs it.
+    /// Runs it, and waits for the results.
     pub(crate) fn run(&self, inputs: &[&Array]) -> Result<Vec<Array>> {
         match self {
             Ready::Plain(function, mode) => eval(function, inputs, *mode),
-            Ready::Kernels(_, executable) => Ok(executable.run(inputs)?.outputs.into_iter().collect()),
+            Ready::Kernels(_, executable) => {
+                let outputs = executable.run(inputs)?.outputs;
+                outputs.iter().map(Array::to_host).collect()
+            }
         }
     }
 }
@@ -107,6 +110,9 @@ pub(crate) fn list(out: &mut impl Write) -> Outcome {
         Ok(devices) => {
             for (i, device) in devices.iter().enumerate() {
                 writeln!(out, "{:<13}{i}: {device}", if i == 0 { "vulkan" } else { "" })?;
+                for line in device.features() {
+                    writeln!(out, "{:<16}{line}", "")?;
+                }
             }
         }
         Err(e) => writeln!(out, "vulkan       none: {}", e.report().message)?,
