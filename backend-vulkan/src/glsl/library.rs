@@ -10,12 +10,14 @@ use std::sync::LazyLock;
 const DOUBLE: &str = include_str!("functions/double.glsl");
 const FLOAT: &str = include_str!("functions/float.glsl");
 const INT: &str = include_str!("functions/int.glsl");
-const ANY_FLOAT: [&str; 5] = [
+const ANY_FLOAT: [&str; 7] = [
     include_str!("functions/primitives.glsl"),
     include_str!("functions/exponential.glsl"),
     include_str!("functions/logarithm.glsl"),
     include_str!("functions/trigonometry.glsl"),
     include_str!("functions/power.glsl"),
+    include_str!("functions/arc.glsl"),
+    include_str!("functions/error.glsl"),
 ];
 const ANY: &str = include_str!("functions/team.glsl");
 

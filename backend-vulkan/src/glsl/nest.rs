@@ -258,6 +258,7 @@ impl Printer<'_> {
                 let of_team = match acc.kind {
                     Reduce::Sum => "sum_of_team",
                     Reduce::Max => "maximum_of_team",
+                    Reduce::Prod => "product_of_team",
                 };
                 self.included.function(dtype, of_team);
                 self.line(&format!("{name} = {of_team}({name});"));
@@ -352,6 +353,7 @@ impl Printer<'_> {
                     format!("if (steps % {LONG} == {}) {{ {name} += {part}; {part} = 0; }}", LONG - 1)
                 }
                 Reduce::Sum => format!("{name} += {};", value.text),
+                Reduce::Prod => format!("{name} *= {};", value.text),
                 Reduce::Max => {
                     self.included.function(value.dtype, "maximum");
                     format!("{name} = maximum({name}, {});", value.text)
@@ -433,5 +435,6 @@ fn accumulator(kind: Reduce, id: ValueId) -> String {
     match kind {
         Reduce::Sum => format!("sum{}", id.index()),
         Reduce::Max => format!("most{}", id.index()),
+        Reduce::Prod => format!("product{}", id.index()),
     }
 }

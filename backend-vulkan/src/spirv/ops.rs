@@ -229,16 +229,17 @@ impl Emitter {
         self.select(places, shifted, zero)
     }
 
-    /// x rounded to an integer by GLSL, in its own sign; large, infinite and NaN as it is.
+    /// x rounded to an integer by GLSL, in its own sign; zero, large, infinite and NaN as it is.
     fn integral(&mut self, by: Glsl, x: Value) -> Value {
         let rounded = self.glsl(by, x);
-        let [zero, whole] = [0.0, 2f64.powi(52)].map(|n| self.number(x.dtype, n));
-        let (size, unchanged) = (self.glsl(Glsl::FAbs, x), self.compare(Compare::Eq, rounded, zero));
-        let fractional = self.compare(Compare::Lt, size, whole);
-        // A zero keeps the sign: x times 0 has it.
-        let signed = self.binary(Binary::Mul, x, zero);
-        let rounded = self.select(unchanged, signed, rounded);
-        self.select(fractional, rounded, x)
+        let [minus_zero, zero, whole] = [-0.0, 0.0, 2f64.powi(52)].map(|n| self.number(x.dtype, n));
+        let (below, gone) = (self.compare(Compare::Lt, x, zero), self.compare(Compare::Eq, rounded, zero));
+        let signed = self.select(below, minus_zero, zero);
+        let rounded = self.select(gone, signed, rounded);
+        let size = self.glsl(Glsl::FAbs, x);
+        let (some, small) = (self.compare(Compare::Gt, size, zero), self.compare(Compare::Lt, size, whole));
+        let changes = self.binary(Binary::And, some, small);
+        self.select(changes, rounded, x)
     }
 
     /// NaN if either is; else the one that wins; of equals, the bits combined: those of zeros of

@@ -47,6 +47,7 @@ pub(super) fn operation(kind: Reduce) -> Binary {
     match kind {
         Reduce::Sum => Binary::Add,
         Reduce::Max => Binary::Max,
+        Reduce::Prod => Binary::Mul,
     }
 }
 

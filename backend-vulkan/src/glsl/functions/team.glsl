@@ -27,3 +27,17 @@ double maximum_of_team(double x) {
     barrier();
     return most;
 }
+
+// What every member of a team of TEAM invocations gets: the product of their numbers.
+double product_of_team(double x) {
+    uint own = gl_LocalInvocationIndex;
+    team_64[own] = x;
+    barrier();
+    for (uint left = TEAM / 2; left > 0; left /= 2) {
+        if (own % TEAM < left) team_64[own] *= team_64[own + left];
+        barrier();
+    }
+    double product = team_64[own / TEAM * TEAM];
+    barrier();
+    return product;
+}

@@ -104,7 +104,7 @@ fn error_functions_of_the_oracle() {
         for &(x, y) in table {
             let (x, y) = (f64::from_bits(x), f64::from_bits(y));
             let got = function(x);
-            assert!(apart(got, y) <= 16, "{k}: {x:e} gives {got:e}, not {y:e}: {} off", apart(got, y));
+            assert!(apart(got, y) <= 4, "{k}: {x:e} gives {got:e}, not {y:e}: {} off", apart(got, y));
         }
     }
 }
