@@ -68,6 +68,8 @@ fn every_method_records_its_primitive() {
     b.neg(x).unwrap();
     b.abs(x).unwrap();
     b.sign(x).unwrap();
+    b.floor(x).unwrap();
+    b.round(x).unwrap();
     b.sqrt(x).unwrap();
     b.rsqrt(x).unwrap();
     b.exp(x).unwrap();
@@ -76,19 +78,31 @@ fn every_method_records_its_primitive() {
     b.log1p(x).unwrap();
     b.sin(x).unwrap();
     b.cos(x).unwrap();
+    b.asin(x).unwrap();
+    b.acos(x).unwrap();
+    b.atan(x).unwrap();
     b.tanh(x).unwrap();
     b.logistic(x).unwrap();
+    b.erf(x).unwrap();
+    b.erfc(x).unwrap();
+    b.erf_inv(x).unwrap();
     b.not(n).unwrap();
     b.stop_gradient(x).unwrap();
     b.add(x, x).unwrap();
     b.sub(x, x).unwrap();
     b.mul(x, x).unwrap();
     b.div(x, x).unwrap();
+    b.rem(x, x).unwrap();
+    b.atan2(x, x).unwrap();
     b.pow(x, x).unwrap();
     b.max(x, x).unwrap();
     b.min(x, x).unwrap();
     b.and(n, n).unwrap();
     b.or(n, n).unwrap();
+    b.xor(n, n).unwrap();
+    b.shift_left(n, n).unwrap();
+    b.shift_right_logical(n, n).unwrap();
+    b.shift_right_arithmetic(n, n).unwrap();
     b.eq(x, x).unwrap();
     b.ne(x, x).unwrap();
     b.lt(x, x).unwrap();
@@ -105,6 +119,7 @@ fn every_method_records_its_primitive() {
     b.transpose(x, &[-1, 0]).unwrap();
     b.reduce_sum(x, &[-1]).unwrap();
     b.reduce_max(x, &[0, 1]).unwrap();
+    b.reduce_prod(x, &[1]).unwrap();
     b.dot_general(x, x, DotDims { contract: Default::default(), batch: Default::default() }).unwrap();
     let mut recorded: Vec<&str> = b
         .function()
