@@ -94,24 +94,45 @@ impl Program {
         let steps = if self.ops == Ops::All { 24 } else { 18 };
         match choices.below(steps) {
             0 => x.sin(),
-            1 => choices.pick::<fn(Tensor) -> Tensor>(&[Tensor::cos, Tensor::tanh, Tensor::sigmoid, |x| -x])(x),
+            1 => choices.pick::<fn(Tensor) -> Tensor>(&[
+                Tensor::cos,
+                Tensor::tanh,
+                Tensor::sigmoid,
+                |x| -x,
+                Tensor::atan,
+                Tensor::erf,
+                |x| x.tanh().erfc(),
+                |x| (0.9 * x.sin()).asin(),
+                |x| (0.9 * x.sin()).acos(),
+                |x| (0.9 * x.sin()).erf_inv(),
+                Tensor::gelu,
+            ])(x),
             2 => {
                 let positive = x.powi(2) + 1;
-                choices.pick::<fn(Tensor) -> Tensor>(&[Tensor::log, Tensor::sqrt, Tensor::rsqrt, Tensor::log1p])(
-                    positive,
-                )
+                choices.pick::<fn(Tensor) -> Tensor>(&[
+                    Tensor::log,
+                    Tensor::sqrt,
+                    Tensor::rsqrt,
+                    Tensor::log1p,
+                    |x| (x.cos() + 1.5).lgamma(),
+                    |x| (x.sin() + 2).digamma(),
+                ])(positive)
             }
             3 => choices.pick::<fn(Tensor) -> Tensor>(&[Tensor::exp, Tensor::expm1, Tensor::softplus])(x.tanh()),
             4 => x + other(choices),
             5 => x * other(choices).sin(),
             6 => (other(choices) - 0.3 * x).sin(),
-            7 => x / (other(choices).cos() + 2),
+            7 => match choices.below(2) {
+                0 => x / (other(choices).cos() + 2),
+                _ => x.atan2(other(choices).cos() + 2),
+            },
             8 => (x.sin() + 2).pow(other(choices).tanh()),
             9 => x.tanh().powi(choices.pick(&[2, 3, 4])),
             10 => {
                 let axes = some_axes(choices);
-                match choices.below(4) {
+                match choices.below(5) {
                     0 => x.sum_axes(axes).sin(),
+                    3 => x.tanh().prod_axes(axes),
                     1 => x.sum_keepdims(axes).tanh(),
                     2 => x.logsumexp_axes(axes).tanh(),
                     _ => x.powi(2).sum_axes(axes).cos(),
@@ -151,14 +172,34 @@ impl Program {
             16 if rank > 0 => x * iota(shape, choices.below(rank) as isize, dtype).cos(),
             15..=17 => x.sin() + 0.5,
             // From here on with steps.
-            18 => (x * 2.7 + 0.31).convert(Dtype::I32).convert(dtype) + x,
+            18 => {
+                let n = (x * 2.7 + 0.31).convert(Dtype::I32);
+                let m = (other(choices) * 5.3).convert(Dtype::I32);
+                let integers: [fn(Tensor, Tensor) -> Tensor; 8] = [
+                    |n, _| n,
+                    |n, m| n.div_trunc(m),
+                    |n, m| n % m,
+                    |n, m| n.floor_div(m) + n.modulo(m),
+                    |n, m| n ^ m,
+                    |n, m| (n << m) >> 3,
+                    |n, m| n.shift_right_logical(m + 28),
+                    |n, m| n >> m,
+                ];
+                choices.pick(&integers)(n, m).convert(dtype).sin() + x
+            }
             19 => x.lt(0.37 * other(choices) + 0.1).select(other(choices).sum().sin(), x),
             20 => {
                 let (y, z) = (other(choices), other(choices));
                 let p = x.ge(0.11).and(y.sum().gt(0.05)).or(z.sum().sin().not_equal(0.123));
                 (!p).select(x, x.sum().sin())
             }
-            21 => x.maximum(other(choices)),
+            21 => match choices.below(5) {
+                0 => x.maximum(other(choices)),
+                1 => x % (other(choices).cos() + 1.3),
+                2 => x.modulo(other(choices).cos() - 1.3),
+                3 => (x * 3.3).floor() - x.ceil(),
+                _ => (x * 5.1).round() + x,
+            },
             22 => x * x.stop_gradient() + x.abs().minimum(0.4),
             _ => {
                 let axes = some_axes(choices);

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 const DOUBLE: &str = include_str!("functions/double.glsl");
 const FLOAT: &str = include_str!("functions/float.glsl");
 const INT: &str = include_str!("functions/int.glsl");
-const ANY_FLOAT: [&str; 8] = [
+const ANY_FLOAT: [&str; 7] = [
     include_str!("functions/primitives.glsl"),
     include_str!("functions/exponential.glsl"),
     include_str!("functions/logarithm.glsl"),
@@ -18,13 +18,8 @@ const ANY_FLOAT: [&str; 8] = [
     include_str!("functions/power.glsl"),
     include_str!("functions/arc.glsl"),
     include_str!("functions/error.glsl"),
-    include_str!("functions/remainder.glsl"),
 ];
 const ANY: &str = include_str!("functions/team.glsl");
-
-/// Marks loops that must not stay loops: llvmpipe stops an invocation after so many iterations of
-/// all its loops together.
-pub(super) const UNROLL: &str = "[[unroll]]";
 
 /// The definitions for one element type.
 struct Library {
@@ -68,11 +63,6 @@ impl Included {
             self.paragraph(library, *other);
         }
         self.paragraphs.push(text);
-    }
-
-    /// Whether a definition has loops that must not stay loops.
-    pub(super) fn unrolls(&self) -> bool {
-        self.paragraphs.iter().any(|p| p.contains(UNROLL))
     }
 
     /// The definitions, for teams of so many invocations, each after an empty line.
