@@ -51,11 +51,15 @@ impl Schedule {
         &self.buffers[id.index()]
     }
 
-    /// How many kernels one run launches: those of callees too, each once for a whole batch.
+    /// How many kernels one run launches: those of callees too, each once for a whole batch. Of loops
+    /// those of a single step count, of a branch those of the longest.
     pub fn launches(&self) -> usize {
         let of = |step: &Step| match &step.kernel.body {
             Body::Loops(_) | Body::Contract(_) => 1,
             Body::Call(call) => call.callee.launches(),
+            Body::Scan(scan) => scan.body.launches(),
+            Body::While(w) => w.cond.launches() + w.body.launches(),
+            Body::Switch(switch) => switch.branches.iter().map(|b| b.launches()).max().unwrap_or(0),
         };
         self.steps.iter().map(of).sum()
     }
