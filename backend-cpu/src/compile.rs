@@ -2,6 +2,7 @@
 //! each.
 
 use crate::contract::{self, Products};
+use crate::control::Control;
 use crate::launch::Function;
 use crate::run::{Call, Launch, Program, Work};
 use crate::{emit, isa, jit, partial, plan};
@@ -40,6 +41,10 @@ pub(crate) fn compile(schedule: &Schedule) -> Result<Program> {
             }),
             (None, Body::Contract(contract)) => Work::Products(Box::new(Products::new(contract.clone()))),
             (None, Body::Call(call)) => Work::Call(Box::new(Call::new(call, callee(&call.callee)?))),
+            (None, body @ (Body::Scan(_) | Body::While(_) | Body::Switch(_))) => {
+                let callees = body.callees().into_iter().map(callee).collect::<Result<Vec<_>>>()?;
+                Work::Control(Box::new(Control::new(body, callees)))
+            }
             (None, Body::Loops(_)) => unreachable!("loop nests are compiled"),
         };
         launches.push(Launch { work, operands: step.operands.iter().map(|b| b.index()).collect() });
@@ -115,7 +120,7 @@ pub(crate) fn nest(kernel: &Kernel) -> Option<Cow<'_, LoopNest>> {
     match &kernel.body {
         Body::Loops(nest) => Some(Cow::Borrowed(nest)),
         Body::Contract(c) if contract::as_loops(c, kernel.numerics) => Some(Cow::Owned(contract::loop_nest(c))),
-        Body::Contract(_) | Body::Call(_) => None,
+        Body::Contract(_) | Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => None,
     }
 }
 
@@ -181,21 +186,41 @@ impl<'a> Lister<'a> {
         match &kernel.body {
             Body::Call(call) => {
                 let times = if call.count == 1 { "once".to_owned() } else { format!("{} times", call.count) };
-                let mut text = format!("; {}: calls what follows {times}\n", kernel.name);
-                if self.shown.iter().any(|shown| Arc::ptr_eq(shown, &call.callee)) {
-                    return Some(text.replace("what follows", "what is listed above"));
-                }
-                self.shown.push(&call.callee);
-                for step in &call.callee.steps {
-                    text += &self.step(step)?;
-                }
-                Some(text)
+                self.callees(&kernel.name, &format!("calls {{}} {times}"), &[("", &call.callee)])
+            }
+            Body::Scan(scan) => {
+                self.callees(&kernel.name, &format!("runs {{}} {} times", scan.length), &[("", &scan.body)])
+            }
+            Body::While(w) => {
+                let parts = [("; condition\n", &w.cond), ("; body\n", &w.body)];
+                self.callees(&kernel.name, "runs {} as long as its condition holds", &parts)
+            }
+            Body::Switch(switch) => {
+                let parts: Vec<_> = switch.branches.iter().map(|b| ("; branch\n", b)).collect();
+                self.callees(&kernel.name, "runs one of {}", &parts)
             }
             Body::Loops(_) | Body::Contract(_) => match partial::in_two(kernel, self.compiler.fused) {
                 Some(two) => Some(self.kernel(&two.first)? + &self.kernel(&two.second)?),
                 None => self.kernel(kernel),
             },
         }
+    }
+
+    /// A kernel that runs these schedules, as `what` says of them.
+    fn callees(&mut self, name: &str, what: &str, parts: &[(&str, &'a Arc<Schedule>)]) -> Option<String> {
+        let known = parts.iter().all(|(_, part)| self.shown.iter().any(|shown| Arc::ptr_eq(shown, part)));
+        if known {
+            return Some(format!("; {name}: {}\n", what.replace("{}", "what is listed above")));
+        }
+        let mut text = format!("; {name}: {}\n", what.replace("{}", "what follows"));
+        for (role, part) in parts {
+            self.shown.push(part);
+            text += role;
+            for step in &part.steps {
+                text += &self.step(step)?;
+            }
+        }
+        Some(text)
     }
 
     fn kernel(&mut self, kernel: &Kernel) -> Option<String> {

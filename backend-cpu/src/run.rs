@@ -12,11 +12,12 @@
 
 use crate::compile::Callee;
 use crate::contract::Products;
+use crate::control::Control;
 use crate::jit::Code;
 use crate::launch::{self, Function, Place, part};
 use crate::pool::Pool;
 use egrad_ir::kernel::{self, Run};
-use egrad_ir::schedule::Schedule;
+use egrad_ir::schedule::{BufferId, Schedule};
 use egrad_ir::{Array, Aval, Dtype, Error, Result};
 use smallvec::SmallVec;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,6 +56,8 @@ pub(crate) enum Work {
     Products(Box<Products>),
     /// Runs another schedule's steps.
     Call(Box<Call>),
+    /// Loops over other schedules, or runs one of several.
+    Control(Box<Control>),
 }
 
 /// A call of a callee, with its slots' strides in bytes.
@@ -65,10 +68,22 @@ pub(crate) struct Call {
     outputs: Vec<Slot>,
 }
 
-/// The operand of an input or output, and the bytes from one element of the batch to the next.
-struct Slot {
-    operand: usize,
-    stride: u64,
+/// The operand of an input or output, and the bytes from one element of the batch, or step of a loop,
+/// to the next.
+pub(crate) struct Slot {
+    pub(crate) operand: usize,
+    pub(crate) stride: u64,
+}
+
+impl Slot {
+    /// Those of a schedule's inputs or outputs.
+    pub(crate) fn all(slots: &[kernel::Slot], own: &[(BufferId, Aval)]) -> Vec<Slot> {
+        let slot = |(slot, (_, aval)): (&kernel::Slot, &(BufferId, Aval))| Slot {
+            operand: slot.operand,
+            stride: (slot.stride * aval.dtype.bytes()) as u64,
+        };
+        slots.iter().zip(own).map(slot).collect()
+    }
 }
 
 /// Where a buffer's memory comes from.
@@ -89,7 +104,7 @@ struct Outcome {
 }
 
 /// Temporaries begin at multiples of this many bytes.
-const ALIGN: usize = 64;
+pub(crate) const ALIGN: usize = 64;
 
 /// Up to so many bytes, the temporaries of a batch stay in the cache from one kernel to the next.
 const TILE: usize = 1 << 18;
@@ -106,15 +121,9 @@ struct Frame<'a> {
 
 impl Call {
     pub(crate) fn new(call: &kernel::Call, callee: Arc<Callee>) -> Call {
-        let slots = |slots: &[kernel::Slot], own: &[(_, Aval)]| {
-            let slot = |(slot, (_, aval)): (&kernel::Slot, &(_, Aval))| Slot {
-                operand: slot.operand,
-                stride: (slot.stride * aval.dtype.bytes()) as u64,
-            };
-            slots.iter().zip(own).map(slot).collect()
-        };
-        let (inputs, outputs) = (&call.callee.inputs, &call.callee.outputs);
-        Call { count: call.count, inputs: slots(&call.inputs, inputs), outputs: slots(&call.outputs, outputs), callee }
+        let inputs = Slot::all(&call.inputs, &call.callee.inputs);
+        let outputs = Slot::all(&call.outputs, &call.callee.outputs);
+        Call { count: call.count, inputs, outputs, callee }
     }
 
     fn time(&self) -> f64 {
@@ -217,14 +226,8 @@ impl Program {
             let given: SmallVec<[Place; 8]> = given.iter().map(at).collect();
             // SAFETY: by the caller's promise, for these elements of the batch.
             unsafe { self.launch(&given, range.len(), pool)? };
-            for (i, outcome) in self.results.iter().enumerate() {
-                let first = outcome.given.checked_sub(inputs.len()).map(|made| self.made[made]);
-                if first != Some(i) {
-                    // SAFETY: by the caller's promise; the verifier has checked that what becomes
-                    // this result, an input or another result, has as many elements of its type.
-                    unsafe { launch::copy(given[outcome.given], at(&outputs[i]), outcome.bytes, range.len()) };
-                }
-            }
+            // SAFETY: as above.
+            unsafe { self.hand_out(inputs.len(), &given, &|i| at(&outputs[i]), range.len()) };
             Ok(())
         };
         let fits = TILE.checked_div(self.scratch).map_or(count, |n| n.clamp(1, count));
@@ -248,6 +251,52 @@ impl Program {
         }
     }
 
+    /// Copies results that are inputs, or other results, to where they belong, for so many elements.
+    ///
+    /// # Safety
+    /// As for [`Program::run_batch`]; what is given are its inputs, so many, then the results made.
+    unsafe fn hand_out(&self, inputs: usize, given: &[Place], outputs: &dyn Fn(usize) -> Place, count: usize) {
+        for (i, outcome) in self.results.iter().enumerate() {
+            let first = outcome.given.checked_sub(inputs).map(|made| self.made[made]);
+            if first != Some(i) {
+                // SAFETY: by the caller's promise; the verifier has checked that what becomes this
+                // result, an input or another result, has as many elements of its type.
+                unsafe { launch::copy(given[outcome.given], outputs(i), outcome.bytes, count) };
+            }
+        }
+    }
+
+    /// Runs once, with temporaries in a block that the caller has.
+    ///
+    /// # Safety
+    /// As for [`Program::run_batch`], of one element; the block is live memory of
+    /// [`Program::scratch`] bytes, aligned to [`ALIGN`], that nothing else accesses meanwhile.
+    pub(crate) unsafe fn step(
+        &self,
+        inputs: &[Place],
+        outputs: &[Place],
+        block: *mut u8,
+        pool: Option<&Pool>,
+    ) -> Result<()> {
+        let made = self.made.iter().map(|result| outputs[*result]);
+        let given: SmallVec<[Place; 8]> = inputs.iter().copied().chain(made).collect();
+        // SAFETY: by the caller's promise.
+        unsafe { self.launch_in(&given, 1, pool, block)? };
+        // SAFETY: by the caller's promise.
+        unsafe { self.hand_out(inputs.len(), &given, &|i| outputs[i], 1) };
+        Ok(())
+    }
+
+    /// Bytes of temporaries that a run needs.
+    pub(crate) fn scratch(&self) -> usize {
+        self.scratch
+    }
+
+    /// About how long a run takes, in ns.
+    pub(crate) fn time(&self) -> f64 {
+        self.time
+    }
+
     /// Runs the steps for so many elements of a batch, with temporaries of its own.
     ///
     /// # Safety
@@ -256,9 +305,19 @@ impl Program {
     unsafe fn launch(&self, given: &[Place], count: usize, pool: Option<&Pool>) -> Result<()> {
         let mut scratch = match self.scratch {
             0 => None,
-            bytes => Some(Array::scratch(Aval::new(Dtype::F64, [bytes.saturating_mul(count).div_ceil(8)]))?),
+            bytes => Some(block(bytes.saturating_mul(count))?),
         };
         let block = scratch.as_mut().map_or(std::ptr::null_mut(), address);
+        // SAFETY: by the caller's promise; the block is this call's own, with room for each element.
+        unsafe { self.launch_in(given, count, pool, block) }
+    }
+
+    /// Runs the steps for so many elements of a batch, with temporaries in this block.
+    ///
+    /// # Safety
+    /// As for [`Program::launch`]; the block is live memory of [`Program::scratch`] bytes for each
+    /// element, aligned to [`ALIGN`], that nothing else accesses meanwhile.
+    unsafe fn launch_in(&self, given: &[Place], count: usize, pool: Option<&Pool>, block: *mut u8) -> Result<()> {
         let frame = Frame { given, block, count };
         for launch in &self.launches {
             let places = launch.operands.iter().map(|buffer| self.place(*buffer, &frame));
@@ -279,6 +338,11 @@ impl Program {
                     let places: SmallVec<[Place; 8]> = places.collect();
                     // SAFETY: as above.
                     unsafe { call.run(&places, count, pool)? };
+                }
+                Work::Control(control) => {
+                    let places: SmallVec<[Place; 8]> = places.collect();
+                    // SAFETY: as above.
+                    unsafe { control.run(&places, count, pool)? };
                 }
             }
         }
@@ -306,6 +370,7 @@ impl Program {
                 Work::Function(function) => code.push(self.code.entry(function.number) as usize),
                 Work::Products(_) => {}
                 Work::Call(call) => code.extend(call.callee.program.code()),
+                Work::Control(control) => code.extend(control.code()),
             }
         }
         code
@@ -319,12 +384,18 @@ impl Work {
             Work::Function(function) => function.time,
             Work::Products(products) => products.time,
             Work::Call(call) => call.time(),
+            Work::Control(control) => control.time(),
         }
     }
 }
 
+/// Memory of so many bytes.
+pub(crate) fn block(bytes: usize) -> Result<Array> {
+    Array::scratch(Aval::new(Dtype::F64, [bytes.div_ceil(8)]))
+}
+
 /// Where an array that has just been made begins.
-fn address(array: &mut Array) -> *mut u8 {
+pub(crate) fn address(array: &mut Array) -> *mut u8 {
     array.as_mut_ptr().expect("nothing else refers to an array that has just been made")
 }
 

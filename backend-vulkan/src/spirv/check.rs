@@ -23,6 +23,9 @@ pub(super) fn check<'a>(kernel: &'a Kernel, caps: &Caps, device: &str) -> Result
     let nest = match &kernel.body {
         Body::Contract(_) => return not_yet("matrix products"),
         Body::Call(_) => return not_yet("calls of functions compiled by themselves"),
+        Body::Scan(_) => return not_yet("`scan`"),
+        Body::While(_) => return not_yet("`while`"),
+        Body::Switch(_) => return not_yet("`switch`"),
         Body::Loops(nest) => nest,
     };
     if nest.passes.iter().any(|p| !p.accs.is_empty()) {

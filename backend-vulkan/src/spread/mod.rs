@@ -17,9 +17,9 @@ mod window;
 pub(crate) use split::Worth;
 
 use crate::device::Caps;
-use egrad_ir::Result;
 use egrad_ir::kernel::{Body, Kernel, Operand};
 use egrad_ir::schedule::Buffer;
+use egrad_ir::{Error, Result};
 use window::Limits;
 
 /// What one kernel becomes.
@@ -86,6 +86,7 @@ pub(crate) fn spread(kernel: &Kernel, caps: &Caps) -> Result<Spread> {
     let whole = |(i, o): (usize, &Operand)| Binding { memory: Memory::Operand(i), first: 0, len: o.len };
     let parts = match &kernel.body {
         Body::Call(call) => call::expand(kernel, call, &mut spread)?,
+        Body::Scan(_) | Body::While(_) | Body::Switch(_) => return Err(no_loops(kernel)),
         Body::Loops(_) | Body::Contract(_) => {
             vec![Part { kernel: kernel.clone(), bindings: kernel.operands.iter().enumerate().map(whole).collect() }]
         }
@@ -95,7 +96,7 @@ pub(crate) fn spread(kernel: &Kernel, caps: &Caps) -> Result<Spread> {
         for part in split::split(part, caps.worth, &mut spread)? {
             for Part { kernel, bindings } in fit(part, limits, &mut spread)? {
                 let form = match &kernel.body {
-                    Body::Loops(_) | Body::Call(_) => Form::Team(1),
+                    Body::Loops(_) | Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => Form::Team(1),
                     Body::Contract(_) => Form::Tile,
                 };
                 spread.launches.push(Launch { kernel, form, bindings });
@@ -103,6 +104,16 @@ pub(crate) fn spread(kernel: &Kernel, caps: &Caps) -> Result<Spread> {
         }
     }
     Ok(spread)
+}
+
+/// The error of a loop or a branch.
+fn no_loops(kernel: &Kernel) -> Error {
+    let m = format!(
+        "the Vulkan backend doesn't run loops and branches over compiled functions yet, as kernel `{}` has them; \
+         use `--device cpu`",
+        kernel.name
+    );
+    Error::device(m)
 }
 
 /// The part within the limits where that can be: by windows, and where a point's loops are what is

@@ -89,7 +89,7 @@ pub(super) fn points(body: &Body) -> usize {
     match body {
         Body::Loops(nest) => nest.domain.iter().fold(1, |n, e| n.saturating_mul(*e)),
         Body::Contract(c) => [c.m, c.n].iter().chain(&c.batch).fold(1, |n, e| n.saturating_mul(*e)),
-        Body::Call(_) => 0,
+        Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => 0,
     }
 }
 
@@ -99,7 +99,7 @@ fn axes(body: &Body) -> usize {
     match body {
         Body::Loops(nest) => nest.domain.len(),
         Body::Contract(c) => c.batch.len() + 2,
-        Body::Call(_) => 0,
+        Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => 0,
     }
 }
 
@@ -139,7 +139,7 @@ fn touched(body: &Body, operand: usize) -> Option<(usize, usize)> {
             };
             sides.into_iter().filter_map(of).collect()
         }
-        Body::Call(_) => Vec::new(),
+        Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => Vec::new(),
     };
     let low = all.iter().map(|t| t.0).min()?;
     Some((low, all.iter().map(|t| t.1).max()?))
@@ -175,7 +175,7 @@ fn narrow(part: Part, limits: Limits) -> Part {
             let matrix = |m: Matrix| Matrix { offset: offset(m.operand, m.offset), ..m };
             Body::Contract(Contract { a: matrix(c.a), b: matrix(c.b), c: matrix(c.c), ..c })
         }
-        call @ Body::Call(_) => call,
+        other @ (Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_)) => other,
     };
     Part { kernel, bindings }
 }
@@ -217,14 +217,14 @@ fn halve(part: &Part, axis: usize) -> Option<[Part; 2]> {
                 }))
             }
             Body::Contract(c) => Body::Contract(product(c, axis, start, extent)),
-            call @ Body::Call(_) => call.clone(),
+            other @ (Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_)) => other.clone(),
         };
         Part { kernel: Kernel { body, ..part.kernel.clone() }, bindings: part.bindings.clone() }
     };
     let extent = match &part.kernel.body {
         Body::Loops(nest) => nest.domain[axis],
         Body::Contract(c) => *[&c.batch[..], &[c.m, c.n]].concat().get(axis)?,
-        Body::Call(_) => 0,
+        Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => 0,
     };
     let low = extent / 2;
     (extent > 1).then(|| [half(0, low), half(low, extent - low)])
