@@ -117,7 +117,7 @@ fn expand_all<'p>(program: &'p Program, apply: &mut Apply<'_>) -> Result<Opened<
         let inlined = inline(
             function,
             &live,
-            |_| Err(not_plain(function)),
+            |_| Err(no_one_function(function)),
             |transform, callee, _| {
                 let f = match transform {
                     Transform::Call => plain[callee.index()].as_deref(),
@@ -217,6 +217,10 @@ fn apply(f: &Function, transform: &Transform, tables: &Tables) -> Result<Functio
 /// If a rule is faulty. A marker without a rule is no error here.
 pub fn egraph_of(f: &Function, transform: &Transform, tables: &Tables) -> Result<EGraph> {
     Ok(Marked::new(f, transform, &mut Functions::new(tables))?.work.egraph)
+}
+
+fn no_one_function(f: &Function) -> Error {
+    Error::tree(format!("`{}` has loops or branches, which can't be written out as one function", f.name))
 }
 
 fn later(callee: FnId) -> Error {
