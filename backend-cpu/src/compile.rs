@@ -27,8 +27,11 @@ pub(crate) fn compile(schedule: &Schedule) -> Result<Program> {
     let mut compiler = Compiler::new(machine, false);
     let mut functions = Functions::default();
     let mut launches = Vec::with_capacity(split.steps.len());
+    // Memory that launches have for themselves.
+    let mut own: Vec<usize> = Vec::new();
     for step in &split.steps {
         let kernel = &step.kernel;
+        let mut operands: Vec<usize> = step.operands.iter().map(|b| b.index()).collect();
         let work = match (nest(kernel), &kernel.body) {
             (Some(nest), _) => Work::Function(match functions.find(kernel) {
                 Some(function) => function,
@@ -43,13 +46,22 @@ pub(crate) fn compile(schedule: &Schedule) -> Result<Program> {
             (None, Body::Call(call)) => Work::Call(Box::new(Call::new(call, callee(&call.callee)?))),
             (None, body @ (Body::Scan(_) | Body::While(_) | Body::Switch(_))) => {
                 let callees = body.callees().into_iter().map(callee).collect::<Result<Vec<_>>>()?;
-                Work::Control(Box::new(Control::new(body, callees)))
+                let control = Control::new(body, callees);
+                if control.is_light() {
+                    let number = compiler.control(kernel, &control)?;
+                    own.push(control.scratch());
+                    operands.push(split.buffers.len() + own.len() - 1);
+                    let function = Function { number, extent: 1, grain: 1, time: control.time() };
+                    Work::Loop(function, control.callees)
+                } else {
+                    Work::Control(Box::new(control))
+                }
             }
             (None, Body::Loops(_)) => unreachable!("loop nests are compiled"),
         };
-        launches.push(Launch { work, operands: step.operands.iter().map(|b| b.index()).collect() });
+        launches.push(Launch { work, operands });
     }
-    Ok(Program::new(&split, launches, compiler.assembly.finish()?, schedule.launches()))
+    Ok(Program::new(&split, launches, &own, compiler.assembly.finish()?, schedule.launches()))
 }
 
 /// A schedule that others call, compiled once for all of them and for batches of any size.
@@ -153,6 +165,15 @@ impl Compiler {
         let plan = plan::plan(kernel, nest, self.fused);
         emit::function(&mut self.assembly.module, &mut self.context, &mut self.builder, kernel, &plan);
         plan
+    }
+
+    /// Compiles the function of a loop or branch; returns its number in the code.
+    fn control(&mut self, kernel: &Kernel, control: &Control) -> Result<usize> {
+        self.context.clear();
+        let operands = kernel.operands.len();
+        let module = &mut self.assembly.module;
+        emit::control::function(module, &mut self.context, &mut self.builder, control, operands);
+        self.compile(kernel)
     }
 
     /// Compiles the function built last; returns its number in the code.

@@ -9,7 +9,7 @@
 use crate::compile::Callee;
 use crate::launch::{self, Place};
 use crate::pool::Pool;
-use crate::run::{ALIGN, Slot, address, block};
+use crate::run::{ALIGN, Launch, Program, Slot, Work, address, block};
 use egrad_ir::kernel::{self, Body};
 use egrad_ir::schedule::BufferId;
 use egrad_ir::{Aval, Result};
@@ -18,13 +18,13 @@ use std::sync::Arc;
 
 /// A loop or a branch.
 pub(crate) struct Control {
-    kind: Kind,
+    pub(crate) kind: Kind,
     /// The functions, as [`Body::callees`] has them.
-    callees: Vec<Arc<Callee>>,
-    inputs: Vec<Slot>,
-    outputs: Vec<Slot>,
+    pub(crate) callees: Vec<Arc<Callee>>,
+    pub(crate) inputs: Vec<Slot>,
+    pub(crate) outputs: Vec<Slot>,
     /// Per carry its bytes.
-    carry: Vec<usize>,
+    pub(crate) carry: Vec<usize>,
     /// Bytes of memory a run needs: for what is carried, the predicate, and the temporaries of
     /// whichever callee needs most.
     scratch: usize,
@@ -32,10 +32,39 @@ pub(crate) struct Control {
     time: f64,
 }
 
-enum Kind {
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
     Scan { consts: usize, length: usize, reverse: bool },
     While { cond_consts: usize, body_consts: usize },
     Switch { index: usize },
+}
+
+/// A kernel that takes longer, in ns, may gain by several threads.
+const LIGHT: f64 = 3000.0;
+
+/// How many launches one function may contain.
+const MOST_LAUNCHES: usize = 200;
+
+/// Whether a schedule's launches can be called one after the other; counts them.
+fn light(program: &Program, launches: &mut usize) -> bool {
+    *launches += program.launches.len();
+    *launches <= MOST_LAUNCHES
+        && program.launches.iter().all(|launch| match &launch.work {
+            Work::Function(_) | Work::Products(_) => launch.work.time() < LIGHT,
+            // What it loops over is light.
+            Work::Loop(..) => true,
+            Work::Call(call) => call.count() == 1 && light(&call.callee().program, launches),
+            Work::Control(_) => false,
+        })
+}
+
+/// Bytes of temporaries of a schedule and of what it calls once.
+fn memory(program: &Program) -> usize {
+    let of = |launch: &Launch| match &launch.work {
+        Work::Call(call) if call.count() == 1 => memory(&call.callee().program),
+        Work::Call(_) | Work::Function(_) | Work::Products(_) | Work::Control(_) | Work::Loop(..) => 0,
+    };
+    program.scratch + program.launches.iter().map(of).max().unwrap_or(0)
 }
 
 /// How many steps a loop is taken to have that ends by a condition.
@@ -78,8 +107,20 @@ impl Control {
             Body::Loops(_) | Body::Contract(_) | Body::Call(_) => unreachable!("neither a loop nor a branch"),
         };
         let own = carry.iter().map(|bytes| bytes.next_multiple_of(ALIGN)).sum::<usize>() + ALIGN;
-        let most = callees.iter().map(|callee| callee.program.scratch()).max().unwrap_or(0);
+        let most = callees.iter().map(|callee| memory(&callee.program)).max().unwrap_or(0);
         Control { kind, callees, inputs, outputs, carry, scratch: own + most, time }
+    }
+
+    /// Bytes of memory a run needs, a multiple of [`ALIGN`].
+    pub(crate) fn scratch(&self) -> usize {
+        self.scratch
+    }
+
+    /// Whether it can be one function: if nothing in it is worth several threads by itself, or has to
+    /// be run by this module.
+    pub(crate) fn is_light(&self) -> bool {
+        let mut launches = 0;
+        self.callees.iter().all(|callee| light(&callee.program, &mut launches)) && launches <= MOST_LAUNCHES
     }
 
     pub(crate) fn time(&self) -> f64 {
