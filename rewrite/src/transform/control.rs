@@ -335,7 +335,16 @@ impl Scan {
         let saved = functions.program.function(forward).results().len() - results;
         let used = functions.used_params(backward);
         let kept: Vec<usize> = (consts..fixed).filter(|k| used[*k]).collect();
+        // What is the same in every step is computed once, outside.
+        let varies: Vec<bool> = (0..n).map(|k| k >= consts).collect();
+        let varies = functions.flow(forward, Edge::Batch, &varies)[results..].to_vec();
+        let (stays, varies): (Vec<usize>, Vec<usize>) = (0..saved).partition(|s| !varies[*s]);
+        let shared_results: Vec<usize> = stays.iter().map(|s| results + s).collect();
+        let outside = functions.select(forward, &shared_results);
+        let outside = work.open_function(functions, outside, operands, span)?;
         let forward = {
+            let each: Vec<usize> = (0..results).chain(varies.iter().map(|s| results + s)).collect();
+            let forward = functions.select(forward, &each);
             let f = functions.program.function(forward).clone();
             let mut forward = Function::new(f.name.clone(), f.params().map(|p| (f.aval(p).clone(), f.node(p).span)));
             let args: Vec<NodeId> = forward.params().collect();
@@ -361,14 +370,15 @@ impl Scan {
         let order: Vec<Slot> = shared
             .iter()
             .map(|k| Slot::Param(*k))
+            .chain(stays.iter().map(|s| Slot::Param(n + s)))
             .chain(last.iter().map(|i| Slot::Param(seed(*i))))
             .chain(summed.iter().map(|k| Slot::Sum(*k)))
             .chain(kept.iter().chain(&elements).map(|k| Slot::Param(*k)))
-            .chain((0..saved).map(|s| Slot::Param(n + s)))
+            .chain(varies.iter().map(|s| Slot::Param(n + s)))
             .chain(each.iter().map(|i| Slot::Param(seed(*i))))
             .collect();
         let step = self.backward(functions, backward, &order, &summed, &pulled, &stacked)?;
-        let mut args: Vec<Id> = shared.iter().map(|k| operands[*k]).collect();
+        let mut args: Vec<Id> = shared.iter().map(|k| operands[*k]).chain(outside).collect();
         let like = |work: &mut Workspace, id: Id| {
             let aval = aval(&work.egraph, id).clone();
             work.zeros(&aval)
@@ -388,7 +398,7 @@ impl Scan {
         args.extend(each.iter().filter_map(|i| seeds[of[*i]]));
         let control = Control::Scan {
             body: step,
-            consts: shared.len(),
+            consts: shared.len() + stays.len(),
             carry: last.len() + summed.len(),
             length,
             reverse: !reverse,

@@ -6,7 +6,7 @@
 use super::{MOST_NODES, Marked, control, vjp, vmap};
 use crate::rules::{Table, Tables};
 use crate::term::{Head, encode};
-use egrad_ir::{Aval, Error, FnId, Function, Node, NodeId, NodeKind, Op, Program, Result, Span, Transform};
+use egrad_ir::{Aval, Control, Error, FnId, Function, Node, NodeId, NodeKind, Op, Program, Result, Span, Transform};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
@@ -385,29 +385,43 @@ pub(super) fn too_large(f: &Function, transform: &Transform, at: Span) -> Result
     Err(Error::memory(m).at(at))
 }
 
-/// A program without what its entry doesn't need: no function has a result that no call uses, nor a
-/// parameter that it doesn't.
+/// A program without what its entry doesn't need: no function has a result that no call or scan uses,
+/// nor a parameter that it doesn't. What a scan carries only for itself is no use.
 pub(crate) fn tidied(program: &Program) -> Program {
     let n = program.functions().len();
     // Which results somebody uses: callers before callees.
     let mut used: Vec<Vec<bool>> = program.functions().map(|(_, f)| vec![false; f.results().len()]).collect();
-    // Loops and branches rely on the signatures of what they are over.
+    // Loops and branches rely on the signatures of what they are over, but a scan can do without what
+    // nobody uses.
     let mut fixed = vec![false; n];
+    // Per function what scans over it carry: a result, and the parameter it becomes.
+    let mut carried: Vec<Vec<(usize, usize)>> = vec![Vec::new(); n];
     if let Some(entry) = used.last_mut() {
         entry.fill(true);
         fixed[n - 1] = true;
     }
     for i in (0..n).rev() {
-        let f = narrowed(program.function(FnId::from(i)), &used[i]);
-        let live = f.live();
+        let (f, live) = loop {
+            let f = narrowed(program.function(FnId::from(i)), &used[i]);
+            let live = f.live();
+            // What the next step needs, this one gives.
+            match carried[i].iter().find(|(result, param)| live[*param] && !used[i][*result]) {
+                Some((result, _)) => used[i][*result] = true,
+                None => break (f, live),
+            }
+        };
         for (_, node) in f.nodes().filter(|(id, _)| live[id.index()]) {
             match &node.kind {
-                NodeKind::Get(result) => {
-                    if let NodeKind::Apply(_, callee) = f.node(node.args[0]).kind {
+                NodeKind::Get(result) => match &f.node(node.args[0]).kind {
+                    NodeKind::Apply(_, callee) | NodeKind::Control(Control::Scan { body: callee, .. }) => {
                         used[callee.index()][*result] = true;
                     }
+                    NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Control(_) | NodeKind::Get(_) => {}
+                },
+                NodeKind::Control(Control::Scan { body, consts, carry, .. }) => {
+                    carried[body.index()].extend((0..*carry).map(|c| (c, consts + c)));
                 }
-                NodeKind::Control(over) => {
+                NodeKind::Control(over @ (Control::While { .. } | Control::Switch { .. })) => {
                     for callee in over.callees() {
                         fixed[callee.index()] = true;
                         used[callee.index()].fill(true);
@@ -447,8 +461,8 @@ pub(crate) fn tidied(program: &Program) -> Program {
                     let args = params.iter().map(|p| args[*p]).collect();
                     (NodeKind::Apply(transform, *to), args, chosen(results, &node.avals).cloned().collect())
                 }
-                NodeKind::Get(result) => match f.node(node.args[0]).kind {
-                    NodeKind::Apply(_, callee) => {
+                NodeKind::Get(result) => match &f.node(node.args[0]).kind {
+                    NodeKind::Apply(_, callee) | NodeKind::Control(Control::Scan { body: callee, .. }) => {
                         let before = used[callee.index()][..*result].iter().filter(|u| **u).count();
                         (NodeKind::Get(before), args, node.avals.clone())
                     }
@@ -456,7 +470,21 @@ pub(crate) fn tidied(program: &Program) -> Program {
                         (node.kind.clone(), args, node.avals.clone())
                     }
                 },
-                NodeKind::Control(_) => {
+                NodeKind::Control(Control::Scan { body, consts, carry, length, reverse }) => {
+                    let Some((to, params)) = &new[body.index()] else { continue };
+                    let among = |range: std::ops::Range<usize>| params.iter().filter(|p| range.contains(p)).count();
+                    let scan = Control::Scan {
+                        body: *to,
+                        consts: among(0..*consts),
+                        carry: among(*consts..consts + carry),
+                        length: *length,
+                        reverse: *reverse,
+                    };
+                    let args = params.iter().map(|p| args[*p]).collect();
+                    let avals = chosen(&used[body.index()], &node.avals).cloned().collect();
+                    (NodeKind::Control(scan), args, avals)
+                }
+                NodeKind::Control(Control::While { .. } | Control::Switch { .. }) => {
                     let to = |f: FnId| new[f.index()].as_ref().map_or(f, |(to, _)| *to);
                     (node.kind.over(to), args, node.avals.clone())
                 }
@@ -467,7 +495,8 @@ pub(crate) fn tidied(program: &Program) -> Program {
         renamed.set_results(f.results().iter().filter_map(|r| place[r.index()]).collect());
         // The entry's signature is its caller's, a body's its loop's.
         let live = renamed.live();
-        let kept: Vec<usize> = (0..renamed.params().len()).filter(|p| live[*p] || fixed[i]).collect();
+        let handed_on = |p: usize| carried[i].iter().any(|(result, param)| *param == p && used[i][*result]);
+        let kept: Vec<usize> = (0..renamed.params().len()).filter(|p| live[*p] || fixed[i] || handed_on(*p)).collect();
         let function = if kept.len() == renamed.params().len() { renamed } else { without_params(&renamed, &kept) };
         new[i] = Some((tidy.add(function), kept));
     }
