@@ -140,7 +140,7 @@ fn what_does_not_fit_is_refused_with_the_place() {
     );
     refused(
         &[("cond_consts = 1, body_consts = 0", "cond_consts = 0, body_consts = 0")],
-        "the condition's parameters number 2",
+        "the body's parameters number 1, not 2",
     );
     refused(&[("cond_consts = 1, body_consts = 0", "cond_consts = 9, body_consts = 0")], "has no 9 and 0 consts");
     refused(&[("switch @2 @3 @2 %6 %10", "switch @2 @3 @2 %10 %10")], "the index must be i32[], not f32[]");

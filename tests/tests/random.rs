@@ -626,6 +626,10 @@ fn what_once_was_wrong() {
     // A value waited in the memory of a result which was written before its last use.
     let program = [9676, 49045, 4124, 21587, 20092, 27611, 37990, 10301, 45371, 968, 18193, 15, 14168];
     check_strict_bits(&program, &[1, 14667, 20218, 25047, 25096, 0, 0, 15616, 0, 31610, 0]);
+    // The result of a loop in a loop was taken for one that all steps share, as its value is, though
+    // the inner loop's other results differ.
+    let program = [31087, 447, 0, 18864, 7648, 11963, 46788, 0, 10670, 3236, 45228, 359];
+    check_strict_bits(&program, &[0, 10672, 0, 0, 0, 0]);
 }
 
 fn check_strict_bits(program: &[u16], pick: &[u16]) {

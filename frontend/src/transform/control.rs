@@ -303,15 +303,21 @@ where
             raise::throw(Error::dtype(m).at(span).note("it was made here", made));
         }
     }
+    let ((_, params), structure, names) = (leaves(&init, span), Flat::of(&init).lengths, paths(&init));
+    let body = move |i: Tensor, x: C| {
+        let next = body.call((i, x));
+        check_carry("fori_loop", &next, &params, &structure, &|| names.clone(), span);
+        next
+    };
     if let (Some(lower), Some(upper)) = (lower.known(), upper.known()) {
         let length = usize::try_from(i64::from(upper) - i64::from(lower)).unwrap_or(0);
         let options = ScanOptions { length: Some(length), reverse: false };
-        let step = move |(i, x): (Tensor, C), _: Vec<Tensor>| ((i + 1, body.call((i, x))), Vec::<Tensor>::new());
+        let step = move |(i, x): (Tensor, C), _: Vec<Tensor>| ((i + 1, body(i, x)), Vec::<Tensor>::new());
         let ((_, last), _) = scan_with(step, (first, init), Vec::<Tensor>::new(), options);
         return last;
     }
     let more = move |(i, _): (Tensor, C)| i.lt(last);
-    let step = move |(i, x): (Tensor, C)| (i + 1, body.call((i, x)));
+    let step = move |(i, x): (Tensor, C)| (i + 1, body(i, x));
     while_loop(more, step, (first, init)).1
 }
 

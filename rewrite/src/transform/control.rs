@@ -25,7 +25,8 @@ use egg::Id;
 use egrad_ir::graph::move_axis;
 use egrad_ir::op::Axes;
 use egrad_ir::{
-    Aval, Compare, Control, Dtype, Error, FnId, Function, Literal, NodeId, Op, Reduce, Result, Span, Transform,
+    Aval, Compare, Control, Dtype, Error, FnId, Function, Literal, NodeId, NodeKind, Op, Reduce, Result, Span,
+    Transform,
 };
 
 /// Which results depend on these operands by edges of that kind.
@@ -286,6 +287,20 @@ fn pullable(functions: &mut Functions<'_>, f: FnId, of: &[bool], among: &[bool])
     to
 }
 
+/// Which results take more than the first so many parameters to compute.
+fn varying(f: &Function, constants: usize) -> Vec<bool> {
+    let mut varies = vec![false; f.len()];
+    for (id, node) in f.nodes() {
+        varies[id.index()] = match node.kind {
+            NodeKind::Param(i) => i >= constants,
+            NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => {
+                node.args.iter().any(|a| varies[a.index()])
+            }
+        };
+    }
+    f.results().iter().map(|r| varies[r.index()]).collect()
+}
+
 /// A scan being differentiated.
 struct Scan {
     body: FnId,
@@ -336,8 +351,7 @@ impl Scan {
         let used = functions.used_params(backward);
         let kept: Vec<usize> = (consts..fixed).filter(|k| used[*k]).collect();
         // What is the same in every step is computed once, outside.
-        let varies: Vec<bool> = (0..n).map(|k| k >= consts).collect();
-        let varies = functions.flow(forward, Edge::Batch, &varies)[results..].to_vec();
+        let varies = varying(functions.program.function(forward), consts)[results..].to_vec();
         let (stays, varies): (Vec<usize>, Vec<usize>) = (0..saved).partition(|s| !varies[*s]);
         let shared_results: Vec<usize> = stays.iter().map(|s| results + s).collect();
         let outside = functions.select(forward, &shared_results);
