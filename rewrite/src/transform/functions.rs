@@ -6,7 +6,9 @@
 use super::{MOST_NODES, Marked, control, vjp, vmap};
 use crate::rules::{Table, Tables};
 use crate::term::{Head, encode};
-use egrad_ir::{Aval, Control, Error, FnId, Function, Node, NodeId, NodeKind, Op, Program, Result, Span, Transform};
+use egrad_ir::{
+    Aval, Binary, Control, Error, FnId, Function, Node, NodeId, NodeKind, Op, Program, Result, Span, Transform, Unary,
+};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
@@ -318,7 +320,8 @@ fn signature(f: &Function, nodes: impl Iterator<Item = NodeId>) -> impl Iterator
 }
 
 /// Which nodes of a vector-Jacobian product don't depend on cotangents, and which of them have to
-/// be saved for those that do. Constants and views are computed again.
+/// be saved for those that do. Constants, views, and what is cheap to have from those that are saved
+/// are computed again.
 fn saved(whole: &Function, params: usize, gradients: &[NodeId]) -> (Vec<bool>, Vec<NodeId>) {
     let mut known = vec![false; whole.len()];
     let mut varies = vec![false; whole.len()];
@@ -349,6 +352,27 @@ fn saved(whole: &Function, params: usize, gradients: &[NodeId]) -> (Vec<bool>, V
             node.args.iter().for_each(|a| wanted[a.index()] = true);
         }
     }
+    // What takes next to nothing from others that are saved anyway is computed again.
+    let cheap = |node: &Node| match &node.kind {
+        NodeKind::Op(op) => matches!(
+            op,
+            Op::Unary(Unary::Neg)
+                | Op::Binary(Binary::Add | Binary::Sub | Binary::Mul)
+                | Op::Compare(_)
+                | Op::Select
+                | Op::Convert(_)
+        ),
+        NodeKind::Param(_) | NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => false,
+    };
+    let mut kept = vec![false; whole.len()];
+    saved.iter().for_each(|s| kept[s.index()] = true);
+    // Later ones first: each stands on earlier ones.
+    saved.retain(|s| {
+        let node = whole.node(*s);
+        let mut operands = node.args.iter().map(|a| a.index());
+        kept[s.index()] = !(cheap(node) && operands.all(|a| kept[a] || !varies[a]));
+        kept[s.index()]
+    });
     saved.reverse();
     (known, saved)
 }
