@@ -5,7 +5,7 @@ use crate::spread::Worth;
 use crate::validation::{LAYER, Messages};
 use crate::{Options, Selection, Without};
 use ash::vk;
-use egrad_ir::Error;
+use egrad_ir::{Dtype, Error};
 use std::ffi::{CStr, c_char};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -64,8 +64,18 @@ pub(crate) struct Caps {
     pub(crate) fused: bool,
     pub(crate) f32: FloatCaps,
     pub(crate) f64: FloatCaps,
-    /// Invocations per workgroup.
+    /// Invocations per workgroup, a power of two.
     pub(crate) workgroup: u32,
+    /// Invocations per subgroup, a power of two that divides a workgroup, where they can exchange
+    /// values and subgroups of that size can be required.
+    pub(crate) subgroup: Option<u32>,
+    /// Bytes that the invocations of a workgroup share.
+    pub(crate) local_bytes: u32,
+    /// Shapes (rows, columns, depth) of the subgroups' cooperative matrices whose elements and sums are
+    /// all of that type.
+    pub(crate) cooperative: Vec<(Dtype, [usize; 3])>,
+    /// Iterations of all its loops together that an invocation can run.
+    pub(crate) iterations: usize,
     /// Workgroups along the first two axes.
     pub(crate) groups: [u32; 2],
     /// Bytes per storage buffer.
@@ -158,6 +168,28 @@ fn choose(devices: &[DeviceInfo], selection: &Selection, named: Option<&str>) ->
         None => Ok(at),
         Some(what) => Err(Unavailable::MissingFeature { who: devices[at].name.clone(), what: what.clone() }),
     }
+}
+
+/// The size of subgroups that exchange values by `OpGroupNonUniformShuffleXor`, if every workgroup of
+/// that size can be made of full ones.
+fn subgroup(
+    p11: &vk::PhysicalDeviceVulkan11Properties<'_>,
+    p13: &vk::PhysicalDeviceVulkan13Properties<'_>,
+    f13: &vk::PhysicalDeviceVulkan13Features<'_>,
+    workgroup: u32,
+) -> Option<u32> {
+    let size = p11.subgroup_size;
+    let exchange = vk::SubgroupFeatureFlags::BASIC | vk::SubgroupFeatureFlags::SHUFFLE;
+    let usable = p11.subgroup_supported_operations.contains(exchange)
+        && p11.subgroup_supported_stages.contains(vk::ShaderStageFlags::COMPUTE)
+        && p13.required_subgroup_size_stages.contains(vk::ShaderStageFlags::COMPUTE)
+        && f13.subgroup_size_control == vk::TRUE
+        && f13.compute_full_subgroups == vk::TRUE
+        && (p13.min_subgroup_size..=p13.max_subgroup_size).contains(&size)
+        && size.is_power_of_two()
+        && size <= workgroup
+        && workgroup / size <= p13.max_compute_workgroup_subgroups;
+    usable.then_some(size)
 }
 
 /// The system's loader, opened once and kept; or the one at `path`.
@@ -294,7 +326,13 @@ impl Instance {
             i == Independence::ALL || (i == Independence::TYPE_32_ONLY && !wide)
         };
         let [denorm, rounding] = [float.denorm_behavior_independence, float.rounding_mode_independence];
+        let cooperative = match f12.vulkan_memory_model == vk::TRUE && p11.subgroup_size > 0 && !without.subgroups {
+            true => self.cooperative(raw),
+            false => Vec::new(),
+        };
         let range = u64::from(limits.max_storage_buffer_range).min(p13.max_buffer_size);
+        let workgroup = limits.max_compute_work_group_invocations.min(limits.max_compute_work_group_size[0]);
+        let workgroup = 1 << workgroup.clamp(1, 256).ilog2();
         let caps = Caps {
             float64: yes(core.shader_float64) && !without.float64,
             int64: yes(core.shader_int64) && !without.int64,
@@ -311,7 +349,12 @@ impl Instance {
                 keeps_denormals: yes(float.shader_denorm_preserve_float64) && alone(denorm, true),
                 rounds_to_even: yes(float.shader_rounding_mode_rte_float64) && alone(rounding, true),
             },
-            workgroup: 256.min(limits.max_compute_work_group_invocations).min(limits.max_compute_work_group_size[0]),
+            workgroup,
+            subgroup: (!without.subgroups).then(|| subgroup(&p11, &p13, &f13, workgroup)).flatten(),
+            local_bytes: limits.max_compute_shared_memory_size,
+            cooperative,
+            // Where llvmpipe stops: it would give wrong results beyond.
+            iterations: if float.driver_id == vk::DriverId::MESA_LLVMPIPE { 65_535 } else { usize::MAX },
             groups: [
                 limits.max_compute_work_group_count[0].min(without.groups.unwrap_or(u32::MAX)),
                 limits.max_compute_work_group_count[1],
@@ -334,6 +377,43 @@ impl Instance {
             lacks,
         };
         Candidate { raw, info, caps, family: family.unwrap_or(0) as u32 }
+    }
+}
+
+impl Instance {
+    /// The shapes of cooperative matrices that compute in one type.
+    fn cooperative(&self, raw: vk::PhysicalDevice) -> Vec<(Dtype, [usize; 3])> {
+        let extension = ash::khr::cooperative_matrix::NAME;
+        // SAFETY: `raw` is a device of this instance, here and below.
+        let offered = unsafe { self.raw.enumerate_device_extension_properties(raw) }.unwrap_or_default();
+        if !offered.iter().any(|e| e.extension_name_as_c_str() == Ok(extension)) {
+            return Vec::new();
+        }
+        let mut feature = vk::PhysicalDeviceCooperativeMatrixFeaturesKHR::default();
+        let mut properties = vk::PhysicalDeviceCooperativeMatrixPropertiesKHR::default();
+        let mut features = vk::PhysicalDeviceFeatures2::default().push_next(&mut feature);
+        // SAFETY: the device has the extension whose structure is chained.
+        unsafe { self.raw.get_physical_device_features2(raw, &mut features) };
+        let mut all = vk::PhysicalDeviceProperties2::default().push_next(&mut properties);
+        // SAFETY: as above.
+        unsafe { self.raw.get_physical_device_properties2(raw, &mut all) };
+        let compute = properties.cooperative_matrix_supported_stages.contains(vk::ShaderStageFlags::COMPUTE);
+        if feature.cooperative_matrix == vk::FALSE || !compute {
+            return Vec::new();
+        }
+        let list = ash::khr::cooperative_matrix::Instance::new(&self._entry, &self.raw);
+        // SAFETY: the device has the extension.
+        let shapes = unsafe { list.get_physical_device_cooperative_matrix_properties(raw) }.unwrap_or_default();
+        let of_one_type = |s: &vk::CooperativeMatrixPropertiesKHR<'_>| {
+            let dtype = match s.result_type {
+                vk::ComponentTypeKHR::FLOAT32 => Dtype::F32,
+                vk::ComponentTypeKHR::FLOAT64 => Dtype::F64,
+                _ => return None,
+            };
+            let same = [s.a_type, s.b_type, s.c_type] == [s.result_type; 3] && s.scope == vk::ScopeKHR::SUBGROUP;
+            same.then_some((dtype, [s.m_size, s.n_size, s.k_size].map(|n| n as usize)))
+        };
+        shapes.iter().filter_map(of_one_type).collect()
     }
 }
 
@@ -362,13 +442,25 @@ impl Context {
 
         let queues = [vk::DeviceQueueCreateInfo::default().queue_family_index(family).queue_priorities(&[1.0])];
         let core = vk::PhysicalDeviceFeatures::default().shader_float64(caps.float64).shader_int64(caps.int64);
-        let mut f12 = vk::PhysicalDeviceVulkan12Features::default().storage_buffer8_bit_access(caps.storage8);
-        let mut f13 = vk::PhysicalDeviceVulkan13Features::default().synchronization2(true);
-        let create = vk::DeviceCreateInfo::default()
+        let matrices = !caps.cooperative.is_empty();
+        let mut f12 = vk::PhysicalDeviceVulkan12Features::default()
+            .storage_buffer8_bit_access(caps.storage8)
+            .vulkan_memory_model(matrices);
+        let mut cooperative = vk::PhysicalDeviceCooperativeMatrixFeaturesKHR::default().cooperative_matrix(true);
+        let extensions = [ash::khr::cooperative_matrix::NAME.as_ptr()];
+        let subgroups = caps.subgroup.is_some();
+        let mut f13 = vk::PhysicalDeviceVulkan13Features::default()
+            .synchronization2(true)
+            .subgroup_size_control(subgroups)
+            .compute_full_subgroups(subgroups);
+        let mut create = vk::DeviceCreateInfo::default()
             .queue_create_infos(&queues)
             .enabled_features(&core)
             .push_next(&mut f12)
             .push_next(&mut f13);
+        if matrices {
+            create = create.enabled_extension_names(&extensions).push_next(&mut cooperative);
+        }
         // SAFETY: the device is the instance's, has the features enabled (`inspect` saw them, and
         // `choose` takes no device without `synchronization2`) and a queue of that family.
         let raw = unsafe { instance.raw.create_device(physical, &create, None) }.map_err(failed)?;

@@ -7,17 +7,20 @@
 //!
 //! * `spread` turns each kernel into launches, by the device's limits;
 //! * `spirv` emits a module per launch and refuses what it can't run, before anything runs;
+//! * `glsl` prints a launch for people to read, and for shaderc to compile (feature `shaderc`);
 //! * `device` opens the loader, picks a device and knows what it can do;
 //! * `memory` places buffers in device memory; `pipeline` holds what the driver compiled;
 //! * `run` records a command buffer per executable, once, and submits it for every run.
 //!
-//! Today the backend runs elementwise kernels: loop nests whose passes have no loops of their own.
+//! The backend runs every kernel, but not under strict numerics.
 //!
 //! Set `EGRAD_VULKAN_DEVICE` to a device's number or part of its name to take that one,
-//! `EGRAD_VULKAN_VALIDATION=1` to run under the validation layers, and `EGRAD_VULKAN_LOADER` to
-//! the path of a Vulkan loader to open that instead of the system's.
+//! `EGRAD_VULKAN_VALIDATION=1` to run under the validation layers, `EGRAD_VULKAN_LOADER` to the
+//! path of a Vulkan loader to open that instead of the system's, and `EGRAD_VULKAN_SHADERS=glsl` to
+//! compile kernels from GLSL.
 
 mod device;
+mod glsl;
 mod memory;
 mod pipeline;
 mod run;
@@ -50,6 +53,17 @@ pub enum Selection {
     Named(String),
 }
 
+/// What kernels are compiled from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shaders {
+    /// SPIR-V, emitted directly.
+    #[default]
+    Spirv,
+    /// GLSL, compiled by shaderc: slower to compile and to run, and made in another way, so that
+    /// each checks the other. Only in builds with the feature `shaderc`.
+    Glsl,
+}
+
 /// How to open a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -60,6 +74,8 @@ pub struct Options {
     pub validation: bool,
     /// The Vulkan loader to open instead of the system's.
     pub loader: Option<PathBuf>,
+    /// What kernels are compiled from.
+    pub shaders: Shaders,
     /// Capabilities to do without.
     pub without: Without,
 }
@@ -77,6 +93,8 @@ pub struct Without {
     pub int64: bool,
     /// Storage of single bytes.
     pub storage8: bool,
+    /// Exchanges between the invocations of a subgroup.
+    pub subgroups: bool,
     /// Workgroups in a row beyond this many.
     pub groups: Option<u32>,
     /// Buffers beyond this many bytes.
@@ -86,11 +104,14 @@ pub struct Without {
 }
 
 impl Options {
-    /// The options the environment asks for: `EGRAD_VULKAN_VALIDATION`, `EGRAD_VULKAN_LOADER`.
+    /// The options the environment asks for: `EGRAD_VULKAN_VALIDATION`, `EGRAD_VULKAN_LOADER`,
+    /// `EGRAD_VULKAN_SHADERS`.
     pub fn from_env(selection: Selection) -> Options {
         let validation = std::env::var_os("EGRAD_VULKAN_VALIDATION").is_some_and(|v| v != "0" && !v.is_empty());
         let loader = std::env::var_os("EGRAD_VULKAN_LOADER").filter(|v| !v.is_empty()).map(PathBuf::from);
-        Options { selection, validation, loader, without: Without::default() }
+        let glsl = std::env::var_os("EGRAD_VULKAN_SHADERS").is_some_and(|v| v == "glsl");
+        let shaders = if glsl { Shaders::Glsl } else { Shaders::Spirv };
+        Options { selection, validation, loader, shaders, without: Without::default() }
     }
 }
 
@@ -106,6 +127,7 @@ pub fn devices() -> Result<Vec<DeviceInfo>> {
 #[derive(Clone)]
 pub struct Vulkan {
     context: Arc<device::Context>,
+    shaders: Shaders,
 }
 
 impl Vulkan {
@@ -121,9 +143,12 @@ impl Vulkan {
     /// Opens a device.
     ///
     /// # Errors
-    /// As [`Vulkan::new`].
+    /// As [`Vulkan::new`]; and if kernels are to be compiled from GLSL, which this build can't.
     pub fn open(options: &Options) -> Result<Vulkan> {
-        Ok(Vulkan { context: Arc::new(device::Context::open(options)?) })
+        if options.shaders == Shaders::Glsl {
+            glsl::available()?;
+        }
+        Ok(Vulkan { context: Arc::new(device::Context::open(options)?), shaders: options.shaders })
     }
 
     /// The device in use.
@@ -144,7 +169,7 @@ impl Backend for Vulkan {
     }
 
     fn compile(&self, schedule: Schedule) -> Result<Box<dyn Executable>> {
-        Ok(Box::new(run::Program::new(&self.context, schedule)?))
+        Ok(Box::new(run::Program::new(&self.context, self.shaders, schedule)?))
     }
 }
 

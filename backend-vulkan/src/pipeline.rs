@@ -52,14 +52,20 @@ impl Pipeline {
         let entries = [vk::SpecializationMapEntry { constant_id: WORKGROUP_SPEC, offset: 0, size: 4 }];
         let data = module.workgroup.to_ne_bytes();
         let special = vk::SpecializationInfo::default().map_entries(&entries).data(&data);
-        let stage = vk::PipelineShaderStageCreateInfo::default()
+        let mut required = vk::PipelineShaderStageRequiredSubgroupSizeCreateInfo::default();
+        let mut stage = vk::PipelineShaderStageCreateInfo::default()
             .stage(vk::ShaderStageFlags::COMPUTE)
             .module(shader)
             .name(ENTRY)
             .specialization_info(&special);
+        if let Some(size) = module.subgroup {
+            required = required.required_subgroup_size(size);
+            stage = stage.flags(vk::PipelineShaderStageCreateFlags::REQUIRE_FULL_SUBGROUPS).push_next(&mut required);
+        }
         let create = [vk::ComputePipelineCreateInfo::default().stage(stage).layout(pipeline.layout)];
         // SAFETY: the module has that entry point and that specialisation constant, its interface
-        // is the layout's, and the cache is the device's (or null).
+        // is the layout's, and the cache is the device's (or null). A subgroup size is required only
+        // where the device has it, for workgroups that are a multiple of it (`Caps::subgroup`).
         let created = unsafe { device.create_compute_pipelines(context.cache, &create, None) };
         // SAFETY: pipelines don't need the module they came from.
         unsafe { device.destroy_shader_module(shader, None) };

@@ -11,6 +11,7 @@ use crate::memory::{self, Layout, Place, Slab, Use};
 use crate::pipeline::Pipeline;
 use crate::spirv::{self, Module};
 use crate::spread::{self, Memory, Spread};
+use crate::{Shaders, glsl};
 use ash::vk;
 use egrad_ir::kernel::{Executable, Operand, Run};
 use egrad_ir::schedule::{Buffer, Schedule};
@@ -76,16 +77,25 @@ enum Source {
 
 impl Program {
     /// Compiles every kernel, after all of them were found to be ones the device can run.
-    pub(crate) fn new(context: &Arc<Context>, schedule: Schedule) -> Result<Program> {
+    pub(crate) fn new(context: &Arc<Context>, shaders: Shaders, schedule: Schedule) -> Result<Program> {
         // A device checks no index: what follows relies on the verifier.
         schedule.verify()?;
-        let (caps, name) = (&context.caps, &context.info.name);
-        let spread = schedule.steps.iter().map(|step| spread::spread(&step.kernel, caps));
+        let spread = schedule.steps.iter().map(|step| spread::spread(&step.kernel, &context.caps));
         let spread: Vec<Spread> = spread.collect::<Result<_>>()?;
+        Program::of(context, shaders, schedule, &spread)
+    }
+
+    /// Compiles the launches of a verified schedule's kernels.
+    pub(crate) fn of(
+        context: &Arc<Context>,
+        shaders: Shaders,
+        schedule: Schedule,
+        spread: &[Spread],
+    ) -> Result<Program> {
         let launches = spread.iter().flat_map(|s| &s.launches);
-        let modules: Vec<Module> = launches.map(|l| spirv::emit(l, caps, name)).collect::<Result<_>>()?;
+        let modules: Vec<Module> = launches.map(|l| module(context, shaders, l)).collect::<Result<_>>()?;
         let pipelines = pipelines(context, &modules)?;
-        let plan = Plan::new(context, &schedule, &spread, &modules, pipelines)?;
+        let plan = Plan::new(context, &schedule, spread, &modules, pipelines)?;
         Ok(Program { schedule, modules, plan, frames: Mutex::default(), context: Arc::clone(context) })
     }
 
@@ -147,8 +157,31 @@ impl Executable for Program {
     }
 
     fn listing(&self, stage: &str) -> Option<Vec<String>> {
-        (stage == "spirv").then(|| self.modules.iter().map(Module::disassemble).collect())
+        match stage {
+            "spirv" => Some(self.modules.iter().map(Module::disassemble).collect()),
+            "glsl" => Some(shaders(&self.context, &self.schedule)),
+            _ => None,
+        }
     }
+}
+
+/// The module of a launch, made in that way.
+fn module(context: &Context, shaders: Shaders, launch: &spread::Launch) -> Result<Module> {
+    let (caps, name) = (&context.caps, &context.info.name);
+    match shaders {
+        Shaders::Spirv => spirv::emit(launch, caps, name),
+        Shaders::Glsl => glsl::compile(&glsl::print(launch, caps, name)?),
+    }
+}
+
+/// Every launch in GLSL, or why it can't be.
+fn shaders(context: &Context, schedule: &Schedule) -> Vec<String> {
+    let (caps, name) = (&context.caps, &context.info.name);
+    let spread = schedule.steps.iter().flat_map(|step| match spread::spread(&step.kernel, caps) {
+        Ok(spread) => spread.launches.iter().map(|l| glsl::print(l, caps, name).map(|s| s.text)).collect(),
+        Err(e) => vec![Err(e)],
+    });
+    spread.map(|text| text.unwrap_or_else(|e| format!("// {e}"))).collect()
 }
 
 /// A pipeline per module; equal modules share one.

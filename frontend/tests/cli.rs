@@ -147,6 +147,18 @@ fn golden_texts() {
             golden(&format!("{name}.{stage}.txt"), &lines.collect::<String>());
         }
     }
+    // The kernels of every program, which the Vulkan backend's tests run too.
+    let built_in = builtins().into_iter().map(|name| (name.clone(), name));
+    let files = std::fs::read_dir(programs()).unwrap().map(|f| f.unwrap().path());
+    let files = files.map(|f| (f.file_stem().unwrap().to_str().unwrap().to_owned(), f.to_str().unwrap().to_owned()));
+    for (name, program) in built_in.chain(files) {
+        let text = egrad(&["explore", &program, "--stage", "kernels"]).ok();
+        let mut kernels = String::new();
+        for line in text.lines().skip_while(|l| !l.starts_with("kernel ")).filter(|l| !l.starts_with("step ")) {
+            kernels += &format!("{line}\n");
+        }
+        golden(&format!("kernels/{name}.txt"), &kernels);
+    }
     golden("sinx.trace.dot", &egrad(&["explore", "sinx", "--stage", "trace", "--dot"]).ok());
 }
 
@@ -269,6 +281,18 @@ fn runs_on_vulkan() {
         return eprintln!("SKIPPED: {}", ran.err);
     }
     assert_eq!(ran.ok(), "0: f32[3] [1.0, nan, -inf]\n1: bool[3] [true, false, false]\n");
+}
+
+#[test]
+fn shows_what_vulkan_runs() {
+    for (stage, expect) in [("glsl", ["void main() {", "b3[point] = "]), ("spirv", ["OpFAdd", "OpStore"])] {
+        let ran = egrad(&["explore", "line.eg", "--stage", stage]);
+        if ran.err.contains("no Vulkan") && std::env::var_os("EGRAD_REQUIRE_VULKAN").is_none() {
+            return eprintln!("SKIPPED: {}", ran.err);
+        }
+        let text = ran.ok();
+        assert!(expect.iter().all(|e| text.contains(e)), "{text}");
+    }
 }
 
 #[test]

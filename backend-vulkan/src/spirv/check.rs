@@ -2,17 +2,21 @@
 
 use super::math::function;
 use crate::device::Caps;
-use egrad_ir::kernel::{Body, Inst, Kernel, LoopNest};
+use crate::spread::{Form, Launch, iterations, tile_iterations};
+use egrad_ir::kernel::{Body, Inst, LoopNest, Pass};
 use egrad_ir::op::Binary;
 use egrad_ir::{Dtype, Error, Numerics, Result};
 
-/// The kernel's loop nest, if the backend and a device of these capabilities can run it.
-pub(super) fn check<'a>(kernel: &'a Kernel, caps: &Caps, device: &str) -> Result<&'a LoopNest> {
+/// Numbers of elements and of iterations are computed in 32 bits; what addresses them has a sign.
+const MOST: usize = i32::MAX as usize;
+
+/// Whether the backend and a device of these capabilities can run the kernel.
+///
+/// # Errors
+/// If not: what is lacking.
+pub(super) fn check(launch: &Launch, caps: &Caps, device: &str) -> Result<()> {
+    let kernel = &launch.kernel;
     let name = &kernel.name;
-    let not_yet = |what: &str| {
-        let m = format!("the Vulkan backend doesn't run {what} yet, which kernel `{name}` has: use `--device cpu`");
-        Err(Error::device(m))
-    };
     let lacks = |what: &str| Err(Error::device(format!("`{device}` lacks {what}, which kernel `{name}` needs")));
     if kernel.numerics == Numerics::Strict {
         return Err(Error::device(format!(
@@ -20,27 +24,34 @@ pub(super) fn check<'a>(kernel: &'a Kernel, caps: &Caps, device: &str) -> Result
              division, square roots and denormals to each device; use `--device cpu`, or fast numerics"
         )));
     }
-    let nest = match &kernel.body {
-        Body::Contract(_) => return not_yet("matrix products"),
-        Body::Call(_) => return not_yet("calls of functions compiled by themselves"),
-        Body::Scan(_) => return not_yet("`scan`"),
-        Body::While(_) => return not_yet("`while`"),
-        Body::Switch(_) => return not_yet("`switch`"),
-        Body::Loops(nest) => nest,
-    };
-    if nest.passes.iter().any(|p| !p.accs.is_empty()) {
-        return not_yet("reductions");
-    }
-    if nest.passes.iter().any(|p| !p.loops.is_empty()) {
-        return not_yet("loops inside a point");
-    }
-    let dtypes = nest.dtypes(&kernel.operands)?;
-    if !caps.float64 && (dtypes.contains(&Dtype::F64) || kernel.operands.iter().any(|o| o.dtype == Dtype::F64)) {
-        return lacks("64-bit floats (`shaderFloat64`)");
-    }
-    let mut insts = nest.passes.iter().flat_map(|p| &p.insts).zip(&dtypes);
-    if !caps.int64 && insts.any(|(inst, dtype)| *dtype == Dtype::F64 && is_elementary(inst)) {
-        return lacks("64-bit integers (`shaderInt64`), for elementary functions of f64");
+    let wide = |dtypes: &[Dtype]| !caps.float64 && dtypes.contains(&Dtype::F64);
+    let operands: Vec<Dtype> = kernel.operands.iter().map(|o| o.dtype).collect();
+    match &kernel.body {
+        Body::Loops(nest) => {
+            let dtypes = nest.dtypes(&kernel.operands)?;
+            if wide(&dtypes) || wide(&operands) {
+                return lacks(FLOAT64);
+            }
+            let mut insts = values(nest).zip(&dtypes);
+            if !caps.int64 && insts.any(|(inst, dtype)| *dtype == Dtype::F64 && inst.is_some_and(is_elementary)) {
+                return lacks("64-bit integers (`shaderInt64`), for elementary functions of f64");
+            }
+            let of_pass = |p: &Pass| p.loops.iter().fold(1usize, |n, extent| n.saturating_mul(*extent));
+            if nest.passes.iter().any(|p| of_pass(p) > MOST) {
+                return lacks(&format!("loops of more than {MOST} iterations"));
+            }
+            if let Form::Team(lanes) = launch.form
+                && iterations(nest, lanes) > caps.iterations
+            {
+                return lacks(&format!("more than {} iterations of an invocation's loops", caps.iterations));
+            }
+        }
+        Body::Contract(c) if wide(&operands) || wide(&[c.dtype]) => return lacks(FLOAT64),
+        Body::Contract(c) if c.k > MOST || tile_iterations(c) > caps.iterations => {
+            return lacks(&format!("sums of more than {} products", MOST.min(caps.iterations / 2)));
+        }
+        // Neither gets here: calls are spread, and loops refused.
+        Body::Contract(_) | Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => {}
     }
     if kernel.operands.iter().any(|o| o.dtype == Dtype::Bool) && !caps.storage8 {
         return lacks("bytes in storage buffers (`storageBuffer8BitAccess`), as bools are stored");
@@ -54,8 +65,18 @@ pub(super) fn check<'a>(kernel: &'a Kernel, caps: &Caps, device: &str) -> Result
         if bytes > caps.range {
             return lacks(&format!("buffers beyond {} bytes (`maxStorageBufferRange`), here {bytes}", caps.range));
         }
+        if operand.len > MOST {
+            return lacks(&format!("buffers of more than {MOST} elements, here {}", operand.len));
+        }
     }
-    Ok(nest)
+    Ok(())
+}
+
+const FLOAT64: &str = "64-bit floats (`shaderFloat64`)";
+
+/// Per value the instruction it is of; none for accumulators.
+fn values(nest: &LoopNest) -> impl Iterator<Item = Option<&Inst>> {
+    nest.passes.iter().flat_map(|p| p.insts.iter().map(Some).chain(p.accs.iter().map(|_| None)))
 }
 
 /// Whether the instruction is a function that computes with the bits of floats.

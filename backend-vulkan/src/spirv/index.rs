@@ -1,43 +1,40 @@
-//! From the number of a point to the elements it reads and writes.
+//! From the numbers of points and of loop iterations to the elements they read and write.
 
 use super::{Emitter, built};
-use egrad_ir::kernel::{Affine, Inst, LoopNest};
+use egrad_ir::kernel::{Affine, Inst, LoopNest, Pass};
 use hashbrown::HashMap;
 use rspirv::spirv::Word;
 
-/// A loop nest's domain with fewer axes: those of extent 1 are gone, and neighbours that every
-/// index steps through as through one axis are one.
-#[derive(Debug, PartialEq)]
-pub(super) struct Domain {
-    axes: Vec<Axis>,
-    /// Indices already computed, by offset and strides of `axes`.
-    known: HashMap<(usize, Vec<usize>), Word>,
-}
+/// The axes of a domain, or of a pass's loops, with fewer of them: those of extent 1 are gone, and
+/// neighbours that every index steps through as through one axis are one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Axes(Vec<Axis>);
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Axis {
     extent: usize,
-    /// The axis of the loop nest whose stride is this axis's: the innermost of those merged.
-    axis: usize,
-    /// Its index at the point, once it was needed.
-    id: Option<Word>,
+    /// The position of the stride that is this axis's: that of the innermost of those merged.
+    position: usize,
 }
 
 /// Every index of the loop nest.
-pub(super) fn affines(nest: &LoopNest) -> impl Iterator<Item = &Affine> {
-    nest.passes.iter().flat_map(|pass| {
-        let of_inst = |inst| match inst {
-            &Inst::Index(ref index) | &Inst::Load { ref index, .. } => Some(index),
-            Inst::Literal(_)
-            | Inst::Unary(..)
-            | Inst::Binary(..)
-            | Inst::Compare(..)
-            | Inst::Select(..)
-            | Inst::IntegerPow(..)
-            | Inst::Convert(..) => None,
-        };
-        pass.insts.iter().filter_map(of_inst).chain(pass.stores.iter().map(|s| &s.index))
-    })
+fn all_affines(nest: &LoopNest) -> impl Iterator<Item = &Affine> {
+    nest.passes.iter().flat_map(affines)
+}
+
+/// Every index of the pass.
+pub(super) fn affines(pass: &Pass) -> impl Iterator<Item = &Affine> {
+    let of_inst = |inst| match inst {
+        &Inst::Index(ref index) | &Inst::Load { ref index, .. } => Some(index),
+        Inst::Literal(_)
+        | Inst::Unary(..)
+        | Inst::Binary(..)
+        | Inst::Compare(..)
+        | Inst::Select(..)
+        | Inst::IntegerPow(..)
+        | Inst::Convert(..) => None,
+    };
+    pass.insts.iter().filter_map(of_inst).chain(pass.stores.iter().map(|s| &s.index))
 }
 
 /// The stride along an axis; 0 where none is given.
@@ -45,81 +42,170 @@ fn stride(affine: &Affine, axis: usize) -> usize {
     affine.strides.get(axis).copied().unwrap_or(0)
 }
 
-impl Domain {
-    pub(super) fn new(nest: &LoopNest) -> Domain {
+impl Axes {
+    /// The domain's.
+    pub(super) fn domain(nest: &LoopNest) -> Axes {
+        Axes::merged(&nest.domain, 0, &all_affines(nest).collect::<Vec<_>>())
+    }
+
+    /// Those of the pass's loops, inside a domain of that many axes.
+    pub(super) fn loops(pass: &Pass, domain: usize) -> Axes {
+        Axes::merged(&pass.loops, domain, &affines(pass).collect::<Vec<_>>())
+    }
+
+    /// Axes of these extents, whose strides are from `first` on in these indices.
+    pub(super) fn merged(extents: &[usize], first: usize, indices: &[&Affine]) -> Axes {
         let mut axes: Vec<Axis> = Vec::new();
-        for (axis, extent) in nest.domain.iter().copied().enumerate().filter(|(_, e)| *e != 1) {
+        for (i, extent) in extents.iter().copied().enumerate().filter(|(_, e)| *e != 1) {
+            let position = first + i;
             match axes.last_mut() {
-                Some(outer) if affines(nest).all(|a| stride(a, outer.axis) == stride(a, axis) * extent) => {
-                    *outer = Axis { extent: outer.extent * extent, axis, id: None };
+                Some(outer) if indices.iter().all(|a| stride(a, outer.position) == stride(a, position) * extent) => {
+                    *outer = Axis { extent: outer.extent * extent, position };
                 }
-                _ => axes.push(Axis { extent, axis, id: None }),
+                _ => axes.push(Axis { extent, position }),
             }
         }
-        Domain { axes, known: HashMap::new() }
+        Axes(axes)
     }
 
-    /// How many points there are.
+    pub(super) fn extents(&self) -> Vec<usize> {
+        self.0.iter().map(|a| a.extent).collect()
+    }
+
+    /// How many indices there are.
     pub(super) fn points(&self) -> u64 {
-        self.axes.iter().map(|a| a.extent as u64).product()
+        self.0.iter().map(|a| a.extent as u64).product()
     }
 
-    /// Sets the point that indices are computed for.
-    pub(super) fn begin(&mut self, e: &mut Emitter, point: Word) {
-        let u32 = e.types.u32;
-        let mut rest = point;
-        for (i, axis) in self.axes.iter_mut().enumerate().rev() {
-            if i == 0 {
-                axis.id = Some(rest);
-            } else {
-                let extent = e.u32(axis.extent as u32);
-                axis.id = Some(built(e.b.u_mod(u32, None, rest, extent)));
-                rest = built(e.b.u_div(u32, None, rest, extent));
-            }
+    /// The index along each axis of the point of that number.
+    pub(super) fn split(&self, e: &mut Emitter, number: Word) -> Vec<Word> {
+        let mut ids = vec![number; self.0.len()];
+        let mut rest = number;
+        for (i, axis) in self.0.iter().enumerate().skip(1).rev() {
+            (rest, ids[i]) = e.div_rem(rest, axis.extent);
+            ids[i - 1] = rest;
+        }
+        ids
+    }
+
+    /// The strides of its axes.
+    pub(super) fn strides(&self, affine: &Affine) -> Vec<usize> {
+        self.0.iter().map(|a| stride(affine, a.position)).collect()
+    }
+}
+
+/// Indices already computed where the code being emitted can use them.
+#[derive(Default)]
+pub(super) struct Indices {
+    known: HashMap<Key, Word>,
+    /// In the order in which they became known.
+    order: Vec<Key>,
+}
+
+/// Offset, strides of the domain's axes, strides of the loops' axes.
+type Key = (usize, Vec<usize>, Vec<usize>);
+
+/// Where an axis's index is at present.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) axes: &'a Axes,
+    /// Per axis.
+    pub(super) ids: &'a [Word],
+}
+
+impl Indices {
+    /// How many are known: to [`forget`](Self::forget) those of a block when it ends.
+    pub(super) fn mark(&self) -> usize {
+        self.order.len()
+    }
+
+    pub(super) fn forget(&mut self, mark: usize) {
+        for key in self.order.drain(mark..) {
+            self.known.remove(&key);
         }
     }
 
-    /// The index at the point.
-    pub(super) fn index(&mut self, e: &mut Emitter, affine: &Affine) -> Word {
-        let strides: Vec<usize> = self.axes.iter().map(|a| stride(affine, a.axis)).collect();
-        let key = (affine.offset, strides);
+    /// The element of an index at a point of the domain and, inside a pass's loops, an iteration.
+    pub(super) fn at(&mut self, e: &mut Emitter, affine: &Affine, point: Place<'_>, inner: Option<Place<'_>>) -> Word {
+        let sum = self.point(e, affine, point);
+        let Some(inner) = inner else { return sum.unwrap_or_else(|| e.u32(0)) };
+        let strides = inner.axes.strides(affine);
+        let key = (affine.offset, point.axes.strides(affine), strides.clone());
         if let Some(known) = self.known.get(&key) {
             return *known;
         }
-        let u32 = e.types.u32;
-        let mut sum = (affine.offset != 0).then(|| e.u32(affine.offset as u32));
-        for (axis, stride) in self.axes.iter().zip(&key.1).filter(|(_, s)| **s != 0) {
-            let id = axis.id.expect("`begin` set every axis");
-            let term = if *stride == 1 {
-                id
-            } else {
-                let stride = e.u32(*stride as u32);
-                built(e.b.i_mul(u32, None, id, stride))
-            };
-            sum = Some(match sum {
-                None => term,
-                Some(sum) => built(e.b.i_add(u32, None, sum, term)),
-            });
-        }
-        let id = sum.unwrap_or_else(|| e.u32(0));
-        self.known.insert(key, id);
-        id
+        let sum = steps(e, sum, &strides, inner.ids).unwrap_or_else(|| e.u32(0));
+        self.keep(key, sum);
+        sum
     }
+
+    /// The part of an index that iterations don't change; `None` if it is 0.
+    pub(super) fn point(&mut self, e: &mut Emitter, affine: &Affine, point: Place<'_>) -> Option<Word> {
+        let strides = point.axes.strides(affine);
+        if affine.offset == 0 && strides.iter().all(|s| *s == 0) {
+            return None;
+        }
+        let key = (affine.offset, strides.clone(), Vec::new());
+        if let Some(known) = self.known.get(&key) {
+            return Some(*known);
+        }
+        let offset = (affine.offset != 0).then(|| e.u32(affine.offset as u32));
+        let sum = steps(e, offset, &strides, point.ids)?;
+        self.keep(key, sum);
+        Some(sum)
+    }
+
+    fn keep(&mut self, key: Key, id: Word) {
+        self.known.insert(key.clone(), id);
+        self.order.push(key);
+    }
+}
+
+impl Emitter {
+    /// Quotient and remainder.
+    pub(super) fn div_rem(&mut self, number: Word, by: usize) -> (Word, Word) {
+        let u32 = self.types.u32;
+        let by = self.u32(by as u32);
+        (built(self.b.u_div(u32, None, number, by)), built(self.b.u_mod(u32, None, number, by)))
+    }
+}
+
+/// `sum + Σ strides[i]·ids[i]`; `None` if there is nothing to add up.
+pub(super) fn steps(e: &mut Emitter, mut sum: Option<Word>, strides: &[usize], ids: &[Word]) -> Option<Word> {
+    let u32 = e.types.u32;
+    for (stride, id) in strides.iter().zip(ids).filter(|(s, _)| **s != 0) {
+        let term = if *stride == 1 {
+            *id
+        } else {
+            let stride = e.u32(*stride as u32);
+            built(e.b.i_mul(u32, None, *id, stride))
+        };
+        sum = Some(match sum {
+            None => term,
+            Some(sum) => built(e.b.i_add(u32, None, sum, term)),
+        });
+    }
+    sum
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use egrad_ir::kernel::Pass;
 
-    /// Coalesces a domain in which these indices are loaded; expects `(extent, axis)` of each axis.
+    /// Merges the axes of a domain, and of loops inside another one, in which these indices are
+    /// made; expects `(extent, position)` of each axis.
     #[track_caller]
-    fn check(domain: &[usize], strides: &[&[usize]], expect: &[(usize, usize)]) {
-        let index = |s: &&[usize]| Inst::Index(Affine { offset: 3, strides: (*s).into() });
-        let pass = Pass { insts: strides.iter().map(index).collect(), ..Pass::default() };
-        let nest = LoopNest { domain: domain.into(), passes: vec![pass] };
-        let axes = Domain::new(&nest).axes;
-        assert_eq!(axes.iter().map(|a| (a.extent, a.axis)).collect::<Vec<_>>(), expect);
+    fn check(extents: &[usize], strides: &[&[usize]], expect: &[(usize, usize)]) {
+        let index = |s: &[usize]| Inst::Index(Affine { offset: 3, strides: s.into() });
+        let pass = Pass { insts: strides.iter().map(|s| index(s)).collect(), ..Pass::default() };
+        let nest = LoopNest { domain: extents.into(), passes: vec![pass] };
+        let pairs = |axes: Axes| axes.0.iter().map(|a| (a.extent, a.position)).collect::<Vec<_>>();
+        assert_eq!(pairs(Axes::domain(&nest)), expect);
+
+        let inner = |s: &[usize]| index(&[&[77, 5], s].concat());
+        let pass = Pass { loops: extents.into(), insts: strides.iter().map(|s| inner(s)).collect(), ..Pass::default() };
+        let shifted: Vec<_> = expect.iter().map(|(extent, position)| (*extent, position + 2)).collect();
+        assert_eq!(pairs(Axes::loops(&pass, 2)), shifted);
     }
 
     #[test]

@@ -58,6 +58,17 @@ impl Emitter {
         Value { id, dtype: x.dtype }
     }
 
+    /// Whether the device computes a·b + c with one rounding.
+    pub(super) fn fuses(&self, dtype: Dtype) -> bool {
+        self.fma[usize::from(dtype == Dtype::F64)] == Fma::Fused
+    }
+
+    /// a·b + c by the device.
+    pub(super) fn fused(&mut self, a: Value, b: Value, c: Value) -> Value {
+        let id = Shader::new(self, a.dtype).glsl(Glsl::Fma, &[a.id, b.id, c.id]);
+        Value { id, dtype: a.dtype }
+    }
+
     pub(super) fn pow(&mut self, x: Value, y: Value) -> Value {
         let of = if x.dtype == Dtype::F64 { math::double::pow } else { math::single::pow };
         let id = of(&mut Shader::new(self, x.dtype), x.id, y.id);

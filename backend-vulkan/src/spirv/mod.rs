@@ -1,36 +1,39 @@
 //! Kernels as SPIR-V.
 //!
 //! A module has one storage buffer per operand (set 0, binding = position), push constants
-//! (how many points there are, and how many invocations a row of the grid has) and a workgroup
-//! size that is specialised. Each invocation computes one point of the domain, if there is one for
-//! it, and decomposes its number into the axes that indices depend on:
+//! (how many points there are, and how many workgroups a row of the grid has) and a workgroup
+//! size that is specialised. The workgroups of the grid are numbered row by row, and each does as
+//! many points:
 //!
-//! ```text
-//! group = workgroup.y * row + workgroup.x;  point = group * per_group + invocation
-//! if point < points { axes from point; load …; compute …; store … }
-//! ```
+//! * `nest`: of a loop nest's domain, each by a team of invocations (`team`);
+//! * `tile`, `cooperative`: a tile of a matrix product.
+//!
+//! `index` makes indices, `control` loops and barriers, `ops` and `math` the primitives.
 //!
 //! Integers are 32 bits wide and unsigned in type; operations choose the sign. Bools are bytes in
 //! memory and `OpTypeBool` in computation.
 
 mod check;
+mod control;
+mod cooperative;
 mod index;
 mod math;
+mod nest;
 mod ops;
+mod team;
+mod tile;
 
 use crate::device::{Caps, FloatCaps};
-use crate::spread::Launch;
-use egrad_ir::Result;
-use egrad_ir::kernel::{Inst, Kernel, LoopNest, ValueId};
-use egrad_ir::{Dtype, Literal};
+use crate::spread::{Form, Launch};
+use egrad_ir::kernel::{Body, Kernel};
+use egrad_ir::{Dtype, Error, Literal, Result};
 use hashbrown::HashMap;
-use index::Domain;
 use math::Fma;
 use rspirv::binary::{Assemble, Disassemble};
-use rspirv::dr::{Builder, Operand as Arg};
+use rspirv::dr::{Builder, Instruction, Operand as Arg};
 use rspirv::spirv::{
-    AddressingModel, BuiltIn, Capability, Decoration, ExecutionMode, ExecutionModel, FunctionControl, MemoryModel,
-    SelectionControl, StorageClass, Word,
+    AddressingModel, BuiltIn, Capability, Decoration, ExecutionMode, ExecutionModel, FunctionControl, MemoryModel, Op,
+    StorageClass, Word,
 };
 
 /// Bytes of push constants: the number of points, and of workgroups in a row.
@@ -51,6 +54,8 @@ pub(crate) struct Module {
     pub(crate) per_group: u32,
     /// Invocations per workgroup, the value of [`WORKGROUP_SPEC`].
     pub(crate) workgroup: u32,
+    /// The size that subgroups must have, where that matters.
+    pub(crate) subgroup: Option<u32>,
 }
 
 impl Module {
@@ -69,14 +74,40 @@ impl Module {
 /// If the backend, or a device of these capabilities, can't run the kernel: what is lacking.
 pub(crate) fn emit(launch: &Launch, caps: &Caps, device: &str) -> Result<Module> {
     let kernel = &launch.kernel;
-    let nest = check::check(kernel, caps, device)?;
-    let domain = Domain::new(nest);
-    let points = domain.points();
+    check::check(launch, caps, device)?;
     let mut emitter = Emitter::new(kernel, caps);
-    emitter.point(nest, domain);
+    let grid = match (&kernel.body, launch.form) {
+        (Body::Loops(nest), Form::Team(lanes)) => nest::emit(&mut emitter, kernel, nest, lanes, caps)?,
+        (Body::Contract(c), Form::Tile(tile)) => tile::emit(&mut emitter, c, tile),
+        (Body::Contract(c), Form::Cooperative(by)) => cooperative::emit(&mut emitter, c, by, caps),
+        (Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_), _)
+        | (Body::Loops(_), Form::Tile(_) | Form::Cooperative(_))
+        | (Body::Contract(_), Form::Team(_)) => {
+            return Err(Error::internal(format!("kernel `{}` can't be launched as {:?}", kernel.name, launch.form)));
+        }
+    };
+    let Grid { points, per_group, workgroup, subgroup } = grid;
     let bindings = kernel.operands.len() as u32;
-    let (words, workgroup) = (emitter.finish(), caps.workgroup);
-    Ok(Module { words, bindings, points, per_group: workgroup, workgroup })
+    Ok(Module { words: emitter.finish(), bindings, points, per_group, workgroup, subgroup })
+}
+
+/// How a module's invocations are laid out.
+struct Grid {
+    points: u64,
+    per_group: u32,
+    workgroup: u32,
+    subgroup: Option<u32>,
+}
+
+/// What the function begins with.
+struct Entry {
+    main: Word,
+    /// How many points there are.
+    points: Word,
+    /// The number of the workgroup.
+    group: Word,
+    /// Of the invocation in it.
+    invocation: Word,
 }
 
 /// A value in computation: its id and its type.
@@ -117,10 +148,10 @@ struct Emitter {
     glsl: Word,
     buffers: Vec<Buffer>,
     push: Word,
+    /// The variable of the workgroup's position.
     group: Word,
-    invocation: Word,
-    /// The workgroup's size.
-    workgroup: Word,
+    /// All variables of the module.
+    interface: Vec<Word>,
     /// Constants by type and bits.
     constants: HashMap<(Word, u64), Word>,
     /// The label of the block being filled.
@@ -154,8 +185,7 @@ impl Emitter {
             buffers: Vec::new(),
             push: 0,
             group: 0,
-            invocation: 0,
-            workgroup: 0,
+            interface: Vec::new(),
             constants: HashMap::new(),
             block: 0,
             f32_caps: caps.f32,
@@ -183,7 +213,8 @@ impl Emitter {
                 let block = b.type_pointer(None, StorageClass::StorageBuffer, block);
                 (block, b.type_pointer(None, StorageClass::StorageBuffer, stored))
             });
-            let variable = b.variable(block, None, StorageClass::StorageBuffer, None);
+            let variable = self.global(block, StorageClass::StorageBuffer);
+            let b = &mut self.b;
             b.name(variable, format!("b{at}"));
             b.decorate(variable, Decoration::DescriptorSet, literal(0));
             b.decorate(variable, Decoration::Binding, literal(at));
@@ -199,28 +230,55 @@ impl Emitter {
         b.member_decorate(push, 0, Decoration::Offset, literal(0));
         b.member_decorate(push, 1, Decoration::Offset, literal(4));
         let pointer = b.type_pointer(None, StorageClass::PushConstant, push);
-        self.push = b.variable(pointer, None, StorageClass::PushConstant, None);
-        b.name(self.push, "launch");
         b.member_name(push, 0, "points");
         b.member_name(push, 1, "row");
+        self.push = self.global(pointer, StorageClass::PushConstant);
+        self.b.name(self.push, "launch");
 
-        let vector = b.type_vector(u32, 3);
-        let pointer = b.type_pointer(None, StorageClass::Input, vector);
-        self.group = b.variable(pointer, None, StorageClass::Input, None);
-        b.decorate(self.group, Decoration::BuiltIn, [Arg::BuiltIn(BuiltIn::WorkgroupId)]);
-        let pointer = b.type_pointer(None, StorageClass::Input, u32);
-        self.invocation = b.variable(pointer, None, StorageClass::Input, None);
-        b.decorate(self.invocation, Decoration::BuiltIn, [Arg::BuiltIn(BuiltIn::LocalInvocationIndex)]);
-        let workgroup = b.spec_constant_bit32(u32, 64);
-        b.decorate(workgroup, Decoration::SpecId, [Arg::LiteralBit32(WORKGROUP_SPEC)]);
-        let size = b.spec_constant_composite(vector, [workgroup, one, one]);
-        b.decorate(size, Decoration::BuiltIn, [Arg::BuiltIn(BuiltIn::WorkgroupSize)]);
-        self.workgroup = workgroup;
+        let vector = self.b.type_vector(u32, 3);
+        self.group = self.builtin(vector, BuiltIn::WorkgroupId);
+        let workgroup = self.b.spec_constant_bit32(u32, 64);
+        self.b.decorate(workgroup, Decoration::SpecId, [Arg::LiteralBit32(WORKGROUP_SPEC)]);
+        let size = self.b.spec_constant_composite(vector, [workgroup, one, one]);
+        self.b.decorate(size, Decoration::BuiltIn, [Arg::BuiltIn(BuiltIn::WorkgroupSize)]);
     }
 
-    /// The function: what an invocation does for its point.
-    fn point(&mut self, nest: &LoopNest, mut domain: Domain) {
-        let Types { void, boolean, u32, .. } = self.types;
+    /// A variable of the module.
+    fn global(&mut self, pointer: Word, class: StorageClass) -> Word {
+        let id = self.b.id();
+        let variable = Instruction::new(Op::Variable, Some(pointer), Some(id), vec![Arg::StorageClass(class)]);
+        // Not by the builder, which would put it into the block being filled.
+        self.b.module_mut().types_global_values.push(variable);
+        self.interface.push(id);
+        id
+    }
+
+    /// The variable of a built-in input.
+    fn builtin(&mut self, ty: Word, what: BuiltIn) -> Word {
+        let pointer = self.b.type_pointer(None, StorageClass::Input, ty);
+        let variable = self.global(pointer, StorageClass::Input);
+        self.b.decorate(variable, Decoration::BuiltIn, [Arg::BuiltIn(what)]);
+        variable
+    }
+
+    fn capability(&mut self, capability: Capability) {
+        let declared = &self.b.module_ref().capabilities;
+        if !declared.iter().any(|i| i.operands == [Arg::Capability(capability)]) {
+            self.b.capability(capability);
+        }
+    }
+
+    /// Begins the function. Where subgroups matter, an invocation's number in its workgroup is that
+    /// of its subgroup and in it; that of other built-ins need not be.
+    fn enter(&mut self, subgroup: Option<u32>) -> Entry {
+        let Types { void, u32, .. } = self.types;
+        let inputs = match subgroup {
+            None => vec![self.builtin(u32, BuiltIn::LocalInvocationIndex)],
+            Some(_) => {
+                self.capability(Capability::GroupNonUniform);
+                [BuiltIn::SubgroupLocalInvocationId, BuiltIn::SubgroupId].map(|b| self.builtin(u32, b)).into()
+            }
+        };
         let function = self.b.type_function(void, []);
         let main = built(self.b.begin_function(void, None, FunctionControl::NONE, function));
         let start = self.b.id();
@@ -232,51 +290,24 @@ impl Emitter {
         let (points, row) = (self.pushed(0), self.pushed(1));
         let above = built(self.b.i_mul(u32, None, y, row));
         let group = built(self.b.i_add(u32, None, above, x));
-        let first = built(self.b.i_mul(u32, None, group, self.workgroup));
-        let within = built(self.b.load(u32, None, self.invocation, None, []));
-        let point = built(self.b.i_add(u32, None, first, within));
-        let inside = built(self.b.u_less_than(boolean, None, point, points));
-        let (body, end) = (self.b.id(), self.b.id());
-        built(self.b.selection_merge(end, SelectionControl::NONE));
-        built(self.b.branch_conditional(inside, body, end, []));
-
-        self.begin(body);
-        domain.begin(self, point);
-        let mut values: Vec<Value> = Vec::new();
-        let of = |values: &[Value], id: ValueId| values[id.index()];
-        for pass in &nest.passes {
-            for inst in &pass.insts {
-                let value = match inst {
-                    Inst::Literal(l) => self.literal(*l),
-                    Inst::Index(affine) => Value { id: domain.index(self, affine), dtype: Dtype::I32 },
-                    Inst::Load { operand, index } => {
-                        let index = domain.index(self, index);
-                        self.load(*operand, index)
-                    }
-                    Inst::Unary(op, x) => self.unary(*op, of(&values, *x)),
-                    Inst::Binary(op, x, y) => self.binary(*op, of(&values, *x), of(&values, *y)),
-                    Inst::Compare(op, x, y) => self.compare(*op, of(&values, *x), of(&values, *y)),
-                    Inst::Select(p, x, y) => self.select(of(&values, *p), of(&values, *x), of(&values, *y)),
-                    Inst::IntegerPow(n, x) => self.integer_pow(*n, of(&values, *x)),
-                    Inst::Convert(to, x) => self.convert(*to, of(&values, *x)),
-                };
-                values.push(value);
-            }
-            for store in &pass.stores {
-                let index = domain.index(self, &store.index);
-                self.store(store.operand, index, of(&values, store.value));
-            }
+        let inputs: Vec<Word> = inputs.into_iter().map(|v| built(self.b.load(u32, None, v, None, []))).collect();
+        let mut invocation = inputs[0];
+        if let (Some(size), Some(number)) = (subgroup, inputs.get(1)) {
+            let size = self.u32(size);
+            let first = built(self.b.i_mul(u32, None, *number, size));
+            invocation = built(self.b.i_add(u32, None, first, invocation));
         }
-        built(self.b.branch(end));
-        self.begin(end);
+        Entry { main, points, group, invocation }
+    }
+
+    /// Ends the function.
+    fn leave(&mut self, entry: Entry) {
         built(self.b.ret());
         built(self.b.end_function());
-
-        let mut interface = vec![self.group, self.invocation, self.push];
-        interface.extend(self.buffers.iter().map(|b| b.variable));
-        self.b.entry_point(ExecutionModel::GLCompute, main, "main", interface);
-        self.b.execution_mode(main, ExecutionMode::LocalSize, [64, 1, 1]);
-        self.float_modes(main);
+        let interface = std::mem::take(&mut self.interface);
+        self.b.entry_point(ExecutionModel::GLCompute, entry.main, "main", interface);
+        self.b.execution_mode(entry.main, ExecutionMode::LocalSize, [64, 1, 1]);
+        self.float_modes(entry.main);
     }
 
     /// Requires of the device's floats what it offers.
@@ -290,10 +321,7 @@ impl Emitter {
                 (caps.rounds_to_even, C::RoundingModeRTE, M::RoundingModeRTE),
             ];
             for (_, capability, mode) in modes.into_iter().filter(|(offered, ..)| *offered) {
-                let declared = &self.b.module_ref().capabilities;
-                if !declared.iter().any(|i| i.operands == [Arg::Capability(capability)]) {
-                    self.b.capability(capability);
-                }
+                self.capability(capability);
                 self.b.execution_mode(main, mode, [width]);
             }
         }

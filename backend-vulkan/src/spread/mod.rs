@@ -2,18 +2,22 @@
 //! each, and the memory in between.
 //!
 //! ```text
-//! kernel ── call ──▶ ── split ──▶ ── window ──▶ launches: a kernel, its form, its bindings
+//! kernel ── call ──▶ ── split ──▶ ── window ──▶ ── form ──▶ launches: a kernel, its form, its bindings
 //! ```
 //!
 //! Every step is from kernel IR to kernel IR, so that the reference interpreter of kernels tells
 //! whether it is right; what a launch's kernel means is what it means anywhere.
 
 mod call;
+mod form;
+#[cfg(test)]
+mod form_tests;
 mod split;
 #[cfg(test)]
 mod tests;
 mod window;
 
+pub(crate) use form::{Cooperative, Form, Tile, across, iterations, tile_iterations};
 pub(crate) use split::Worth;
 
 use crate::device::Caps;
@@ -40,17 +44,6 @@ pub(crate) struct Launch {
     pub(crate) form: Form,
     /// Per operand of `kernel` what it is bound to.
     pub(crate) bindings: Vec<Binding>,
-}
-
-/// How invocations share the work of a launch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Form {
-    /// A team of so many invocations (a power of two, no more than a workgroup) for each point of
-    /// a loop nest's domain. The team shares out the loops of a pass and combines what each of its
-    /// members accumulated; a workgroup holds as many teams as fit.
-    Team(u32),
-    /// A workgroup for each tile of a matrix product.
-    Tile,
 }
 
 /// Where an operand's elements are: `len` of them (the operand's), from element `first` on.
@@ -92,13 +85,11 @@ pub(crate) fn spread(kernel: &Kernel, caps: &Caps) -> Result<Spread> {
         }
     };
     let limits = Limits { range: caps.range, alignment: caps.alignment, points: MOST_POINTS };
-    for part in parts {
+    for Part { kernel, bindings } in parts {
+        let part = Part { kernel: form::untiled(kernel, caps), bindings };
         for part in split::split(part, caps.worth, &mut spread)? {
             for Part { kernel, bindings } in fit(part, limits, &mut spread)? {
-                let form = match &kernel.body {
-                    Body::Loops(_) | Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => Form::Team(1),
-                    Body::Contract(_) => Form::Tile,
-                };
+                let (kernel, form) = form::form(kernel, caps);
                 spread.launches.push(Launch { kernel, form, bindings });
             }
         }

@@ -2,13 +2,20 @@
 //!
 //! Without a device these tests skip, and say so; with `EGRAD_REQUIRE_VULKAN=1` they fail.
 
+mod both;
+mod contract;
+mod nests;
 mod ops;
 mod programs;
+mod random;
 mod refusals;
+mod texts;
 
 use crate::device::Caps;
-use crate::{Options, Selection, Vulkan, Without, spirv, spread};
-use egrad_ir::kernel::{Affine, Backend, Body, Inst, Kernel, LoopNest, Operand, Pass, Store, ValueId};
+use crate::run::Program;
+use crate::spread::{Binding, Form, Launch, Memory, Spread};
+use crate::{Options, Selection, Shaders, Vulkan, Without, glsl, spirv, spread};
+use egrad_ir::kernel::{Affine, Backend, Body, Executable, Inst, Kernel, LoopNest, Operand, Pass, Store, ValueId};
 use egrad_ir::scalar::Elementary;
 use egrad_ir::schedule::{Buffer, BufferId, Schedule, Step};
 use egrad_ir::{Array, Aval, Dtype, Literal, Numerics};
@@ -108,6 +115,41 @@ fn launch(kernel: &Kernel, caps: &Caps) -> spirv::Module {
     spirv::emit(&spread.launches[0], caps, "test").unwrap()
 }
 
+/// Runs a kernel in one launch of that form.
+#[track_caller]
+fn run_as(vulkan: &Vulkan, kernel: &Kernel, form: Form, inputs: &[&Array]) -> Vec<Array> {
+    let bind = |(i, o): (usize, &Operand)| Binding { memory: Memory::Operand(i), first: 0, len: o.len };
+    let bindings = kernel.operands.iter().enumerate().map(bind).collect();
+    let launch = Launch { kernel: kernel.clone(), form, bindings };
+    let module = spirv::emit(&launch, &vulkan.context.caps, "test").unwrap_or_else(|e| panic!("{e}\n{kernel}"));
+    valid(&module.words);
+    let spread = Spread { launches: vec![launch], scratch: Vec::new() };
+    let program = Program::of(&vulkan.context, Shaders::Spirv, alone(kernel.clone()), &[spread]);
+    let run = program.and_then(|p| p.run(inputs)).unwrap_or_else(|e| panic!("{form:?}: {e}\n{kernel}"));
+    run.outputs.into_vec()
+}
+
+/// Integers and bools are equal; floats within a share of the largest number in sight.
+fn near(got: &Array, want: &Array, inputs: &[&Array]) -> Result<(), String> {
+    let finite = |a: &Array| a.to_f64().into_iter().filter(|x| x.is_finite()).fold(1.0, |m: f64, x| m.max(x.abs()));
+    let share = match want.dtype() {
+        Dtype::F32 => 2e-5,
+        Dtype::F64 => 1e-13,
+        Dtype::I32 | Dtype::Bool => 0.0,
+    };
+    // What an f64 was computed from may have been an f32.
+    let share = if inputs.iter().any(|a| a.dtype() == Dtype::F32) && share > 0.0 { 2e-5 } else { share };
+    let floats = inputs.iter().filter(|a| a.dtype().is_float());
+    let most = share * floats.map(|a| finite(a)).fold(finite(want), f64::max);
+    for (i, (g, w)) in got.to_f64().into_iter().zip(want.to_f64()).enumerate() {
+        let same = g == w || (g.is_nan() && w.is_nan()) || (g - w).abs() <= most;
+        if !same {
+            return Err(format!("element {i} of {:?}: got {g}, expected {w}", want.aval()));
+        }
+    }
+    Ok(())
+}
+
 /// Runs a schedule and compares with the interpreter: integers, bools, NaN, infinities and zeros
 /// exactly, other floats within `ulps`. Denormals may be zero: devices flush them.
 #[track_caller]
@@ -125,8 +167,34 @@ fn check(vulkan: &Vulkan, schedule: Schedule, inputs: &[&Array], ulps: f64) -> V
     let program = vulkan.compile(schedule).unwrap_or_else(|e| panic!("{names:?}: {e}"));
     let run = program.run(inputs).unwrap();
     assert_eq!(run.dispatches, launches);
-    assert_eq!(run.outputs.len(), expect.len());
-    for (got, want) in run.outputs.iter().zip(&expect) {
+    compare(&run.outputs, &expect, inputs, ulps, &names);
+    if cfg!(feature = "shaderc") {
+        in_glsl(vulkan, program.schedule(), inputs, ulps);
+    }
+    run.outputs.into_vec()
+}
+
+/// Runs a schedule whose kernels were compiled from GLSL, and compares with the interpreter. Its
+/// elementary functions and sums are others than those of SPIR-V: they may be a little further off.
+#[track_caller]
+fn in_glsl(vulkan: &Vulkan, schedule: &Schedule, inputs: &[&Array], ulps: f64) {
+    let caps = &vulkan.context.caps;
+    for step in &schedule.steps {
+        for launch in spread::spread(&step.kernel, caps).expect("a kernel").launches {
+            valid(&glsl::compile(&glsl::print(&launch, caps, "test").expect("a launch")).expect("a shader").words);
+        }
+    }
+    let expect = schedule.eval(inputs, Elementary::Std).unwrap().outputs;
+    let names: Vec<String> = schedule.steps.iter().map(|s| format!("{} in GLSL", s.kernel.name)).collect();
+    let vulkan = Vulkan { shaders: Shaders::Glsl, ..vulkan.clone() };
+    let program = vulkan.compile(schedule.clone()).unwrap_or_else(|e| panic!("{names:?}: {e}"));
+    compare(&program.run(inputs).unwrap().outputs, &expect, inputs, if ulps > 0.0 { ulps + 1.0 } else { 0.0 }, &names);
+}
+
+#[track_caller]
+fn compare(outputs: &[Array], expect: &[Array], inputs: &[&Array], ulps: f64, names: &[String]) {
+    assert_eq!(outputs.len(), expect.len());
+    for (got, want) in outputs.iter().zip(expect) {
         assert_eq!(got.aval(), want.aval());
         for i in 0..want.shape().size() {
             let (g, w) = (got.literal(i), want.literal(i));
@@ -137,7 +205,6 @@ fn check(vulkan: &Vulkan, schedule: Schedule, inputs: &[&Array], ulps: f64) -> V
             assert!(close(g, w, ulps), "{}", at());
         }
     }
-    run.outputs.into_vec()
 }
 
 fn close(got: Literal, want: Literal, ulps: f64) -> bool {

@@ -1,9 +1,11 @@
 //! What can't be run or opened says so, by name and with the remedy, before anything runs.
 
 use super::{Build, affine, alone, with};
-use crate::{Options, Selection, Vulkan, Without, devices};
-use egrad_ir::kernel::{Acc, Backend, Body, Contract, Inst, Kernel, LoopNest, Matrix, Pass, Store, ValueId};
-use egrad_ir::op::{Reduce, Unary};
+use crate::device::Caps;
+use crate::spread::{Form, Launch};
+use crate::{Options, Selection, Shaders, Vulkan, Without, devices, glsl, spirv, spread};
+use egrad_ir::kernel::{Backend, Body, Inst, Kernel, LoopNest, Pass};
+use egrad_ir::op::Unary;
 use egrad_ir::{Array, Dtype, Error, Literal, Numerics};
 use std::process::Command;
 
@@ -24,40 +26,10 @@ fn unary(op: Unary, dtype: Dtype) -> Kernel {
     k.kernel(op.name())
 }
 
-/// A pass over the rows of a matrix: a sum, or a copy in a loop.
-fn rows(accs: bool) -> Kernel {
-    let mut k = Build::over([4]);
-    k.operand(Dtype::F32, 20, false);
-    k.operand(Dtype::F32, if accs { 4 } else { 20 }, true);
-    let load = Inst::Load { operand: 0, index: affine(0, &[5, 1]) };
-    let mut loops = Pass { loops: vec![5], insts: vec![load], ..Pass::default() };
-    let mut after = Pass::default();
-    if accs {
-        loops.accs.push(Acc { kind: Reduce::Sum, value: ValueId(0) });
-        after.stores.push(Store { operand: 1, index: affine(0, &[1]), value: ValueId(1) });
-    } else {
-        loops.stores.push(Store { operand: 1, index: affine(0, &[5, 1]), value: ValueId(0) });
-    }
-    let nest = LoopNest { domain: vec![4], passes: vec![loops, after] };
-    Kernel { body: Body::Loops(nest), ..k.kernel("rows") }
-}
-
 #[test]
-fn kernels_not_run_yet() {
-    let none = Without::default;
-    refused(none(), rows(true), "the Vulkan backend doesn't run reductions yet, which kernel `rows` has");
-    refused(none(), rows(false), "doesn't run loops inside a point yet");
-    let matrix = |operand| Matrix { operand, offset: 0, batch_strides: vec![], row: 2, column: 1 };
-    let [a, b, c] = [0, 1, 2].map(matrix);
-    let contract = Contract { dtype: Dtype::F32, batch: vec![], m: 2, n: 2, k: 2, a, b, c };
-    let mut k = Build::default();
-    for written in [false, false, true] {
-        k.operand(Dtype::F32, 4, written);
-    }
-    let product = Kernel { body: Body::Contract(contract), ..k.kernel("dot") };
-    refused(none(), product, "doesn't run matrix products yet, which kernel `dot` has");
+fn strict_kernels() {
     let strict = Kernel { numerics: Numerics::Strict, ..unary(Unary::Exp, Dtype::F32) };
-    refused(none(), strict, "can't run kernel `exp` under strict numerics");
+    refused(Without::default(), strict, "can't run kernel `exp` under strict numerics");
 }
 
 #[test]
@@ -70,6 +42,59 @@ fn devices_that_lack_something() {
     refused(bytes, unary(Unary::Not, Dtype::Bool), "`storageBuffer8BitAccess`");
     let range = Without { range: Some(12), ..Without::default() };
     refused(range, unary(Unary::Abs, Dtype::F32), "buffers beyond 12 bytes (`maxStorageBufferRange`), here 16");
+}
+
+/// What indices of 32 bits and a driver's limits don't allow, on a device whose limits are low enough
+/// to be met.
+#[test]
+fn loops_that_are_too_long() {
+    #[track_caller]
+    fn check(text: &str, caps: &Caps, expect: &str) {
+        let kernel = Kernel::parse(text).unwrap();
+        kernel.verify().unwrap();
+        let launches = spread::spread(&kernel, caps).unwrap().launches;
+        let e = launches.iter().find_map(|l| spirv::emit(l, caps, "test").err()).expect("a refusal");
+        assert!(matches!(e, Error::Device(_)) && e.to_string().contains(expect), "{e}");
+    }
+    with(Without::default(), |vulkan| {
+        let sum = |points: usize, n: usize| {
+            format!(
+                "kernel sum(b0: read f32[{points}], b1: write f32[{points}]) fast {{
+  parallel p0 in 0..{points} {{
+    for r0 in 0..{n} {{
+      %0 = load b0[p0]
+      %1 = reduce_sum %0
+    }}
+    once {{
+      store b1[p0] = %1
+    }}
+  }}
+}}
+"
+            )
+        };
+        let mut caps = vulkan.context.caps.clone();
+        caps.iterations = 100;
+        let most = 50 * caps.workgroup as usize;
+        let kernel = Kernel::parse(&sum(300, most)).unwrap();
+        let launches = spread::spread(&kernel, &caps).unwrap().launches;
+        assert!(launches.iter().all(|l| spirv::emit(l, &caps, "test").is_ok()));
+        check(&sum(300, most + 1), &caps, "lacks more than 100 iterations of an invocation's loops");
+        caps.iterations = usize::MAX;
+        check(&sum(300, 1 << 31), &caps, "lacks loops of more than 2147483647 iterations");
+        caps.range = u64::MAX;
+        let bytes = "kernel not(b0: read bool[2147483648], b1: write bool[2147483648]) fast {
+  parallel p0 in 0..2147483648 {
+    once {
+      %0 = load b0[p0]
+      %1 = not %0
+      store b1[p0] = %1
+    }
+  }
+}
+";
+        check(bytes, &caps, "lacks buffers of more than 2147483647 elements, here 2147483648");
+    });
 }
 
 /// Kernels that break the contract are found as well: a device would read anything.
@@ -161,4 +186,39 @@ fn listing_devices() {
         let text = format!("{vulkan:?}");
         assert!(text.contains("Vulkan 1."), "{text}");
     });
+}
+
+#[test]
+fn shaders_for_devices_that_lack_something() {
+    let refused = |without: Without, kernel: Kernel, expect: &str| {
+        with(without, |vulkan| {
+            let launch = Launch { kernel, form: Form::Team(1), bindings: Vec::new() };
+            let e = glsl::print(&launch, &vulkan.context.caps, "some card").unwrap_err();
+            assert!(e.to_string().contains(expect), "{e}");
+        });
+    };
+    let no_f64 = Without { float64: true, ..Without::default() };
+    refused(no_f64, unary(Unary::Neg, Dtype::F64), "`some card` lacks 64-bit floats");
+    let no_bytes = Without { storage8: true, ..Without::default() };
+    refused(no_bytes, unary(Unary::Not, Dtype::Bool), "lacks bytes in storage buffers");
+    let short = Without { range: Some(12), ..Without::default() };
+    refused(short, unary(Unary::Neg, Dtype::F32), "buffers beyond 12 bytes (`maxStorageBufferRange`), here 16");
+    let strict = Kernel { numerics: Numerics::Strict, ..unary(Unary::Exp, Dtype::F32) };
+    refused(Without::default(), strict, "under strict numerics");
+    let mut long = unary(Unary::Neg, Dtype::F32);
+    let pass = Pass { loops: vec![1 << 20, 1 << 12], ..Pass::default() };
+    long.body = Body::Loops(LoopNest { domain: vec![4], passes: vec![pass] });
+    refused(Without::default(), long, "a loop of 4294967296 iterations at each point");
+}
+
+/// Whether kernels can be compiled from GLSL is known before there is a kernel.
+#[test]
+fn builds_without_shaderc() {
+    let options = Options { shaders: Shaders::Glsl, ..Options::from_env(Selection::Any) };
+    let opened = Vulkan::open(&options);
+    if cfg!(feature = "shaderc") {
+        assert!(!opened.is_err_and(|e| e.to_string().contains("shaderc")));
+    } else {
+        assert!(opened.unwrap_err().to_string().contains("build it with `--features shaderc`"));
+    }
 }

@@ -37,6 +37,8 @@ pub(crate) enum Stage {
     Clif,
     /// The kernels as the processor's instructions.
     Assembly,
+    /// The kernels as GLSL.
+    Glsl,
     /// The kernels as SPIR-V.
     Spirv,
 }
@@ -183,6 +185,7 @@ fn stage(options: &Options, source: &Source, out: &mut impl Write) -> Outcome {
         },
         Stage::Clif => listing(options, "clif", Device::Cpu, compilation, out),
         Stage::Assembly => listing(options, "assembly", Device::Cpu, compilation, out),
+        Stage::Glsl => listing(options, "glsl", Device::Vulkan, compilation, out),
         Stage::Spirv => listing(options, "spirv", Device::Vulkan, compilation, out),
     }
 }

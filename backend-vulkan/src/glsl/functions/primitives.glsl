@@ -1,0 +1,40 @@
+// NaN if either is; 0 is above -0.
+double maximum(double x, double y) {
+    if (isnan(x) || isnan(y)) return nan_64();
+    return x > y || (x == y && !is_negative(x)) ? x : y;
+}
+
+// NaN if either is; -0 is below 0.
+double minimum(double x, double y) {
+    if (isnan(x) || isnan(y)) return nan_64();
+    return x < y || (x == y && is_negative(x)) ? x : y;
+}
+
+// Zeros and NaN as they are.
+double sign_of(double x) {
+    return x > 0.0lf ? 1.0lf : x < 0.0lf ? -1.0lf : x;
+}
+
+// NaN below 0; zeros, infinity and NaN as they are.
+double square_root(double x) {
+    if (x < 0.0lf) return nan_64();
+    return x > 0.0lf && !isinf(x) ? sqrt(x) : x;
+}
+
+// x to the power n by repeated squaring, for negative n the reciprocal of the positive power.
+double integer_pow(double x, int n) {
+    double result = 1.0lf, square = x;
+    for (uint rest = uint(abs(n)); rest > 0u; rest /= 2u) {
+        if (rest % 2u == 1u) result *= square;
+        square *= square;
+    }
+    return n < 0 ? 1.0lf / result : result;
+}
+
+// Towards 0; the nearest there is beyond the ends, and 0 for NaN.
+int to_int(double x) {
+    if (isnan(x)) return 0;
+    if (x >= 2147483648.0lf) return 0x7fffffff;
+    if (x <= -2147483648.0lf) return int(0x80000000u);
+    return int(x);
+}
