@@ -37,8 +37,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Calls {
     /// Whatever costs least: inlining, unless another way is at least 5 % cheaper by the prices.
-    /// Under strict numerics, and in programs of more than 20,000 operations written out, it is
-    /// inlining without asking.
+    /// Under strict numerics, in programs of more than 20,000 operations written out, and in those
+    /// with loops or branches, it is inlining without asking.
     #[default]
     Auto,
     /// A copy of the function's operations among the caller's.

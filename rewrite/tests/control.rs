@@ -234,6 +234,29 @@ fn nesting_is_linear() {
     assert!(four - two <= 2 * (two - one) + 16, "{one}, {two}, {four} nodes");
 }
 
+/// Loops nest as deep as calls may, and their gradients are taken in a thread's own stack.
+#[test]
+fn loops_may_nest_deep() {
+    const DEEP: usize = 100;
+    let mut text = "egrad 1 fn @0 f(%0: f32[]) { %1 = sin %0 return %1 }".to_owned();
+    for d in 0..DEEP {
+        text += &format!(
+            " fn @{} f(%0: f32[]) {{
+                %1 = scan @{d} %0 {{consts = 0, carry = 1, length = 1, reverse = false}} %2 = get %1 {{index = 0}} return %2
+              }}",
+            d + 1
+        );
+    }
+    text += &format!(
+        " fn @{} main(%0: f32[]) {{ %1 = vjp @{DEEP} %0 %0 {{wrt = [0]}} %2 = get %1 {{index = 1}} return %2 }}",
+        DEEP + 1
+    );
+    let program = transformed(&text).unwrap();
+    let x = Array::from(0.5f32);
+    let got = run(&program, &[&x], Elementary::Std).unwrap().outputs[0].item::<f32>().unwrap();
+    assert!((got - 0.5 * 0.5f32.cos()).abs() < 1e-6, "{got}");
+}
+
 /// The transformed program, its kernels in strict mode, and op by op: the same bits.
 #[test]
 fn kernels_compute_what_the_program_says() {
