@@ -29,15 +29,15 @@ pub struct ScanOptions {
 /// loop are loops, and so is its batch.
 ///
 /// ```
-/// use egrad::{Array, Tensor, grad, jit, scan};
+/// use egrad::{Array, Dtype, Tensor, grad, jit, scan, zeros, zeros_like};
 /// # fn main() -> egrad::Result<()> {
 /// // Sums of the first elements.
-/// let sums = jit(|xs: Tensor| scan(|sum: Tensor, x: Tensor| (sum + x, sum + x), xs.sum() * 0, xs).1);
+/// let sums = jit(|xs: Tensor| scan(|sum: Tensor, x: Tensor| (sum + x, sum + x), zeros([], Dtype::F32), xs).1);
 /// let xs = Array::from_vec(vec![1.0f32, 2.0, 3.0], [3])?;
 /// assert_eq!(sums(&xs)?.as_slice::<f32>().unwrap(), [1.0, 3.0, 6.0]);
 ///
 /// // A polynomial by Horner's rule, and its derivative: 3 + 2x + x².
-/// let horner = |x: Tensor, c: Tensor| scan(move |y: Tensor, c: Tensor| (y * x + c, y), x * 0, c).0;
+/// let horner = |x: Tensor, c: Tensor| scan(move |y: Tensor, c: Tensor| (y * x + c, y), zeros_like(x), c).0;
 /// assert_eq!(jit(horner)(&Array::from(2.0f32), &xs)?.item::<f32>()?, 11.0);
 /// assert_eq!(jit(grad(horner))(&Array::from(2.0f32), &xs)?.item::<f32>()?, 6.0);
 /// # Ok(()) }
@@ -62,11 +62,11 @@ where
 /// an empty `Vec`).
 ///
 /// ```
-/// use egrad::{Array, ScanOptions, Tensor, jit, scan_with};
+/// use egrad::{Array, Dtype, ScanOptions, Tensor, jit, scan_with, zeros};
 /// # fn main() -> egrad::Result<()> {
 /// let reverse = ScanOptions { reverse: true, ..ScanOptions::default() };
 /// // How much is still to come.
-/// let rest = jit(move |xs: Tensor| scan_with(|s: Tensor, x: Tensor| (s + x, s), xs.sum() * 0, xs, reverse).1);
+/// let rest = jit(move |xs: Tensor| scan_with(|s: Tensor, x: Tensor| (s + x, s), zeros([], Dtype::F32), xs, reverse).1);
 /// let xs = Array::from_vec(vec![1.0f32, 2.0, 3.0], [3])?;
 /// assert_eq!(rest(&xs)?.as_slice::<f32>().unwrap(), [5.0, 3.0, 0.0]);
 ///
@@ -280,8 +280,8 @@ impl Bound for Tensor {
 /// [`while_loop`].
 ///
 /// ```
-/// use egrad::{Array, Tensor, fori_loop, grad, jit};
-/// let power = |x: Tensor| fori_loop(0, 5, move |_: Tensor, y: Tensor| y * x, x * 0 + 1);
+/// use egrad::{Array, Tensor, fori_loop, grad, jit, ones_like};
+/// let power = |x: Tensor| fori_loop(0, 5, move |_: Tensor, y: Tensor| y * x, ones_like(x));
 /// assert_eq!(jit(power)(&Array::from(2.0f32)).unwrap().item::<f32>().unwrap(), 32.0);
 /// assert_eq!(jit(grad(power))(&Array::from(2.0f32)).unwrap().item::<f32>().unwrap(), 80.0);
 /// ```

@@ -80,9 +80,9 @@ fn through(
     loop {
         let mut results = functions.flow(body, edge, &params);
         let before = params.clone();
-        for i in 0..carry {
-            params[consts + i] |= results[i];
-            results[i] = params[consts + i];
+        for (param, result) in params[consts..].iter_mut().zip(&mut results[..carry]) {
+            *param |= *result;
+            *result = *param;
         }
         if params == before {
             return Through { params, results };
@@ -161,7 +161,7 @@ pub(super) fn jvp(
     }
     let n = operands.len();
     // What the new loop or branch is, and which operands and results it has.
-    let (control, params, results) = match control {
+    let (control, params, results): (Control, Vec<Part>, Vec<Part>) = match control {
         Control::Scan { body, consts, carry, length, reverse } => {
             let fixed = consts + carry;
             let Through { params: has, results: to } = through(functions, *body, Edge::Tangent, &has, *consts, *carry);
@@ -176,7 +176,7 @@ pub(super) fn jvp(
             let Through { params: has, results: to } =
                 through(functions, *body, Edge::Tangent, &has[*cond_consts..], *body_consts, carry);
             let own = with_tangents(&[0..*body_consts, *body_consts..has.len()], &has);
-            let results = with_tangents(&[0..carry], &to);
+            let results = with_tangents(std::slice::from_ref(&(0..carry)), &to);
             let body = pushed(functions, *body, &has, &own, &results, span)?;
             // The condition is asked about values alone.
             let avals: Vec<(Aval, Span)> = {
@@ -211,7 +211,6 @@ pub(super) fn jvp(
             (Control::Switch { branches }, params, results)
         }
     };
-    let params: Vec<Part> = params;
     let mut args = Vec::with_capacity(params.len());
     for part in &params {
         args.push(match part {

@@ -240,7 +240,7 @@ impl<'t> Functions<'t> {
                 NodeKind::Apply(..) | NodeKind::Control(_) => {
                     let from: Vec<bool> = operands.collect();
                     let results = match &node.kind {
-                        _ if !from.contains(&true) => Vec::new(),
+                        NodeKind::Apply(..) | NodeKind::Control(_) if !from.contains(&true) => Vec::new(),
                         NodeKind::Apply(..) if edge == Edge::Batch => vec![true; node.avals.len()],
                         NodeKind::Apply(_, callee) => self.flow(*callee, edge, &from),
                         NodeKind::Control(over) => control::flow(self, over, edge, &from),
