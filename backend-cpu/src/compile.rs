@@ -4,6 +4,7 @@
 use crate::contract::{self, Products};
 use crate::control::Control;
 use crate::launch::Function;
+use crate::rows::Rows;
 use crate::run::{Call, Launch, Program, Work};
 use crate::{emit, isa, jit, partial, plan};
 use cranelift_codegen::Context;
@@ -43,6 +44,8 @@ pub(crate) fn compile(schedule: &Schedule) -> Result<Program> {
                 }
             }),
             (None, Body::Contract(contract)) => Work::Products(Box::new(Products::new(contract.clone()))),
+            (None, Body::Scatter(scatter)) => Work::Rows(Box::new(Rows::scatter(kernel, scatter))),
+            (None, Body::Argsort(argsort)) => Work::Rows(Box::new(Rows::argsort(kernel, argsort))),
             (None, Body::Call(call)) => Work::Call(Box::new(Call::new(call, callee(&call.callee)?))),
             (None, body @ (Body::Scan(_) | Body::While(_) | Body::Switch(_))) => {
                 let callees = body.callees().into_iter().map(callee).collect::<Result<Vec<_>>>()?;
@@ -132,7 +135,13 @@ pub(crate) fn nest(kernel: &Kernel) -> Option<Cow<'_, LoopNest>> {
     match &kernel.body {
         Body::Loops(nest) => Some(Cow::Borrowed(nest)),
         Body::Contract(c) if contract::as_loops(c, kernel.numerics) => Some(Cow::Owned(contract::loop_nest(c))),
-        Body::Contract(_) | Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => None,
+        Body::Contract(_)
+        | Body::Call(_)
+        | Body::Scatter(_)
+        | Body::Argsort(_)
+        | Body::Scan(_)
+        | Body::While(_)
+        | Body::Switch(_) => None,
     }
 }
 
@@ -220,6 +229,7 @@ impl<'a> Lister<'a> {
                 let parts: Vec<_> = switch.branches.iter().map(|b| ("; branch\n", b)).collect();
                 self.callees(&kernel.name, "runs one of {}", &parts)
             }
+            Body::Scatter(_) | Body::Argsort(_) => Some(format!("; {}: row by row, not compiled\n", kernel.name)),
             Body::Loops(_) | Body::Contract(_) => match partial::in_two(kernel, self.compiler.fused) {
                 Some(two) => Some(self.kernel(&two.first)? + &self.kernel(&two.second)?),
                 None => self.kernel(kernel),
@@ -290,7 +300,7 @@ mod tests {
             compiler.build(&kernel, &nest(&kernel).unwrap());
             let number = compiler.compile(&kernel).unwrap();
             let code = compiler.assembly.finish().unwrap();
-            let arguments = [0, 21, 0, 1, x.as_ptr() as u64, got.as_mut_ptr().unwrap() as u64, 0, 0];
+            let arguments = [0, 21, 0, 1, x.as_ptr().unwrap() as u64, got.as_mut_ptr().unwrap() as u64, 0, 0];
             // SAFETY: the block holds the axis' range, a batch of one, and the addresses and strides
             // of two live arrays of the operands' type and length, the second of which nothing else
             // refers to.

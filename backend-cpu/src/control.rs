@@ -54,7 +54,7 @@ fn light(program: &Program, launches: &mut usize) -> bool {
             // What it loops over is light.
             Work::Loop(..) => true,
             Work::Call(call) => call.count() == 1 && light(&call.callee().program, launches),
-            Work::Control(_) => false,
+            Work::Rows(_) | Work::Control(_) => false,
         })
 }
 
@@ -62,7 +62,7 @@ fn light(program: &Program, launches: &mut usize) -> bool {
 fn memory(program: &Program) -> usize {
     let of = |launch: &Launch| match &launch.work {
         Work::Call(call) if call.count() == 1 => memory(&call.callee().program),
-        Work::Call(_) | Work::Function(_) | Work::Products(_) | Work::Control(_) | Work::Loop(..) => 0,
+        Work::Call(_) | Work::Function(_) | Work::Products(_) | Work::Rows(_) | Work::Control(_) | Work::Loop(..) => 0,
     };
     program.scratch + program.launches.iter().map(of).max().unwrap_or(0)
 }
@@ -104,7 +104,9 @@ impl Control {
                 Vec::new(),
                 (0..branches.len()).map(time).fold(0.0, f64::max),
             ),
-            Body::Loops(_) | Body::Contract(_) | Body::Call(_) => unreachable!("neither a loop nor a branch"),
+            Body::Loops(_) | Body::Contract(_) | Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) => {
+                unreachable!("neither a loop nor a branch")
+            }
         };
         let own = carry.iter().map(|bytes| bytes.next_multiple_of(ALIGN)).sum::<usize>() + ALIGN;
         let most = callees.iter().map(|callee| memory(&callee.program)).max().unwrap_or(0);

@@ -5,6 +5,7 @@ use crate::contract::Products;
 use crate::emit::HEADER;
 use crate::jit::Entry;
 use crate::pool::Pool;
+use crate::rows::Rows;
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -133,6 +134,30 @@ pub(crate) unsafe fn contraction(
     let total = total * strips;
     let parts = parts.min(total);
     pool.run(parts, &|chunk| part(total, 1, parts, chunk).for_each(|number| run(strips, number)));
+}
+
+/// Scatters or sorts for so many elements of a batch.
+///
+/// # Safety
+/// As for [`kernel`], of the scatter or sort.
+pub(crate) unsafe fn rows(rows: &Rows, places: impl Iterator<Item = Place>, count: usize, pool: Option<&Pool>) {
+    let places: SmallVec<[Place; 4]> = places.collect();
+    let total = count * rows.count;
+    let run = |range: Range<usize>| {
+        for number in range {
+            let operands = places.iter().map(|p| p.at((number / rows.count) as u64).address).collect();
+            // SAFETY: by the caller's promise, for an element of the batch; distinct rows of it write
+            // distinct elements of the result.
+            unsafe { rows.run(number % rows.count, operands) };
+        }
+    };
+    match shared(pool, rows.time * count as f64) {
+        Some((pool, parts)) if total > 1 => {
+            let parts = parts.min(total);
+            pool.run(parts, &|chunk| run(part(total, 1, parts, chunk)));
+        }
+        _ => run(0..total),
+    }
 }
 
 /// Calls a compiled kernel.

@@ -32,6 +32,7 @@ mod normal;
 mod partial;
 mod plan;
 mod pool;
+mod rows;
 mod run;
 mod symbols;
 

@@ -5,7 +5,7 @@
 //! moved innermost. What comes out is again a loop nest, which the tests check by evaluating both.
 
 use egrad_ir::Numerics;
-use egrad_ir::kernel::{Affine, Inst, LoopNest, Pass};
+use egrad_ir::kernel::{Affine, Along, Inst, LoopNest, Pass};
 use smallvec::SmallVec;
 
 /// The nest without axes it doesn't need.
@@ -14,9 +14,7 @@ pub(crate) fn normalise(nest: &LoopNest, numerics: Numerics) -> LoopNest {
     let rank = nest.domain.len();
     for pass in &mut nest.passes {
         let axes = rank + pass.loops.len();
-        for index in pass_indices(pass) {
-            index.strides.resize(axes, 0);
-        }
+        walks(pass).for_each(|walk| walk.resize(axes));
     }
     drop_unit_axes(&mut nest, numerics);
     coalesce_domain(&mut nest);
@@ -31,24 +29,97 @@ pub(crate) fn normalise(nest: &LoopNest, numerics: Numerics) -> LoopNest {
 pub(crate) fn make_innermost(nest: &mut LoopNest, axis: usize) {
     let last = nest.domain.len() - 1;
     nest.domain[axis..].rotate_left(1);
-    for index in nest.passes.iter_mut().flat_map(pass_indices) {
-        index.strides[axis..=last].rotate_left(1);
+    nest.passes.iter_mut().flat_map(walks).for_each(|walk| walk.rotate(axis, last));
+}
+
+/// What walks the axes in scope, with one stride per axis.
+pub(crate) enum Walk<'a> {
+    /// An index.
+    Index(&'a mut Affine),
+    /// A position that may lie outside.
+    Position(&'a mut Along),
+}
+
+/// Does the same to the strides of either kind.
+macro_rules! strides {
+    ($walk:expr, $s:ident => $body:expr) => {
+        match $walk {
+            Walk::Index(Affine { strides: $s, .. }) => $body,
+            Walk::Position(Along { strides: $s, .. }) => $body,
+        }
+    };
+}
+
+impl Walk<'_> {
+    fn resize(self, axes: usize) {
+        strides!(self, s => s.resize(axes, 0));
+    }
+
+    fn remove(self, axis: usize) {
+        strides!(self, s => {
+            s.remove(axis);
+        });
+    }
+
+    fn rotate(self, axis: usize, last: usize) {
+        strides!(self, s => s[axis..=last].rotate_left(1));
+    }
+
+    fn retain(self, keep: &[bool]) {
+        let mut kept = keep.iter();
+        strides!(self, s => s.retain(|_| *kept.next().expect("one per axis")));
+    }
+
+    /// Whether it walks `axis` (of extent `inner`) and the axis around it as one.
+    fn as_one(&self, axis: usize, inner: usize) -> bool {
+        match self {
+            Walk::Index(Affine { strides, .. }) => strides[axis - 1] == strides[axis] * inner,
+            Walk::Position(Along { strides, .. }) => strides[axis - 1] == strides[axis] * inner as isize,
+        }
+    }
+
+    /// A new outermost axis, each index of which goes so far along `axis`.
+    pub(crate) fn cut(self, axis: usize, len: usize) {
+        match self {
+            Walk::Index(Affine { strides, .. }) => strides.insert(0, strides[axis] * len),
+            Walk::Position(Along { strides, .. }) => strides.insert(0, strides[axis] * len as isize),
+        }
+    }
+
+    /// Begins so far along an axis.
+    pub(crate) fn advance(self, axis: usize, by: usize) {
+        match self {
+            Walk::Index(index) => index.offset += index.strides[axis] * by,
+            Walk::Position(along) => along.offset += along.strides[axis] * by as isize,
+        }
     }
 }
 
-/// Every index a pass makes.
-pub(crate) fn pass_indices(pass: &mut Pass) -> impl Iterator<Item = &mut Affine> {
-    let loaded = pass.insts.iter_mut().filter_map(|inst| match inst {
-        Inst::Index(index) | Inst::Load { index, .. } => Some(index),
-        Inst::Literal(_)
-        | Inst::Unary(..)
-        | Inst::Binary(..)
-        | Inst::Compare(..)
-        | Inst::Select(..)
-        | Inst::IntegerPow(..)
-        | Inst::Convert(..) => None,
-    });
-    loaded.chain(pass.stores.iter_mut().map(|store| &mut store.index))
+/// Every index and position of a pass.
+pub(crate) fn walks(pass: &mut Pass) -> impl Iterator<Item = Walk<'_>> {
+    let of_inst = |inst| {
+        let mut walks: SmallVec<[Walk<'_>; 2]> = SmallVec::new();
+        match inst {
+            &mut Inst::Index(ref mut index) | &mut Inst::Load { ref mut index, .. } => {
+                walks.push(Walk::Index(index));
+            }
+            Inst::LoadWithin { index, along, .. } => {
+                walks.push(Walk::Index(index));
+                walks.extend(along.iter_mut().map(Walk::Position));
+            }
+            Inst::Within(along) => walks.extend(along.iter_mut().map(Walk::Position)),
+            Inst::Literal(_)
+            | Inst::Unary(..)
+            | Inst::Binary(..)
+            | Inst::Compare(..)
+            | Inst::Select(..)
+            | Inst::IntegerPow(..)
+            | Inst::Convert(..) => {}
+        }
+        walks
+    };
+    let stored = pass.stores.iter_mut().map(|store| Walk::Index(&mut store.index));
+    pass.insts.iter_mut().flat_map(of_inst).chain(stored)
 }
 
 fn drop_unit_axes(nest: &mut LoopNest, numerics: Numerics) {
@@ -60,9 +131,7 @@ fn drop_unit_axes(nest: &mut LoopNest, numerics: Numerics) {
             // A reduction needs a loop, and in strict mode its innermost one decides the lanes.
             keep[innermost] |= numerics == Numerics::Strict || keep[rank..].iter().all(|k| !k);
         }
-        for index in pass_indices(pass) {
-            retain(&mut index.strides, &keep);
-        }
+        walks(pass).for_each(|walk| walk.retain(&keep));
         let mut kept = keep[rank..].iter();
         pass.loops.retain(|_| *kept.next().expect("one per loop"));
     }
@@ -74,11 +143,9 @@ fn coalesce_domain(nest: &mut LoopNest) {
     while axis > 1 {
         axis -= 1;
         let inner = nest.domain[axis];
-        let one = nest.passes.iter_mut().flat_map(pass_indices).all(|i| as_one(&i.strides, axis, inner));
+        let one = nest.passes.iter_mut().flat_map(walks).all(|walk| walk.as_one(axis, inner));
         if one {
-            for index in nest.passes.iter_mut().flat_map(pass_indices) {
-                index.strides.remove(axis - 1);
-            }
+            nest.passes.iter_mut().flat_map(walks).for_each(|walk| walk.remove(axis - 1));
             nest.domain.remove(axis);
             nest.domain[axis - 1] *= inner;
         }
@@ -96,24 +163,12 @@ fn coalesce_loops(pass: &mut Pass, rank: usize, numerics: Numerics) {
             || numerics == Numerics::Fast
             || !innermost
             || inner.is_multiple_of(egrad_ir::scalar::LANES);
-        if kept && pass_indices(pass).all(|i| as_one(&i.strides, rank + at, inner)) {
-            for index in pass_indices(pass) {
-                index.strides.remove(rank + at - 1);
-            }
+        if kept && walks(pass).all(|walk| walk.as_one(rank + at, inner)) {
+            walks(pass).for_each(|walk| walk.remove(rank + at - 1));
             pass.loops.remove(at);
             pass.loops[at - 1] *= inner;
         }
     }
-}
-
-/// Whether an access walks `axis` (of extent `inner`) and the axis around it as one.
-fn as_one(strides: &[usize], axis: usize, inner: usize) -> bool {
-    strides[axis - 1] == strides[axis] * inner
-}
-
-fn retain(strides: &mut SmallVec<[usize; 4]>, keep: &[bool]) {
-    let mut kept = keep.iter();
-    strides.retain(|_| *kept.next().expect("one per axis"));
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ pub(crate) fn in_two(kernel: &Kernel, fused: bool) -> Option<Two> {
             Some(divide(kernel, &nest, &dtypes, &pieces))
         }
         Body::Contract(contract) => Some(divide_product(kernel, contract, &pieces_of_product(kernel, contract)?)),
-        Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => None,
+        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => None,
     }
 }
 
@@ -147,10 +147,7 @@ fn divide(kernel: &Kernel, nest: &LoopNest, dtypes: &[Dtype], pieces: &Pieces) -
     let mut of_pieces = pass.clone();
     let used = only_used(&mut of_pieces);
     of_pieces.loops[of] = len;
-    for index in normal::pass_indices(&mut of_pieces) {
-        let stride = index.strides[rank + of] * len;
-        index.strides.insert(0, stride);
-    }
+    normal::walks(&mut of_pieces).for_each(|walk| walk.cut(rank + of, len));
     let kept = (0..count).map(|i| Store {
         operand: used.len() + i,
         index: Affine { offset: 0, strides: [points].iter().chain(&dense).copied().collect() },
@@ -186,15 +183,14 @@ fn divide(kernel: &Kernel, nest: &LoopNest, dtypes: &[Dtype], pieces: &Pieces) -
     if rest > 0 {
         let mut left_over = pass.clone();
         left_over.loops[of] = rest;
-        for index in normal::pass_indices(&mut left_over) {
-            index.offset += index.strides[rank + of] * pieces * len;
-        }
+        normal::walks(&mut left_over).for_each(|walk| walk.advance(rank + of, pieces * len));
         renumber(&mut left_over, |value| value + next);
         let sums = next + pass.insts.len();
         let join = |(i, acc): (usize, &Acc)| {
             let op = match acc.kind {
                 Reduce::Sum => Binary::Add,
                 Reduce::Max => Binary::Max,
+                Reduce::Prod => Binary::Mul,
             };
             Inst::Binary(op, ValueId::from(results + i), ValueId::from(sums + i))
         };
@@ -309,7 +305,7 @@ fn divide_product(kernel: &Kernel, contract: &Contract, pieces: &Pieces) -> Two 
 fn only_used(pass: &mut Pass) -> Vec<usize> {
     let mut used = Vec::new();
     for inst in &mut pass.insts {
-        if let Inst::Load { operand, .. } = inst {
+        if let Inst::Load { operand, .. } | Inst::LoadWithin { operand, .. } = inst {
             let at = used.iter().position(|u| u == operand).unwrap_or_else(|| {
                 used.push(*operand);
                 used.len() - 1
@@ -326,6 +322,9 @@ fn renumber(pass: &mut Pass, number: impl Fn(usize) -> usize) {
     for inst in &mut pass.insts {
         match inst {
             Inst::Literal(_) | Inst::Index(_) | Inst::Load { .. } => {}
+            Inst::LoadWithin { along, .. } | Inst::Within(along) => {
+                along.iter_mut().filter_map(|a| a.plus.as_mut()).for_each(new);
+            }
             Inst::Unary(_, x) | Inst::IntegerPow(_, x) | Inst::Convert(_, x) => new(x),
             Inst::Binary(_, x, y) | Inst::Compare(_, x, y) => [x, y].into_iter().for_each(new),
             Inst::Select(p, x, y) => [p, x, y].into_iter().for_each(new),

@@ -2,7 +2,7 @@
 //! along which axis vectors run.
 
 use crate::normal;
-use egrad_ir::kernel::{Inst, Kernel, LoopNest, Pass, ValueId};
+use egrad_ir::kernel::{Along, Inst, Kernel, LoopNest, Pass, ValueId};
 use egrad_ir::{Binary, Dtype, Numerics, Reduce, Unary};
 use smallvec::SmallVec;
 
@@ -191,6 +191,11 @@ impl Plan {
                     }
                     stream = self.stream(*operand, &index.strides);
                 }
+                Inst::LoadWithin { operand, index, along } => {
+                    on |= of(&index.strides) | walked(along);
+                    stream = self.stream(*operand, &index.strides);
+                }
+                Inst::Within(along) => on |= walked(along),
                 Inst::Literal(_)
                 | Inst::Unary(..)
                 | Inst::Binary(..)
@@ -202,8 +207,8 @@ impl Plan {
             let dtype = match inst {
                 Inst::Literal(literal) => literal.dtype(),
                 Inst::Index(_) => Dtype::I32,
-                Inst::Load { operand, .. } => kernel.operands[*operand].dtype,
-                Inst::Compare(..) => Dtype::Bool,
+                Inst::Load { operand, .. } | Inst::LoadWithin { operand, .. } => kernel.operands[*operand].dtype,
+                Inst::Compare(..) | Inst::Within(_) => Dtype::Bool,
                 Inst::Convert(dtype, _) => *dtype,
                 Inst::Unary(_, x) | Inst::IntegerPow(_, x) | Inst::Binary(_, x, _) | Inst::Select(_, x, _) => {
                     let x = if let Inst::Select(_, on, _) = inst { on } else { x };
@@ -235,7 +240,7 @@ impl Plan {
             });
         }
         let store_streams: Vec<usize> = pass.stores.iter().map(|s| self.stream(s.operand, &s.index.strides)).collect();
-        let loads = pass.insts.iter().zip(&load_streams).filter(|(inst, _)| matches!(inst, Inst::Load { .. }));
+        let loads = pass.insts.iter().zip(&load_streams).filter(|(inst, _)| is_load(inst));
         let mut streams: SmallVec<[usize; 8]> = loads.map(|(_, s)| *s).chain(store_streams.iter().copied()).collect();
         streams.sort_unstable();
         streams.dedup();
@@ -349,6 +354,16 @@ fn blocked(kernel: &Kernel, nest: &LoopNest) -> bool {
     long && rows >= 128 && pass.stores.is_empty() && pass.accs.len() <= 4 && nest.domain[lane] >= 64
 }
 
+/// The axes that positions depend on, as bits.
+fn walked(along: &[Along]) -> u64 {
+    let bits = |a: &Along| a.strides.iter().enumerate().fold(0, |bits, (axis, s)| bits | u64::from(*s != 0) << axis);
+    along.iter().fold(0, |all, a| all | bits(a))
+}
+
+fn is_load(inst: &Inst) -> bool {
+    matches!(inst, Inst::Load { .. } | Inst::LoadWithin { .. })
+}
+
 /// Whether a pass loads an operand that it stores.
 fn in_place(pass: &Pass) -> bool {
     pass.insts
@@ -417,14 +432,24 @@ fn weight(inst: &Inst) -> f64 {
             Unary::Exp | Unary::Expm1 => 18.0,
             Unary::Tanh | Unary::Logistic => 22.0,
             Unary::Log | Unary::Log1p | Unary::Sin | Unary::Cos => 28.0,
+            Unary::Atan | Unary::Asin | Unary::Acos => 32.0,
+            Unary::Erf | Unary::Erfc => 55.0,
+            Unary::ErfInv => 75.0,
             Unary::Sqrt | Unary::Rsqrt => 4.0,
-            Unary::Neg | Unary::Abs | Unary::Sign | Unary::Not | Unary::StopGradient => 1.0,
+            Unary::Neg | Unary::Abs | Unary::Sign | Unary::Floor | Unary::Round | Unary::Not | Unary::StopGradient => {
+                1.0
+            }
         },
         Inst::Binary(Binary::Pow, ..) => 60.0,
+        Inst::Binary(Binary::Atan2, ..) => 40.0,
+        Inst::Binary(Binary::Rem, ..) => 20.0,
+        Inst::Binary(Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic, ..) => 20.0,
         Inst::Binary(Binary::Div, ..) => 4.0,
         Inst::Binary(Binary::Max | Binary::Min, ..) => 3.0,
-        Inst::Binary(Binary::Add | Binary::Sub | Binary::Mul | Binary::And | Binary::Or, ..) => 1.0,
+        Inst::Binary(Binary::Add | Binary::Sub | Binary::Mul | Binary::And | Binary::Or | Binary::Xor, ..) => 1.0,
         Inst::Index(_) | Inst::Compare(..) | Inst::Select(..) | Inst::Convert(..) => 1.0,
+        Inst::Within(along) => 2.0 * along.len() as f64,
+        Inst::LoadWithin { along, .. } => along.iter().map(|a| if a.plus.is_some() { 8.0 } else { 3.0 }).sum(),
         Inst::IntegerPow(n, _) => f64::from(32 - n.unsigned_abs().leading_zeros()) * 1.5,
     }
 }

@@ -16,6 +16,7 @@ use crate::control::Control;
 use crate::jit::Code;
 use crate::launch::{self, Function, Place, part};
 use crate::pool::Pool;
+use crate::rows::Rows;
 use egrad_ir::kernel::{self, Run};
 use egrad_ir::schedule::{BufferId, Schedule};
 use egrad_ir::{Array, Aval, Dtype, Error, Result};
@@ -55,6 +56,8 @@ pub(crate) enum Work {
     Function(Function),
     /// Calls `gemm`.
     Products(Box<Products>),
+    /// Scatters or sorts.
+    Rows(Box<Rows>),
     /// Runs another schedule's steps.
     Call(Box<Call>),
     /// Loops over other schedules, or runs one of several.
@@ -222,7 +225,9 @@ impl Program {
             made.push(Array::scratch(schedule.outputs[*result].1.clone())?);
         }
         let mut given: SmallVec<[Place; 8]> = SmallVec::new();
-        given.extend(inputs.iter().map(|x| Place { address: x.as_ptr() as u64, stride: 0 }));
+        for x in inputs {
+            given.push(Place { address: x.as_ptr()? as u64, stride: 0 });
+        }
         given.extend(made.iter_mut().map(|x| Place { address: address(x) as u64, stride: 0 }));
         // SAFETY: the inputs are borrowed for this call and of the avals just checked; the results
         // this call made, and nothing else refers to them.
@@ -361,6 +366,10 @@ impl Program {
                     // SAFETY: as above.
                     unsafe { launch::contraction(products, places, count, pool) };
                 }
+                Work::Rows(rows) => {
+                    // SAFETY: as above.
+                    unsafe { launch::rows(rows, places, count, pool) };
+                }
                 Work::Call(call) => {
                     let places: SmallVec<[Place; 8]> = places.collect();
                     // SAFETY: as above.
@@ -399,7 +408,7 @@ impl Program {
                     code.push(self.code.entry(function.number) as usize);
                     code.extend(callees.iter().flat_map(|callee| callee.program.code()));
                 }
-                Work::Products(_) => {}
+                Work::Products(_) | Work::Rows(_) => {}
                 Work::Call(call) => code.extend(call.callee.program.code()),
                 Work::Control(control) => code.extend(control.code()),
             }
@@ -414,6 +423,7 @@ impl Work {
         match self {
             Work::Function(function) | Work::Loop(function, _) => function.time,
             Work::Products(products) => products.time,
+            Work::Rows(rows) => rows.time,
             Work::Call(call) => call.time(),
             Work::Control(control) => control.time(),
         }

@@ -5,13 +5,15 @@
 use crate::contract::Products;
 use egrad_ir::math::Rare;
 
-/// The name of what does the rare work. It takes the address of four arrays of `lanes` elements,
-/// one after the other (the argument, two results, and a mask), and the number of lanes, and
+/// The name of what does the rare work. It takes the address of five arrays of `lanes` elements,
+/// one after the other (two arguments, two results, and a mask), and the number of lanes, and
 /// replaces the results of the lanes whose mask isn't 0.
 pub(crate) fn rare(work: Rare) -> &'static str {
     match work {
         Rare::HugeAngle32 => "egrad_huge_angle32",
         Rare::HugeAngle64 => "egrad_huge_angle64",
+        Rare::LargeQuotient32 => "egrad_large_quotient32",
+        Rare::LargeQuotient64 => "egrad_large_quotient64",
     }
 }
 
@@ -63,6 +65,8 @@ pub(crate) fn address(name: &str) -> Option<*const u8> {
     Some(match name {
         "egrad_huge_angle32" => huge_angle32 as *const u8,
         "egrad_huge_angle64" => huge_angle64 as *const u8,
+        "egrad_large_quotient32" => large_quotient32 as *const u8,
+        "egrad_large_quotient64" => large_quotient64 as *const u8,
         "fmaf" => fma_f32 as *const u8,
         "fma" => fma_f64 as *const u8,
         "floorf" => floor_f32 as *const u8,
@@ -77,15 +81,15 @@ macro_rules! helpers {
     ($($name:ident, $rare:ident, $eval:ident, $Float:ty, $Bits:ty;)*) => {$(
         unsafe extern "C" fn $name(memory: *mut $Float, lanes: usize) {
             // SAFETY: generated code, which alone calls this, passes its own stack memory, aligned
-            // to 16 bytes, of four times `lanes` elements, all of which it has just written; a mask
+            // to 16 bytes, of five times `lanes` elements, all of which it has just written; a mask
             // element is an integer of the float's width, of which every bit pattern is a float.
-            let memory = unsafe { std::slice::from_raw_parts_mut(memory, 4 * lanes) };
+            let memory = unsafe { std::slice::from_raw_parts_mut(memory, 5 * lanes) };
             for lane in 0..lanes {
-                let mask: $Bits = memory[3 * lanes + lane].to_bits();
+                let mask: $Bits = memory[4 * lanes + lane].to_bits();
                 if mask != 0 {
-                    let [a, b] = Rare::$rare.$eval(memory[lane]);
-                    memory[lanes + lane] = a;
-                    memory[2 * lanes + lane] = b;
+                    let [a, b] = Rare::$rare.$eval([memory[lane], memory[lanes + lane]]);
+                    memory[2 * lanes + lane] = a;
+                    memory[3 * lanes + lane] = b;
                 }
             }
         }
@@ -94,4 +98,6 @@ macro_rules! helpers {
 helpers! {
     huge_angle32, HugeAngle32, eval32, f32, u32;
     huge_angle64, HugeAngle64, eval64, f64, u64;
+    large_quotient32, LargeQuotient32, eval32, f32, u32;
+    large_quotient64, LargeQuotient64, eval64, f64, u64;
 }

@@ -46,7 +46,9 @@ fn unary_functions() {
                 Unary::Neg | Unary::Abs | Unary::Sign => dtype != Dtype::Bool,
                 Unary::Not => !dtype.is_float(),
                 Unary::StopGradient => true,
-                Unary::Sqrt
+                Unary::Floor
+                | Unary::Round
+                | Unary::Sqrt
                 | Unary::Rsqrt
                 | Unary::Exp
                 | Unary::Expm1
@@ -54,8 +56,14 @@ fn unary_functions() {
                 | Unary::Log1p
                 | Unary::Sin
                 | Unary::Cos
+                | Unary::Asin
+                | Unary::Acos
+                | Unary::Atan
                 | Unary::Tanh
-                | Unary::Logistic => dtype.is_float(),
+                | Unary::Logistic
+                | Unary::Erf
+                | Unary::Erfc
+                | Unary::ErfInv => dtype.is_float(),
             };
             if takes {
                 elementwise(&format!("{} %0", op.name()), &[dtype], dtype);
@@ -69,9 +77,12 @@ fn binary_functions() {
     for op in Binary::ALL {
         for dtype in Dtype::ALL {
             let takes = match op {
-                Binary::Add | Binary::Sub | Binary::Mul | Binary::Max | Binary::Min => dtype != Dtype::Bool,
-                Binary::Div | Binary::Pow => dtype.is_float(),
-                Binary::And | Binary::Or => !dtype.is_float(),
+                Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Rem | Binary::Max | Binary::Min => {
+                    dtype != Dtype::Bool
+                }
+                Binary::Pow | Binary::Atan2 => dtype.is_float(),
+                Binary::And | Binary::Or | Binary::Xor => !dtype.is_float(),
+                Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => dtype == Dtype::I32,
             };
             if takes {
                 elementwise(&format!("{} %0 %1", op.name()), &[dtype, dtype], dtype);

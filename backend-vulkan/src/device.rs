@@ -1,6 +1,8 @@
 //! The loader, the choice of a device, and what the device can do.
 #![allow(unsafe_code)]
 
+use crate::cache::Cache;
+use crate::queue::Queue;
 use crate::spread::Worth;
 use crate::validation::{LAYER, Messages};
 use crate::{Options, Selection, Without};
@@ -9,7 +11,7 @@ use egrad_ir::{Dtype, Error};
 use std::ffi::{CStr, c_char};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 /// What a device is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,6 +90,8 @@ pub(crate) struct Caps {
     pub(crate) alignment: u64,
     /// Whether memory that device and host share may be used, where there is some.
     pub(crate) shared_memory: bool,
+    /// Bytes of host memory to stage through, if not as many as usual.
+    pub(crate) ring: Option<u64>,
     /// Which loops are long enough to be cut.
     pub(crate) worth: Worth,
 }
@@ -116,8 +120,8 @@ pub(crate) struct Context {
     pub(crate) caps: Caps,
     pub(crate) memory: vk::PhysicalDeviceMemoryProperties,
     pub(crate) family: u32,
-    pub(crate) cache: vk::PipelineCache,
-    queue: Mutex<vk::Queue>,
+    pub(crate) cache: Cache,
+    pub(crate) queue: Queue,
     /// Last: destroyed after the device.
     instance: Instance,
 }
@@ -306,6 +310,8 @@ impl Instance {
             Some(format!("Vulkan 1.3 (it speaks {major}.{minor}): update its driver"))
         } else if f13.synchronization2 == vk::FALSE {
             Some("`synchronization2`: update its driver".into())
+        } else if f12.timeline_semaphore == vk::FALSE || without.timeline {
+            Some("timeline semaphores (`timelineSemaphore`): update its driver".into())
         } else if family.is_none() {
             Some("a queue that computes: take another device".into())
         } else {
@@ -364,6 +370,7 @@ impl Instance {
             allocation: p11.max_memory_allocation_size.min(p13.max_buffer_size),
             alignment: limits.min_storage_buffer_offset_alignment.max(64),
             shared_memory: !without.shared_memory,
+            ring: without.ring,
             worth: without.long.map_or(Worth::USUAL, |piece| Worth { piece, ..Worth::USUAL }),
         };
         let name = base.device_name_as_c_str().unwrap_or(c"a device without a name");
@@ -445,6 +452,7 @@ impl Context {
         let matrices = !caps.cooperative.is_empty();
         let mut f12 = vk::PhysicalDeviceVulkan12Features::default()
             .storage_buffer8_bit_access(caps.storage8)
+            .timeline_semaphore(true)
             .vulkan_memory_model(matrices);
         let mut cooperative = vk::PhysicalDeviceCooperativeMatrixFeaturesKHR::default().cooperative_matrix(true);
         let extensions = [ash::khr::cooperative_matrix::NAME.as_ptr()];
@@ -468,37 +476,27 @@ impl Context {
         let queue = unsafe { raw.get_device_queue(family, 0) };
         // SAFETY: the physical device is the instance's.
         let memory = unsafe { instance.raw.get_physical_device_memory_properties(physical) };
-        let cache = vk::PipelineCache::null();
-        let mut context = Context { raw, info, caps, memory, family, cache, queue: Mutex::new(queue), instance };
-        // SAFETY: the device is alive. Without a cache, everything works as well, only slower.
-        let cache = unsafe { context.raw.create_pipeline_cache(&vk::PipelineCacheCreateInfo::default(), None) };
-        context.cache = cache.unwrap_or_default();
+        // SAFETY: the physical device is the instance's.
+        let properties = unsafe { instance.raw.get_physical_device_properties(physical) };
+        // SAFETY: the device was just made of that physical one; the context, which destroys it,
+        // destroys the cache first.
+        let cache = unsafe { Cache::open(&raw, &properties, options.cache.as_deref()) };
+        let mut kind = vk::SemaphoreTypeCreateInfo::default().semaphore_type(vk::SemaphoreType::TIMELINE);
+        let semaphore = vk::SemaphoreCreateInfo::default().push_next(&mut kind);
+        // SAFETY: the device is alive, with `timelineSemaphore` enabled.
+        let timeline = unsafe { raw.create_semaphore(&semaphore, None) };
+        let lost = timeline.err();
+        let queue = Queue::new(queue, timeline.unwrap_or_default(), options.faults.clone());
+        let context = Context { raw, info, caps, memory, family, cache, queue, instance };
+        if let Some(e) = lost {
+            let why = format!("`{}` can't be opened: {e}", context.info.name);
+            return Err(Unavailable::NoDevice { why });
+        }
         Ok(context)
     }
 
     pub(crate) fn messages(&self) -> Messages {
         self.instance.messages.clone()
-    }
-
-    /// Submits the commands; `fence` is signalled when they are done.
-    ///
-    /// # Safety
-    /// The commands are this device's, recorded, not in flight, and stay alive with everything
-    /// they use until the fence is signalled; the fence is unsignalled and not in use.
-    pub(crate) unsafe fn submit(&self, commands: vk::CommandBuffer, fence: vk::Fence) -> Result<(), vk::Result> {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let commands = [vk::CommandBufferSubmitInfo::default().command_buffer(commands)];
-        let submit = [vk::SubmitInfo2::default().command_buffer_infos(&commands)];
-        // SAFETY: the caller's promise; the lock keeps other threads from the queue.
-        unsafe { self.raw.queue_submit2(*queue, &submit, fence) }
-    }
-
-    /// Waits until the device does nothing; for destroying what may be in use.
-    pub(crate) fn wait_idle(&self) {
-        let _queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: the device is alive, and the lock keeps other threads from its queue. On
-        // failure the device is lost, and what it used may be destroyed.
-        let _ = unsafe { self.raw.device_wait_idle() };
     }
 
     /// What a failure of the device is to the user.
@@ -509,7 +507,7 @@ impl Context {
                 Error::memory(format!("`{name}` is out of memory: can't {what}"))
             }
             vk::Result::ERROR_DEVICE_LOST => {
-                Error::device(format!("`{name}` was lost: can't {what}; open the device anew"))
+                Error::device(format!("`{name}` was lost: can't {what}; open the device anew and compile for it"))
             }
             _ => Error::device(format!("`{name}` can't {what}: {e}")),
         }
@@ -519,10 +517,12 @@ impl Context {
 impl Drop for Context {
     fn drop(&mut self) {
         self.wait_idle();
+        self.cache.flush(&self.raw);
         // SAFETY: whatever was made of this device holds an `Arc` of it, so all of that is gone,
         // and the device is idle.
         unsafe {
-            self.raw.destroy_pipeline_cache(self.cache, None);
+            self.raw.destroy_semaphore(self.queue.timeline, None);
+            self.raw.destroy_pipeline_cache(self.cache.raw, None);
             self.raw.destroy_device(None);
         }
     }

@@ -9,21 +9,29 @@
 //! * `spirv` emits a module per launch and refuses what it can't run, before anything runs;
 //! * `glsl` prints a launch for people to read, and for shaderc to compile (feature `shaderc`);
 //! * `device` opens the loader, picks a device and knows what it can do;
-//! * `memory` places buffers in device memory; `pipeline` holds what the driver compiled;
-//! * `run` records a command buffer per executable, once, and submits it for every run.
+//! * `memory` gives out the device's memory; `pipeline` holds what the driver compiled;
+//! * `commands` are recorded and submitted to the `queue`, which counts how far the device got;
+//! * `runtime` is what programs and arrays share, and copies between host and device;
+//! * `run` plans programs, and submits one command buffer for every run. Results are arrays on the
+//!   device: a run returns once it is submitted, and whoever asks for elements waits.
 //!
 //! The backend runs every kernel, but not under strict numerics.
 //!
 //! Set `EGRAD_VULKAN_DEVICE` to a device's number or part of its name to take that one,
 //! `EGRAD_VULKAN_VALIDATION=1` to run under the validation layers, `EGRAD_VULKAN_LOADER` to the
 //! path of a Vulkan loader to open that instead of the system's, and `EGRAD_VULKAN_SHADERS=glsl` to
-//! compile kernels from GLSL.
+//! compile kernels from GLSL. What drivers compiled is kept in `EGRAD_CACHE_DIR`, or else the
+//! platform's directory for caches; set to nothing, nowhere.
 
+mod cache;
+mod commands;
 mod device;
 mod glsl;
 mod memory;
 mod pipeline;
+mod queue;
 mod run;
+mod runtime;
 mod spirv;
 mod spread;
 #[cfg(test)]
@@ -35,10 +43,11 @@ pub use validation::Messages;
 
 use egrad_ir::kernel::{Backend, Executable};
 use egrad_ir::schedule::Schedule;
-use egrad_ir::{Error, Result};
+use egrad_ir::{Array, Error, Result};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Which of the machine's Vulkan devices to take, the best first: discrete, integrated, virtual,
 /// other, software. `EGRAD_VULKAN_DEVICE` overrides all but [`Selection::Named`].
@@ -76,8 +85,23 @@ pub struct Options {
     pub loader: Option<PathBuf>,
     /// What kernels are compiled from.
     pub shaders: Shaders,
+    /// The directory to keep compiled pipelines in, for the next process; `None`: nowhere.
+    pub cache: Option<PathBuf>,
     /// Capabilities to do without.
     pub without: Without,
+    /// What to let fail, in tests.
+    pub faults: Faults,
+}
+
+/// Failures to act out, so that tests see what becomes of them. Everything is counted from the
+/// opening of the device, from 0 on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Faults {
+    /// From which request for memory on, of any kind, how many are refused.
+    pub allocations: Option<(usize, usize)>,
+    /// The submission at which the device is lost.
+    pub submission: Option<usize>,
 }
 
 /// Capabilities the device has and the backend is to ignore, so that tests on one device see the
@@ -87,6 +111,8 @@ pub struct Options {
 pub struct Without {
     /// Memory that both the device and the host reach quickly: inputs and outputs are staged.
     pub shared_memory: bool,
+    /// Timeline semaphores, without which it is of no use.
+    pub timeline: bool,
     /// 64-bit floats.
     pub float64: bool,
     /// 64-bit integers.
@@ -99,19 +125,21 @@ pub struct Without {
     pub groups: Option<u32>,
     /// Buffers beyond this many bytes.
     pub range: Option<u64>,
+    /// Bytes of host memory to stage through beyond this many.
+    pub ring: Option<u64>,
     /// Loops beyond this many iterations in one piece, where there are few points to work on.
     pub long: Option<usize>,
 }
 
 impl Options {
     /// The options the environment asks for: `EGRAD_VULKAN_VALIDATION`, `EGRAD_VULKAN_LOADER`,
-    /// `EGRAD_VULKAN_SHADERS`.
+    /// `EGRAD_VULKAN_SHADERS`, `EGRAD_CACHE_DIR`.
     pub fn from_env(selection: Selection) -> Options {
         let validation = std::env::var_os("EGRAD_VULKAN_VALIDATION").is_some_and(|v| v != "0" && !v.is_empty());
         let loader = std::env::var_os("EGRAD_VULKAN_LOADER").filter(|v| !v.is_empty()).map(PathBuf::from);
         let glsl = std::env::var_os("EGRAD_VULKAN_SHADERS").is_some_and(|v| v == "glsl");
         let shaders = if glsl { Shaders::Glsl } else { Shaders::Spirv };
-        Options { selection, validation, loader, shaders, without: Without::default() }
+        Options { selection, validation, loader, shaders, cache: cache::directory(), ..Options::default() }
     }
 }
 
@@ -126,8 +154,27 @@ pub fn devices() -> Result<Vec<DeviceInfo>> {
 /// A Vulkan device that runs schedules.
 #[derive(Clone)]
 pub struct Vulkan {
+    runtime: Arc<runtime::Runtime>,
     context: Arc<device::Context>,
     shaders: Shaders,
+}
+
+/// Bytes of a device's memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// What was taken from the driver.
+    pub allocated: u64,
+    /// What arrays and programs have of that.
+    pub used: u64,
+}
+
+/// Bytes of arrays copied to a device and back since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// From the host to the device.
+    pub up: u64,
+    /// From the device to the host.
+    pub down: u64,
 }
 
 impl Vulkan {
@@ -148,7 +195,35 @@ impl Vulkan {
         if options.shaders == Shaders::Glsl {
             glsl::available()?;
         }
-        Ok(Vulkan { context: Arc::new(device::Context::open(options)?), shaders: options.shaders })
+        let runtime = Arc::new(runtime::Runtime::new(device::Context::open(options)?));
+        let context = Arc::clone(&runtime.context);
+        Ok(Vulkan { runtime, context, shaders: options.shaders })
+    }
+
+    /// The array with its elements on this device, for programs to read them there without a copy.
+    /// One that is there already is that array.
+    ///
+    /// # Errors
+    /// If memory runs out, the device fails, or the elements can't be fetched from another one.
+    pub fn put(&self, array: &Array) -> Result<Array> {
+        self.runtime.put(array)
+    }
+
+    /// How much was copied to the device and back so far.
+    pub fn traffic(&self) -> Traffic {
+        let of = |bytes: &AtomicU64| bytes.load(Ordering::Relaxed);
+        Traffic { up: of(&self.runtime.up), down: of(&self.runtime.down) }
+    }
+
+    /// How much of the device's memory arrays and programs have.
+    pub fn memory(&self) -> MemoryUse {
+        let (allocated, free) = self.runtime.heap.bytes(&self.context);
+        MemoryUse { allocated, used: allocated - free }
+    }
+
+    /// Whether the device was lost: it runs nothing any more, and must be opened anew.
+    pub fn is_lost(&self) -> bool {
+        self.context.is_lost()
     }
 
     /// The device in use.
@@ -169,7 +244,7 @@ impl Backend for Vulkan {
     }
 
     fn compile(&self, schedule: Schedule) -> Result<Box<dyn Executable>> {
-        Ok(Box::new(run::Program::new(&self.context, self.shaders, schedule)?))
+        Ok(Box::new(run::Program::new(&self.runtime, self.shaders, schedule)?))
     }
 }
 

@@ -6,6 +6,7 @@ use crate::spirv::{Module, PUSH_BYTES, WORKGROUP_SPEC};
 use ash::vk;
 use egrad_ir::Result;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A compute pipeline with its layout: `bindings` storage buffers in set 0, and push constants.
 pub(crate) struct Pipeline {
@@ -37,7 +38,10 @@ impl Pipeline {
         let bindings: Vec<_> = (0..module.bindings).map(binding).collect();
         let set = vk::DescriptorSetLayoutCreateInfo::default().bindings(&bindings);
         // SAFETY: bindings are distinct and no more than the device takes (`spirv::emit` counts).
-        pipeline.set = unsafe { device.create_descriptor_set_layout(&set, None) }.map_err(failed)?;
+        pipeline.set = context
+            .granted()
+            .and_then(|()| unsafe { device.create_descriptor_set_layout(&set, None) })
+            .map_err(failed)?;
 
         let sets = [pipeline.set];
         let push = [vk::PushConstantRange::default().stage_flags(vk::ShaderStageFlags::COMPUTE).size(PUSH_BYTES)];
@@ -63,14 +67,18 @@ impl Pipeline {
             stage = stage.flags(vk::PipelineShaderStageCreateFlags::REQUIRE_FULL_SUBGROUPS).push_next(&mut required);
         }
         let create = [vk::ComputePipelineCreateInfo::default().stage(stage).layout(pipeline.layout)];
+        let begun = Instant::now();
+        let granted = context.granted().map_err(|e| (Vec::new(), e));
         // SAFETY: the module has that entry point and that specialisation constant, its interface
         // is the layout's, and the cache is the device's (or null). A subgroup size is required only
         // where the device has it, for workgroups that are a multiple of it (`Caps::subgroup`).
-        let created = unsafe { device.create_compute_pipelines(context.cache, &create, None) };
+        let created =
+            granted.and_then(|()| unsafe { device.create_compute_pipelines(context.cache.raw, &create, None) });
         // SAFETY: pipelines don't need the module they came from.
         unsafe { device.destroy_shader_module(shader, None) };
         // On failure the one pipeline is null.
         pipeline.raw = created.map_err(|(_, e)| failed(e))?[0];
+        context.cache.compiled(device, begun.elapsed());
         Ok(pipeline)
     }
 }

@@ -341,18 +341,18 @@ impl Tensor {
     #[track_caller]
     pub fn tril(self, k: i32) -> Tensor {
         let (row, column) = self.rows_and_columns("tril");
-        (row + self.diagonal(k)).ge(column).select(self, zeros_like(self))
+        (row + self.nearest_diagonal(k)).ge(column).select(self, zeros_like(self))
     }
 
     /// The last two axes' upper triangle, from the k-th diagonal above the main one; 0 elsewhere.
     #[track_caller]
     pub fn triu(self, k: i32) -> Tensor {
         let (row, column) = self.rows_and_columns("triu");
-        (row + self.diagonal(k)).le(column).select(self, zeros_like(self))
+        (row + self.nearest_diagonal(k)).le(column).select(self, zeros_like(self))
     }
 
     /// A diagonal beyond the matrix is as good as the first one outside of it.
-    fn diagonal(self, k: i32) -> i32 {
+    fn nearest_diagonal(self, k: i32) -> i32 {
         let shape = self.aval().shape;
         let length = |axis: usize| i32::try_from(shape[shape.rank() - axis]).unwrap_or(i32::MAX / 2);
         k.clamp(-length(2), length(1))
@@ -378,7 +378,7 @@ impl Tensor {
 
     /// An operand as a tensor of this one's element type.
     #[track_caller]
-    fn like(self, other: impl Operand) -> Tensor {
+    pub(crate) fn like(self, other: impl Operand) -> Tensor {
         match other.as_tensor() {
             Some(t) => t,
             None => crate::tensor::operand("operand", other, self.dtype()),

@@ -115,6 +115,7 @@ mod function;
 mod functions;
 mod jit;
 mod raise;
+mod special;
 mod tensor;
 mod trace;
 mod transform;
@@ -128,7 +129,8 @@ pub use function::{ArgAt, Args, Function};
 pub use functions::stack;
 pub use jit::{Compiled, Jit, Report, eager, jit, trace, trace_avals};
 pub use tensor::{
-    AxisList, Operand, Tensor, arange, einsum, eye, full, iota, ones, ones_like, select, zeros, zeros_like,
+    AxisList, Convolution, Operand, Outside, Padding, Tensor, arange, concatenate, conv, einsum, eye, full, iota, ones,
+    ones_like, select, zeros, zeros_like,
 };
 pub use transform::{
     Arg, Argnums, Bound, ScanOptions, cond, fori_loop, grad, grad_argnums, hessian, jacfwd, jacrev, jvp, scan,

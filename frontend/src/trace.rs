@@ -335,10 +335,13 @@ pub(crate) fn literal(literal: Literal, span: Span) -> Tensor {
 #[track_caller]
 pub(crate) fn constant(array: &Array, span: Span) -> Tensor {
     if array.shape().rank() == 0 {
+        if let Err(e) = array.fetch() {
+            raise::throw(e.at(span));
+        }
         return add(Op::Constant(array.literal(0)), &[], span);
     }
     let tensor = on_session(span, |session| {
-        let same = |a: &Array| std::ptr::eq(a.as_ptr(), array.as_ptr()) && a.aval() == array.aval();
+        let same = |a: &Array| a.shares_elements_with(array) && a.aval() == array.aval();
         let known = session.constants.iter().find(|(a, _)| same(a)).map(|(_, param)| *param);
         let outermost = &mut session.frames[0];
         let param = known.unwrap_or_else(|| outermost.add_param(array.aval().clone(), span));

@@ -39,7 +39,12 @@ mod operators {
         at!((i32s([2]),), |x: Tensor| x * 0.5, "dtype: `mul`: the number 0.5 doesn't fit a tensor of i32: convert the tensor first");
         at!((i32s([2]),), |x: Tensor| 1.5 - x, "dtype: `sub`: the number 1.5 doesn't fit a tensor of i32: convert the tensor first");
         at!((f32s([2]),), |x: Tensor| x.and(true), "dtype: `and`: the truth value true doesn't fit a tensor of f32: convert the tensor first");
-        at!((i32s([2]),), |x: Tensor| x / 2, "dtype: `div` doesn't take i32[2] and i32[2]");
+        at!((i32s([2]),), |x: Tensor| x / 2, "dtype: `/` doesn't take i32: `div_trunc` and `floor_div` divide integers, `convert` makes floats of them");
+        at!((i32s([2]),), |x: Tensor| x.floor(), "dtype: `floor` doesn't take i32[2]");
+        at!((i32s([2]),), |x: Tensor| x.lgamma(), "dtype: `lt`: the number inf doesn't fit a tensor of i32: convert the tensor first");
+        at!((i32s([2]),), |x: Tensor| x.atan2(1), "dtype: `atan2` doesn't take i32[2] and i32[2]");
+        at!((f32s([2]),), |x: Tensor| x << 1, "dtype: `shift_left` doesn't take f32[2] and f32[2]");
+        at!((f32s([2]),), |x: Tensor| x ^ 1, "dtype: `xor` doesn't take f32[2] and f32[2]");
         at!((i32s([2]),), |x: Tensor| x.exp(), "dtype: `exp` doesn't take i32[2]");
         at!((i32s([2]),), |x: Tensor| x.powi(-1), "dtype: `integer_pow` doesn't take i32[2]");
         at!((f32s([2]),), |x: Tensor| !x, "dtype: `not` doesn't take f32[2]");

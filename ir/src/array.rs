@@ -3,6 +3,7 @@
 use crate::dtype::{Dtype, Element, Literal};
 use crate::error::{Error, Result};
 use crate::graph::Aval;
+use crate::resident::{Remote, Resident};
 use crate::shape::Shape;
 use aligned_vec::{AVec, ConstAlign};
 use std::cell::RefCell;
@@ -45,7 +46,7 @@ pub trait Stored: Sized {
     fn reuse(len: usize) -> Option<AVec<Self, ConstAlign<64>>>;
 }
 
-/// Where an array's elements live.
+/// Elements in the host's memory.
 #[doc(hidden)]
 pub enum Storage<T: Element> {
     Pooled(Pooled<T>),
@@ -188,6 +189,11 @@ impl<T: Element> Storage<T> {
 /// A concrete tensor: an aval and row-major elements, shared by cloning and never changed once
 /// shared.
 ///
+/// The elements are in the host's memory, or in that of the device that computed them or was given
+/// them ([`Array::device`]). Then other programs of that device read them where they are, and the
+/// host gets a copy, once, when it first asks for elements. Asking waits for the device, and can
+/// fail: [`Array::fetch`] says how. After it succeeded, no accessor fails any more.
+///
 /// ```
 /// use egrad_ir::Array;
 /// let x = Array::from_vec(vec![1.0f32, 2.0, 3.0, 4.0], [2, 2]).unwrap();
@@ -196,13 +202,25 @@ impl<T: Element> Storage<T> {
 #[derive(Clone)]
 pub struct Array {
     aval: Aval,
-    data: Arc<Data>,
+    memory: Arc<Memory>,
+}
+
+/// Where an array's elements are.
+enum Memory {
+    Host(Data),
+    Device(Remote),
+}
+
+impl Memory {
+    fn host<T: Element>(storage: Storage<T>) -> Arc<Memory> {
+        Arc::new(Memory::Host(T::wrap(storage)))
+    }
 }
 
 impl Array {
     /// A scalar.
     pub fn scalar<T: Element>(value: T) -> Array {
-        Array { aval: Aval::new(T::DTYPE, Shape::scalar()), data: Arc::new(T::wrap(Storage::Owned(vec![value]))) }
+        Array { aval: Aval::new(T::DTYPE, Shape::scalar()), memory: Memory::host(Storage::Owned(vec![value])) }
     }
 
     /// The elements of `data` in row-major order; the memory is kept, not copied.
@@ -214,7 +232,7 @@ impl Array {
         if shape.checked_size() != Some(data.len()) {
             return Err(Error::shape(format!("an array of shape {shape} can't hold {} elements", data.len())));
         }
-        Ok(Array { aval: Aval::new(T::DTYPE, shape), data: Arc::new(T::wrap(Storage::Owned(data))) })
+        Ok(Array { aval: Aval::new(T::DTYPE, shape), memory: Memory::host(Storage::Owned(data)) })
     }
 
     /// An array of that aval whose elements are unspecified (recycled memory is not cleared), for
@@ -230,7 +248,7 @@ impl Array {
             Dtype::I32 => Data::I32(Storage::Pooled(Pooled::scratch(len)?)),
             Dtype::Bool => Data::Bool(Storage::Pooled(Pooled::scratch(len)?)),
         };
-        Ok(Array { aval, data: Arc::new(data) })
+        Ok(Array { aval, memory: Arc::new(Memory::Host(data)) })
     }
 
     /// An array whose elements all equal `value`.
@@ -240,7 +258,7 @@ impl Array {
     pub fn full(shape: impl Into<Shape>, value: Literal) -> Result<Array> {
         let mut array = Array::scratch(Aval::new(value.dtype(), shape))?;
         let bits = value.bits();
-        match Arc::get_mut(&mut array.data).expect("not shared yet") {
+        match array.host_mut().expect("not shared yet") {
             Data::F32(s) => s.slice_mut().fill(f32::from_bits(bits as u32)),
             Data::F64(s) => s.slice_mut().fill(f64::from_bits(bits)),
             Data::I32(s) => s.slice_mut().fill(bits as u32 as i32),
@@ -264,34 +282,115 @@ impl Array {
         &self.aval.shape
     }
 
-    /// Its elements in row-major order, or `None` if `T` isn't its element type.
-    pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
-        T::unwrap(&self.data).map(Storage::slice)
+    /// An array whose elements are on a device, which a backend keeps there: as many as the aval
+    /// has, of its type.
+    pub fn on_device(aval: Aval, elements: Box<dyn Resident>) -> Array {
+        Array { aval, memory: Arc::new(Memory::Device(Remote::new(elements))) }
     }
 
-    /// Its elements for writing; `None` if `T` isn't its element type or the array is shared.
+    /// The name of the device whose memory the elements are in; `None` for the host's.
+    pub fn device(&self) -> Option<&str> {
+        self.resident().map(Resident::device)
+    }
+
+    /// What a backend keeps of the elements, if they are on a device.
+    pub fn resident(&self) -> Option<&dyn Resident> {
+        match &*self.memory {
+            Memory::Host(_) => None,
+            Memory::Device(remote) => Some(&*remote.resident),
+        }
+    }
+
+    /// Waits for the elements and copies them to the host if they are on a device, once.
+    ///
+    /// # Errors
+    /// [`Error::Device`] or [`Error::Memory`], naming the device, if it failed or memory ran out.
+    pub fn fetch(&self) -> Result<()> {
+        self.host().map(|_| ())
+    }
+
+    /// The same elements in the host's memory; without a copy if they are there.
+    ///
+    /// # Errors
+    /// As [`fetch`](Array::fetch).
+    pub fn to_host(&self) -> Result<Array> {
+        match &*self.memory {
+            Memory::Host(_) => Ok(self.clone()),
+            Memory::Device(remote) => Ok(Array { aval: self.aval.clone(), memory: remote.host()?.memory.clone() }),
+        }
+    }
+
+    fn host(&self) -> Result<&Data> {
+        let array = match &*self.memory {
+            Memory::Host(data) => return Ok(data),
+            Memory::Device(remote) => remote.host()?,
+        };
+        match &*array.memory {
+            Memory::Host(data) => Ok(data),
+            Memory::Device(_) => Err(Error::internal("a fetched array is not on the host")),
+        }
+    }
+
+    /// The elements for writing, on the host; `None` if they are shared or can't be fetched.
+    fn host_mut(&mut self) -> Option<&mut Data> {
+        if let Memory::Device(_) = Arc::get_mut(&mut self.memory)? {
+            // The copy is the array's alone once the device's elements are dropped.
+            *self = self.to_host().ok()?;
+        }
+        match Arc::get_mut(&mut self.memory)? {
+            Memory::Host(data) => Some(data),
+            Memory::Device(_) => None,
+        }
+    }
+
+    /// The elements on the host.
+    ///
+    /// # Errors
+    /// [`Error::Dtype`] if `T` isn't the element type, and as [`fetch`](Array::fetch).
+    pub fn elements<T: Element>(&self) -> Result<&[T]> {
+        let elements = T::unwrap(self.host()?).map(Storage::slice);
+        elements.ok_or_else(|| Error::dtype(format!("{} holds no {}", self.aval, T::DTYPE)))
+    }
+
+    /// Its elements in row-major order; `None` if `T` isn't its element type, or if they can't be
+    /// [fetched](Array::fetch) from their device.
+    pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
+        self.elements().ok()
+    }
+
+    /// Its elements for writing; `None` if `T` isn't its element type, if the array is shared, or
+    /// if they can't be [fetched](Array::fetch) from their device. They are on the host then.
     pub fn as_mut_slice<T: Element>(&mut self) -> Option<&mut [T]> {
-        T::unwrap_mut(Arc::get_mut(&mut self.data)?).map(Storage::slice_mut)
+        T::unwrap_mut(self.host_mut()?).map(Storage::slice_mut)
     }
 
     /// Whether another [`Array`] shares its elements.
     pub fn is_shared(&self) -> bool {
-        Arc::strong_count(&self.data) > 1
+        Arc::strong_count(&self.memory) > 1
     }
 
-    /// The address of the first element, for a backend to read from.
-    pub fn as_ptr(&self) -> *const u8 {
-        match &*self.data {
+    /// Whether both share their elements, wherever those are.
+    pub fn shares_elements_with(&self, other: &Array) -> bool {
+        Arc::ptr_eq(&self.memory, &other.memory)
+    }
+
+    /// The address of the first element on the host, for a backend to read from.
+    ///
+    /// # Errors
+    /// As [`fetch`](Array::fetch).
+    pub fn as_ptr(&self) -> Result<*const u8> {
+        Ok(match self.host()? {
             Data::F32(s) => s.slice().as_ptr().cast(),
             Data::F64(s) => s.slice().as_ptr().cast(),
             Data::I32(s) => s.slice().as_ptr().cast(),
             Data::Bool(s) => s.slice().as_ptr().cast(),
-        }
+        })
     }
 
-    /// The address of the first element, for a backend to write to; `None` if the array is shared.
+    /// The address of the first element, for a backend to write to; `None` as for
+    /// [`as_mut_slice`](Array::as_mut_slice).
     pub fn as_mut_ptr(&mut self) -> Option<*mut u8> {
-        Some(match Arc::get_mut(&mut self.data)? {
+        Some(match self.host_mut()? {
             Data::F32(s) => s.slice_mut().as_mut_ptr().cast(),
             Data::F64(s) => s.slice_mut().as_mut_ptr().cast(),
             Data::I32(s) => s.slice_mut().as_mut_ptr().cast(),
@@ -308,29 +407,39 @@ impl Array {
         if shape.checked_size() != self.aval.shape.checked_size() {
             return Err(Error::shape(format!("can't reshape {} to {shape}: element counts differ", self.aval)));
         }
-        Ok(Array { aval: Aval::new(self.aval.dtype, shape), data: Arc::clone(&self.data) })
+        Ok(Array { aval: Aval::new(self.aval.dtype, shape), memory: Arc::clone(&self.memory) })
     }
 
     /// Element `i` in row-major order as a literal.
     ///
     /// # Panics
-    /// If `i` is out of range.
+    /// If `i` is out of range. If the elements are on a device that fails, too, unless a
+    /// [`fetch`](Array::fetch), which gives the error, succeeded before.
+    #[track_caller]
     pub fn literal(&self, i: usize) -> Literal {
-        match &*self.data {
-            Data::F32(s) => s.slice()[i].literal(),
-            Data::F64(s) => s.slice()[i].literal(),
-            Data::I32(s) => s.slice()[i].literal(),
-            Data::Bool(s) => s.slice()[i].literal(),
-        }
+        literal(self.fetched(), i)
     }
 
     /// Every element as `f64`, in row-major order; exact for every element type.
+    ///
+    /// # Panics
+    /// If the elements are on a device that fails, unless a [`fetch`](Array::fetch), which gives
+    /// the error, succeeded before.
+    #[track_caller]
     pub fn to_f64(&self) -> Vec<f64> {
-        match &*self.data {
+        match self.fetched() {
             Data::F32(s) => s.slice().iter().map(|x| f64::from(*x)).collect(),
             Data::F64(s) => s.slice().to_vec(),
             Data::I32(s) => s.slice().iter().map(|x| f64::from(*x)).collect(),
             Data::Bool(s) => s.slice().iter().map(|x| f64::from(u8::from(*x))).collect(),
+        }
+    }
+
+    #[track_caller]
+    fn fetched(&self) -> &Data {
+        match self.host() {
+            Ok(data) => data,
+            Err(e) => panic!("{} can't be read: {e}", self.aval),
         }
     }
 
@@ -350,32 +459,39 @@ impl Array {
     /// The only element, if there is just one.
     ///
     /// # Errors
-    /// If `T` isn't the element type or the array doesn't hold one element.
+    /// If `T` isn't the element type or the array doesn't hold one element, and as
+    /// [`fetch`](Array::fetch).
     pub fn item<T: Element>(&self) -> Result<T> {
-        let elements = self.as_slice::<T>();
-        let elements = elements.ok_or_else(|| Error::dtype(format!("{} holds no {}", self.aval, T::DTYPE)))?;
-        match elements {
+        match self.elements::<T>()? {
             [x] => Ok(*x),
-            _ => Err(Error::shape(format!("{} holds {} elements, not one", self.aval, elements.len()))),
+            elements => Err(Error::shape(format!("{} holds {} elements, not one", self.aval, elements.len()))),
         }
     }
 
-    /// A view as an ndarray, without a copy.
+    /// A view as an ndarray, without a copy of what is on the host.
     ///
     /// # Errors
-    /// If `T` isn't the element type.
+    /// If `T` isn't the element type, and as [`fetch`](Array::fetch).
     pub fn view<T: Element>(&self) -> Result<ndarray::ArrayViewD<'_, T>> {
-        let elements = self.as_slice::<T>();
-        let elements = elements.ok_or_else(|| Error::dtype(format!("{} holds no {}", self.aval, T::DTYPE)))?;
+        let elements = self.elements::<T>()?;
         ndarray::ArrayViewD::from_shape(self.shape().to_vec(), elements).map_err(|e| Error::shape(e.to_string()))
     }
 
     /// A copy as an ndarray.
     ///
     /// # Errors
-    /// If `T` isn't the element type.
+    /// If `T` isn't the element type, and as [`fetch`](Array::fetch).
     pub fn to_ndarray<T: Element>(&self) -> Result<ndarray::ArrayD<T>> {
         Ok(self.view::<T>()?.to_owned())
+    }
+}
+
+fn literal(data: &Data, i: usize) -> Literal {
+    match data {
+        Data::F32(s) => s.slice()[i].literal(),
+        Data::F64(s) => s.slice()[i].literal(),
+        Data::I32(s) => s.slice()[i].literal(),
+        Data::Bool(s) => s.slice()[i].literal(),
     }
 }
 
@@ -402,13 +518,18 @@ impl<T: Element, D: ndarray::Dimension> From<ndarray::Array<T, D>> for Array {
 }
 
 impl fmt::Display for Array {
-    /// The aval and up to 16 elements in row-major order; how many were left out is said.
+    /// The aval and up to 16 elements in row-major order; how many were left out is said, or why
+    /// there are none to show.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 16;
+        let data = match self.host() {
+            Ok(data) => data,
+            Err(e) => return write!(f, "{} ({})", self.aval, e.report().message),
+        };
         write!(f, "{} [", self.aval)?;
         let n = self.shape().size();
         for i in 0..n.min(SHOWN) {
-            write!(f, "{}{}", if i > 0 { ", " } else { "" }, self.literal(i))?;
+            write!(f, "{}{}", if i > 0 { ", " } else { "" }, literal(data, i))?;
         }
         if n > SHOWN {
             write!(f, ", … {} more", n - SHOWN)?;
@@ -424,8 +545,13 @@ impl fmt::Debug for Array {
 }
 
 impl PartialEq for Array {
-    /// Same aval and same bits (NaN equals itself; -0 differs from 0).
+    /// Same aval and same bits (NaN equals itself; -0 differs from 0). What can't be
+    /// [fetched](Array::fetch) from its device equals nothing but what shares its elements.
     fn eq(&self, other: &Array) -> bool {
-        self.aval == other.aval && (0..self.shape().size()).all(|i| self.literal(i) == other.literal(i))
+        if self.aval != other.aval {
+            return false;
+        }
+        let same = |(a, b): (&Data, &Data)| (0..self.shape().size()).all(|i| literal(a, i) == literal(b, i));
+        self.shares_elements_with(other) || self.host().ok().zip(other.host().ok()).is_some_and(same)
     }
 }

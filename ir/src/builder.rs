@@ -503,6 +503,77 @@ impl<'p> GraphBuilder<'p> {
         self.record(Op::DotGeneral(dims), &[x, y], Span::here())
     }
 
+    /// The elements from `start` up to `limit` along each axis.
+    ///
+    /// # Errors
+    /// If a part isn't inside its axis.
+    #[track_caller]
+    pub fn slice(&mut self, x: NodeId, start: &[usize], limit: &[usize]) -> Result<NodeId> {
+        self.record(Op::Slice { start: start.into(), limit: limit.into() }, &[x], Span::here())
+    }
+
+    /// `x` with the scalar `value` around it, so often before and after along each axis.
+    ///
+    /// # Errors
+    /// If the value isn't a scalar of x's type or an axis has no numbers.
+    #[track_caller]
+    pub fn pad(&mut self, x: NodeId, value: NodeId, low: &[usize], high: &[usize]) -> Result<NodeId> {
+        self.record(Op::Pad { low: low.into(), high: high.into() }, &[x, value], Span::here())
+    }
+
+    /// The same elements in reverse along these axes, which increase.
+    ///
+    /// # Errors
+    /// If an axis is out of range.
+    #[track_caller]
+    pub fn reverse(&mut self, x: NodeId, axes: &[usize]) -> Result<NodeId> {
+        self.record(Op::Reverse(axes.into()), &[x], Span::here())
+    }
+
+    /// `x`, then `y`, along an axis.
+    ///
+    /// # Errors
+    /// If their types or other axes differ.
+    #[track_caller]
+    pub fn concatenate(&mut self, x: NodeId, y: NodeId, axis: usize) -> Result<NodeId> {
+        self.record(Op::Concatenate(axis), &[x, y], Span::here())
+    }
+
+    /// The elements of `x` at positions along an axis; see [`Op::Take`].
+    ///
+    /// # Errors
+    /// If the indices aren't i32 or don't share `batch` leading axes with x.
+    #[track_caller]
+    pub fn take(&mut self, x: NodeId, indices: NodeId, axis: usize, batch: usize) -> Result<NodeId> {
+        self.record(Op::Take { axis, batch }, &[x, indices], Span::here())
+    }
+
+    /// `x` with updates combined into these positions along an axis; see [`Op::Scatter`].
+    ///
+    /// # Errors
+    /// As [`take`](Self::take), or if the updates aren't what it would give.
+    #[track_caller]
+    pub fn scatter(
+        &mut self,
+        kind: Reduce,
+        x: NodeId,
+        indices: NodeId,
+        updates: NodeId,
+        axis: usize,
+        batch: usize,
+    ) -> Result<NodeId> {
+        self.record(Op::Scatter { kind, axis, batch }, &[x, indices, updates], Span::here())
+    }
+
+    /// Where the elements are in ascending order along an axis; see [`Op::Argsort`].
+    ///
+    /// # Errors
+    /// If the axis is out of range.
+    #[track_caller]
+    pub fn argsort(&mut self, x: NodeId, axis: usize) -> Result<NodeId> {
+        self.record(Op::Argsort(axis), &[x], Span::here())
+    }
+
     /// The results of a transformed function. See [`Transform`] for its operands.
     ///
     /// # Errors

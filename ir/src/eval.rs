@@ -10,7 +10,7 @@ use crate::graph::{Aval, Control, FnId, Function, Node, NodeKind, Program, Trans
 use crate::infer;
 use crate::kernel::Run;
 use crate::op::{Axes, Binary, Compare, DotDims, Op, Reduce, Unary};
-use crate::scalar::{Lanes, Scalar, by_dtype, compare_fn};
+use crate::scalar::{Lanes, Scalar, Sortable, by_dtype, compare_fn};
 use crate::shape::Shape;
 
 pub use crate::scalar::Elementary;
@@ -318,11 +318,123 @@ pub fn eval_op(op: &Op, args: &[&Array], mode: Elementary) -> Result<Array> {
         Op::Reduce { axes, .. } if axes.is_empty() => Ok(args[0].clone()),
         Op::Reduce { kind, axes } => by_dtype!(aval.dtype, T => reduce::<T>(*kind, axes, args[0], &aval, mode)),
         Op::DotGeneral(dims) => by_dtype!(aval.dtype, T => dot::<T>(dims, args[0], args[1], &aval, mode)),
+        Op::Slice { start, .. } => {
+            let strides = args[0].shape().strides();
+            let first: usize = start.iter().zip(&strides).map(|(s, stride)| s * stride).sum();
+            by_dtype!(aval.dtype, T => moved::<T>(args[0], &aval, &|index| {
+                Some(first + index.iter().zip(&strides).map(|(i, stride)| i * stride).sum::<usize>())
+            }, None))
+        }
+        Op::Pad { low, .. } => {
+            let (shape, strides) = (args[0].shape(), args[0].shape().strides());
+            by_dtype!(aval.dtype, T => moved::<T>(args[0], &aval, &|index| {
+                index.iter().zip(low).zip(shape.iter().zip(&strides)).try_fold(0, |at, ((i, low), (n, stride))| {
+                    let i = i.checked_sub(*low).filter(|i| i < n)?;
+                    Some(at + i * stride)
+                })
+            }, Some(slice::<T>(args[1])?[0])))
+        }
+        Op::Reverse(axes) => {
+            let (shape, strides) = (args[0].shape(), args[0].shape().strides());
+            by_dtype!(aval.dtype, T => moved::<T>(args[0], &aval, &|index| {
+                let at = |(axis, i): (usize, &usize)| if axes.contains(&axis) { shape[axis] - 1 - i } else { *i };
+                Some(index.iter().enumerate().map(|(axis, i)| at((axis, i)) * strides[axis]).sum())
+            }, None))
+        }
+        Op::Concatenate(axis) => by_dtype!(aval.dtype, T => {
+            let (x, y) = (slice::<T>(args[0])?, slice::<T>(args[1])?);
+            let inner: usize = aval.shape[axis + 1..].iter().product();
+            let (mine, theirs) = (args[0].shape()[*axis] * inner, args[1].shape()[*axis] * inner);
+            fill::<T>(&aval, |i| {
+                let (row, at) = (i / (mine + theirs), i % (mine + theirs));
+                if at < mine { x[row * mine + at] } else { y[row * theirs + at - mine] }
+            })
+        }),
+        Op::Take { axis, batch } => by_dtype!(aval.dtype, T => {
+            let (x, places) = (slice::<T>(args[0])?, Places::new(args[0], args[1], *axis, *batch)?);
+            fill::<T>(&aval, |i| places.of(i).map_or(T::from_f64(0.0), |at| x[at]))
+        }),
+        Op::Scatter { kind, axis, batch } => by_dtype!(aval.dtype, T => {
+            let (_, f) = T::reduce(*kind).ok_or_else(refused)?;
+            let fix = T::fix(mode);
+            let (x, places) = (slice::<T>(args[0])?, Places::new(args[0], args[1], *axis, *batch)?);
+            let mut out = fill::<T>(&aval, |i| x[i])?;
+            let elements = out.as_mut_slice::<T>().ok_or_else(refused)?;
+            for (i, update) in slice::<T>(args[2])?.iter().enumerate() {
+                if let Some(at) = places.of(i) {
+                    elements[at] = fix(f(elements[at], *update));
+                }
+            }
+            Ok(out)
+        }),
+        Op::Argsort(axis) => by_dtype!(args[0].dtype(), T => {
+            let x = slice::<T>(args[0])?;
+            let (length, step) = (aval.shape[*axis], aval.shape.strides()[*axis]);
+            let mut out = fill::<i32>(&aval, |_| 0)?;
+            let elements = out.as_mut_slice::<i32>().ok_or_else(refused)?;
+            let mut order: Vec<usize> = Vec::new();
+            for row in 0..x.len().checked_div(length).unwrap_or(0) {
+                let first = row / step * step * length + row % step;
+                order.clear();
+                order.extend(0..length);
+                order.sort_by(|i, j| x[first + i * step].ascending(&x[first + j * step]));
+                for (i, from) in order.iter().enumerate() {
+                    elements[first + i * step] = *from as i32;
+                }
+            }
+            Ok(out)
+        }),
+    }
+}
+
+/// The elements of x that `place` finds for each index, or `other` where it finds none.
+fn moved<T: Scalar>(
+    x: &Array,
+    aval: &Aval,
+    place: &dyn Fn(&[usize]) -> Option<usize>,
+    other: Option<T>,
+) -> Result<Array> {
+    let x = slice::<T>(x)?;
+    let mut indices = aval.shape.indices();
+    let nowhere = other.unwrap_or(T::from_f64(0.0));
+    fill(aval, |_| indices.next().and_then(|index| place(&index)).map_or(nowhere, |at| x[at]))
+}
+
+/// Where the elements of a [`Op::Take`] come from.
+struct Places<'a> {
+    indices: &'a [i32],
+    /// Indices per index of the batch.
+    taken: usize,
+    /// Elements of x after the axis, along it, and between the batch and it.
+    inner: usize,
+    length: usize,
+    between: usize,
+}
+
+impl Places<'_> {
+    fn new<'a>(x: &Array, indices: &'a Array, axis: usize, batch: usize) -> Result<Places<'a>> {
+        let shape = x.shape();
+        Ok(Places {
+            taken: indices.shape()[batch..].iter().product(),
+            inner: shape[axis + 1..].iter().product(),
+            length: shape[axis],
+            between: shape[batch..axis].iter().product(),
+            indices: slice::<i32>(indices)?,
+        })
+    }
+
+    /// The element of x that element `i` of the result is; none outside.
+    fn of(&self, i: usize) -> Option<usize> {
+        let (rest, inner) = (i / self.inner, i % self.inner);
+        let (rest, taken) = (rest / self.taken, rest % self.taken);
+        let batch = rest / self.between;
+        let position = usize::try_from(self.indices[batch * self.taken + taken]).ok().filter(|p| *p < self.length)?;
+        Some((rest * self.length + position) * self.inner + inner)
     }
 }
 
 fn slice<T: Element>(x: &Array) -> Result<&[T]> {
-    x.as_slice().ok_or_else(|| Error::internal(format!("{} taken for elements of {}", x.aval(), T::DTYPE)))
+    x.elements()
 }
 
 /// An array whose element at row-major position `i` is `f(i)`.

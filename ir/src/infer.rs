@@ -30,7 +30,9 @@ pub fn infer(op: &Op, args: &[&Aval]) -> Result<Aval> {
         Op::Unary(u) => {
             let ok = match u {
                 Unary::Neg | Unary::Abs | Unary::Sign => args[0].dtype != Dtype::Bool,
-                Unary::Sqrt
+                Unary::Floor
+                | Unary::Round
+                | Unary::Sqrt
                 | Unary::Rsqrt
                 | Unary::Exp
                 | Unary::Expm1
@@ -38,8 +40,14 @@ pub fn infer(op: &Op, args: &[&Aval]) -> Result<Aval> {
                 | Unary::Log1p
                 | Unary::Sin
                 | Unary::Cos
+                | Unary::Asin
+                | Unary::Acos
+                | Unary::Atan
                 | Unary::Tanh
-                | Unary::Logistic => args[0].dtype.is_float(),
+                | Unary::Logistic
+                | Unary::Erf
+                | Unary::Erfc
+                | Unary::ErfInv => args[0].dtype.is_float(),
                 Unary::Not => !args[0].dtype.is_float(),
                 Unary::StopGradient => true,
             };
@@ -49,9 +57,14 @@ pub fn infer(op: &Op, args: &[&Aval]) -> Result<Aval> {
         Op::Binary(b) => {
             same(name, args)?;
             let ok = match b {
-                Binary::Add | Binary::Sub | Binary::Mul | Binary::Max | Binary::Min => args[0].dtype != Dtype::Bool,
-                Binary::Div | Binary::Pow => args[0].dtype.is_float(),
-                Binary::And | Binary::Or => !args[0].dtype.is_float(),
+                Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Rem | Binary::Max | Binary::Min => {
+                    args[0].dtype != Dtype::Bool
+                }
+                Binary::Pow | Binary::Atan2 => args[0].dtype.is_float(),
+                Binary::And | Binary::Or | Binary::Xor => !args[0].dtype.is_float(),
+                Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => {
+                    args[0].dtype == Dtype::I32
+                }
             };
             accept(name, ok, args)?;
             args[0].clone()
@@ -116,15 +129,67 @@ pub fn infer(op: &Op, args: &[&Aval]) -> Result<Aval> {
         Op::Reduce { kind: _, axes } => {
             let x = args[0];
             accept(name, x.dtype != Dtype::Bool, args)?;
-            for (i, a) in axes.iter().enumerate() {
-                check_axis(name, *a, x.shape.rank())?;
-                if i > 0 && *a <= axes[i - 1] {
-                    return Err(Error::axis(format!("the axes of `{name}` must increase, got {axes:?}")));
-                }
-            }
+            increasing(name, axes, x.shape.rank())?;
             Aval::new(x.dtype, x.shape.without(axes))
         }
         Op::DotGeneral(dims) => dot(name, dims, args)?,
+        Op::Slice { start, limit } => {
+            let x = args[0];
+            per_axis(name, x, &[("start", start), ("limit", limit)])?;
+            for (i, n) in x.shape.iter().enumerate() {
+                if start[i] > limit[i] || limit[i] > *n {
+                    let m = format!("`{name}` of {x}: {}..{} is no part of axis {i}", start[i], limit[i]);
+                    return Err(Error::shape(m));
+                }
+            }
+            Aval::new(x.dtype, start.iter().zip(limit).map(|(s, l)| l - s).collect::<Shape>())
+        }
+        Op::Pad { low, high } => {
+            let [x, value] = [args[0], args[1]];
+            if value.dtype != x.dtype || value.shape.rank() != 0 {
+                return Err(Error::dtype(format!("`{name}` of {x} needs a scalar of its type, not {value}")));
+            }
+            per_axis(name, x, &[("low", low), ("high", high)])?;
+            let longer = |i: usize| x.shape[i].checked_add(low[i])?.checked_add(high[i]);
+            let shape: Option<Shape> = (0..x.shape.rank()).map(longer).collect();
+            Aval::new(x.dtype, shape.ok_or_else(|| Error::memory(format!("`{name}` of {x}: no axis is that long")))?)
+        }
+        Op::Reverse(axes) => {
+            increasing(name, axes, args[0].shape.rank())?;
+            args[0].clone()
+        }
+        Op::Concatenate(axis) => {
+            let [x, y] = [args[0], args[1]];
+            check_axis(name, *axis, x.shape.rank())?;
+            let fits = x.dtype == y.dtype
+                && x.shape.rank() == y.shape.rank()
+                && (0..x.shape.rank()).all(|i| i == *axis || x.shape[i] == y.shape[i]);
+            if !fits {
+                let m = format!("`{name}` along axis {axis} of {x} and {y}: all but that axis must be alike");
+                return Err(if x.dtype == y.dtype { Error::shape(m) } else { Error::dtype(m) });
+            }
+            // An axis of more than memory holds is refused below.
+            let length = x.shape[*axis].saturating_add(y.shape[*axis]);
+            Aval::new(x.dtype, x.shape.without(&[*axis]).insert(*axis, length))
+        }
+        Op::Take { axis, batch } => taken(name, *axis, *batch, args[0], args[1])?,
+        Op::Scatter { kind: _, axis, batch } => {
+            let [x, indices, updates] = [args[0], args[1], args[2]];
+            accept(name, x.dtype != Dtype::Bool, args)?;
+            let want = taken(name, *axis, *batch, x, indices)?;
+            if *updates != want {
+                let m = format!("the updates of `{name}` of {x} at {indices} must be {want}, not {updates}");
+                return Err(if updates.dtype == want.dtype { Error::shape(m) } else { Error::dtype(m) });
+            }
+            x.clone()
+        }
+        Op::Argsort(axis) => {
+            check_axis(name, *axis, args[0].shape.rank())?;
+            if i32::try_from(args[0].shape[*axis]).is_err() {
+                return Err(Error::shape(format!("`{name}` along axis {axis} of {}: positions must be i32", args[0])));
+            }
+            Aval::new(Dtype::I32, args[0].shape.clone())
+        }
     };
     check_size(format_args!("the result of `{name}`"), &aval)?;
     Ok(aval)
@@ -144,6 +209,42 @@ pub fn check_size(what: impl fmt::Display, aval: &Aval) -> Result<()> {
         Some(bytes) if bytes <= isize::MAX as usize => Ok(()),
         _ => Err(Error::memory(format!("{what} would be {aval}, more than any memory holds"))),
     }
+}
+
+/// Checks axes that must exist and increase.
+fn increasing(name: &str, axes: &[usize], rank: usize) -> Result<()> {
+    for (i, a) in axes.iter().enumerate() {
+        check_axis(name, *a, rank)?;
+        if i > 0 && *a <= axes[i - 1] {
+            return Err(Error::axis(format!("the axes of `{name}` must increase, got {axes:?}")));
+        }
+    }
+    Ok(())
+}
+
+/// Checks lists that must have a number per axis of x.
+fn per_axis(name: &str, x: &Aval, lists: &[(&str, &Axes)]) -> Result<()> {
+    match lists.iter().find(|(_, list)| list.len() != x.shape.rank()) {
+        None => Ok(()),
+        Some((what, list)) => {
+            let (rank, n) = (x.shape.rank(), list.len());
+            Err(Error::axis(format!("`{name}` of {x} needs a {what} for each of its {rank} axes, got {n}")))
+        }
+    }
+}
+
+/// What [`Op::Take`] gives.
+fn taken(name: &str, axis: usize, batch: usize, x: &Aval, indices: &Aval) -> Result<Aval> {
+    check_axis(name, axis, x.shape.rank())?;
+    if indices.dtype != Dtype::I32 {
+        return Err(Error::dtype(format!("the indices of `{name}` must be i32, not {indices}")));
+    }
+    if batch > axis || batch > indices.shape.rank() || x.shape[..batch] != indices.shape[..batch] {
+        let m = format!("`{name}` along axis {axis} of {x} at {indices}: they don't share {batch} leading axes");
+        return Err(Error::shape(m));
+    }
+    let parts = [&x.shape[..axis], &indices.shape[batch..], &x.shape[axis + 1..]];
+    Ok(Aval::new(x.dtype, parts.concat()))
 }
 
 fn dot(name: &str, dims: &DotDims, args: &[&Aval]) -> Result<Aval> {

@@ -14,6 +14,7 @@
 pub mod array;
 pub mod builder;
 pub mod dtype;
+mod erf;
 pub mod error;
 pub mod eval;
 pub mod graph;
@@ -21,6 +22,7 @@ pub mod infer;
 pub mod kernel;
 pub mod math;
 pub mod op;
+mod resident;
 pub mod scalar;
 pub mod schedule;
 pub mod shape;
@@ -32,6 +34,7 @@ pub use dtype::{Dtype, Element, Literal};
 pub use error::{Error, Report, Result, Span};
 pub use graph::{Aval, Control, FnId, Function, Node, NodeId, NodeKind, Program, Transform};
 pub use op::{Binary, Compare, DotDims, Op, Reduce, Unary};
+pub use resident::Resident;
 pub use shape::Shape;
 
 /// How much freedom the compiler has with floating-point results.

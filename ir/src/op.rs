@@ -37,6 +37,10 @@ class! {
         Abs = "abs",
         /// -1, 0 or 1 by the sign of x; a float zero keeps its sign, NaN stays NaN.
         Sign = "sign",
+        /// The largest integer that isn't above x, as a float.
+        Floor = "floor",
+        /// The integer nearest to x, as a float; halves go to the even one.
+        Round = "round",
         /// √x
         Sqrt = "sqrt",
         /// 1/√x
@@ -53,10 +57,22 @@ class! {
         Sin = "sin",
         /// cos x
         Cos = "cos",
+        /// arcsin x, in [−π/2, π/2].
+        Asin = "asin",
+        /// arccos x, in [0, π].
+        Acos = "acos",
+        /// arctan x, in [−π/2, π/2].
+        Atan = "atan",
         /// tanh x
         Tanh = "tanh",
         /// 1 / (1 + e⁻ˣ)
         Logistic = "logistic",
+        /// The error function, 2/√π ∫₀ˣ e^(−t²) dt.
+        Erf = "erf",
+        /// 1 − erf x, which keeps its digits for large x.
+        Erfc = "erfc",
+        /// The inverse of the error function, from (−1, 1).
+        ErfInv = "erf_inv",
         /// Logical complement of a bool, bitwise of an i32.
         Not = "not",
         /// x, with no derivative.
@@ -73,8 +89,14 @@ class! {
         Sub = "sub",
         /// x · y
         Mul = "mul",
-        /// x / y, of floats.
+        /// x / y. Of integers the quotient rounded to zero; −1 where y is 0, and x where y is −1 and
+        /// −x no i32.
         Div = "div",
+        /// What the quotient of x and y rounded to zero leaves, with the sign of x. Of integers x
+        /// where y is 0, and 0 where y is −1.
+        Rem = "rem",
+        /// The angle of the point (y, x), in [−π, π]: `atan2 y x`.
+        Atan2 = "atan2",
         /// x to the power y, of floats.
         Pow = "pow",
         /// The larger; NaN if either is NaN.
@@ -85,6 +107,15 @@ class! {
         And = "and",
         /// Logical (bool) or bitwise (i32) or.
         Or = "or",
+        /// Logical (bool) or bitwise (i32) exclusive or.
+        Xor = "xor",
+        /// The bits of x moved y places up; 0 where y is negative or above 31.
+        ShiftLeft = "shift_left",
+        /// The bits of x moved y places down, zeros after them; 0 where y is negative or above 31.
+        ShiftRightLogical = "shift_right_logical",
+        /// The bits of x moved y places down, copies of the sign after them; nothing but the sign
+        /// where y is negative or above 31.
+        ShiftRightArithmetic = "shift_right_arithmetic",
     }
 }
 
@@ -113,6 +144,8 @@ class! {
         Sum = "reduce_sum",
         /// The largest, NaN if any is NaN; -inf (or the smallest integer) over an empty axis.
         Max = "reduce_max",
+        /// The product; 1 over an empty axis.
+        Prod = "reduce_prod",
     }
 }
 
@@ -190,6 +223,47 @@ pub enum Op {
     },
     /// Generalised matrix product of floats or integers.
     DotGeneral(DotDims),
+    /// The elements from `start` up to `limit` along each axis.
+    Slice {
+        /// Per axis the first.
+        start: Axes,
+        /// Per axis the first beyond; not below `start`.
+        limit: Axes,
+    },
+    /// `(x, value)`: x with a scalar around it.
+    Pad {
+        /// Per axis how often before x.
+        low: Axes,
+        /// Per axis how often after x.
+        high: Axes,
+    },
+    /// The same elements in reverse along the axes listed (increasing).
+    Reverse(Axes),
+    /// One operand after the other along an axis.
+    Concatenate(usize),
+    /// `(x, indices)`: the elements of x at these positions along an axis; zero (false) at positions
+    /// outside. The first `batch` axes are shared; then x's axes up to the axis, the other axes of
+    /// the indices in its place, and x's axes after it.
+    Take {
+        /// The axis of x.
+        axis: usize,
+        /// How many leading axes x and the indices share; not above `axis`.
+        batch: usize,
+    },
+    /// `(x, indices, updates)`: x with the updates, which are as [`Op::Take`] would give them,
+    /// combined into where they were taken from, in row-major order of the updates; those outside
+    /// are dropped.
+    Scatter {
+        /// What combines: sums or the largest.
+        kind: Reduce,
+        /// The axis of x.
+        axis: usize,
+        /// How many leading axes x and the indices share; not above `axis`.
+        batch: usize,
+    },
+    /// Along an axis, where the elements are in ascending order: equals in the order they stand in,
+    /// NaN last, zeros of both signs equal. The result is `i32`.
+    Argsort(usize),
 }
 
 impl Op {
@@ -209,6 +283,13 @@ impl Op {
             Op::Transpose(_) => "transpose",
             Op::Reduce { kind, .. } => kind.name(),
             Op::DotGeneral(_) => "dot_general",
+            Op::Slice { .. } => "slice",
+            Op::Pad { .. } => "pad",
+            Op::Reverse(_) => "reverse",
+            Op::Concatenate(_) => "concatenate",
+            Op::Take { .. } => "take",
+            Op::Scatter { kind, .. } => scatter_name(*kind),
+            Op::Argsort(_) => "argsort",
         }
     }
 
@@ -222,9 +303,17 @@ impl Op {
             | Op::BroadcastInDim { .. }
             | Op::Reshape(_)
             | Op::Transpose(_)
-            | Op::Reduce { .. } => 1,
-            Op::Binary(_) | Op::Compare(_) | Op::DotGeneral(_) => 2,
-            Op::Select => 3,
+            | Op::Reduce { .. }
+            | Op::Slice { .. }
+            | Op::Reverse(_)
+            | Op::Argsort(_) => 1,
+            Op::Binary(_)
+            | Op::Compare(_)
+            | Op::DotGeneral(_)
+            | Op::Pad { .. }
+            | Op::Concatenate(_)
+            | Op::Take { .. } => 2,
+            Op::Select | Op::Scatter { .. } => 3,
         }
     }
 
@@ -238,7 +327,14 @@ impl Op {
             | Op::Reshape(_)
             | Op::Transpose(_)
             | Op::Reduce { .. }
-            | Op::DotGeneral(_) => false,
+            | Op::DotGeneral(_)
+            | Op::Slice { .. }
+            | Op::Pad { .. }
+            | Op::Reverse(_)
+            | Op::Concatenate(_)
+            | Op::Take { .. }
+            | Op::Scatter { .. }
+            | Op::Argsort(_) => false,
         }
     }
 
@@ -246,10 +342,21 @@ impl Op {
     pub fn names() -> Vec<&'static str> {
         let mut names = vec!["constant", "iota", "select", "integer_pow", "convert"];
         names.extend(["broadcast_in_dim", "reshape", "transpose", "dot_general"]);
+        names.extend(["slice", "pad", "reverse", "concatenate", "take", "argsort"]);
+        names.extend(Reduce::ALL.iter().map(|r| scatter_name(*r)));
         names.extend(Unary::ALL.iter().map(|u| u.name()));
         names.extend(Binary::ALL.iter().map(|b| b.name()));
         names.extend(Compare::ALL.iter().map(|c| c.name()));
         names.extend(Reduce::ALL.iter().map(|r| r.name()));
         names
+    }
+}
+
+/// The name of the scatter that combines so.
+pub const fn scatter_name(kind: Reduce) -> &'static str {
+    match kind {
+        Reduce::Sum => "scatter_add",
+        Reduce::Max => "scatter_max",
+        Reduce::Prod => "scatter_mul",
     }
 }

@@ -6,10 +6,11 @@
 //!
 //! * `max` and `min` give NaN if either operand is NaN, and order -0 below 0;
 //! * `sign` keeps zeros with their sign, and NaN;
-//! * integer arithmetic wraps around;
+//! * integer arithmetic wraps around; `x / 0 = -1` and `x rem 0 = x`;
 //! * conversion from float to integer truncates and saturates, NaN becomes 0; to bool is `x != 0`.
 
 use crate::dtype::{Dtype, Element, Literal};
+use crate::erf;
 use crate::math::{self, Scalar32, Scalar64};
 use crate::op::{Binary, Compare, Reduce, Unary};
 
@@ -97,6 +98,8 @@ macro_rules! float {
                     Unary::Neg => |x| -x,
                     Unary::Abs => $T::abs,
                     Unary::Sign => |x| if x.is_nan() || x == 0.0 { x } else { 1.0_f64.copysign(f64::from(x)) as $T },
+                    Unary::Floor => $T::floor,
+                    Unary::Round => $T::round_ties_even,
                     Unary::Sqrt => $T::sqrt,
                     Unary::Rsqrt if shared => |x| 1.0 / x.sqrt(),
                     Unary::Rsqrt => |x| (1.0 / f64::from(x).sqrt()) as $T,
@@ -112,10 +115,22 @@ macro_rules! float {
                     Unary::Sin => |x| f64::from(x).sin() as $T,
                     Unary::Cos if shared => |x| math::$module::cos(&mut $Lanes, x),
                     Unary::Cos => |x| f64::from(x).cos() as $T,
+                    Unary::Asin if shared => |x| math::$module::asin(&mut $Lanes, x),
+                    Unary::Asin => |x| f64::from(x).asin() as $T,
+                    Unary::Acos if shared => |x| math::$module::acos(&mut $Lanes, x),
+                    Unary::Acos => |x| f64::from(x).acos() as $T,
+                    Unary::Atan if shared => |x| math::$module::atan(&mut $Lanes, x),
+                    Unary::Atan => |x| f64::from(x).atan() as $T,
                     Unary::Tanh if shared => |x| math::$module::tanh(&mut $Lanes, x),
                     Unary::Tanh => |x| f64::from(x).tanh() as $T,
                     Unary::Logistic if shared => |x| math::$module::logistic(&mut $Lanes, x),
                     Unary::Logistic => |x| logistic(f64::from(x)) as $T,
+                    Unary::Erf if shared => |x| math::$module::erf(&mut $Lanes, x),
+                    Unary::Erf => |x| erf::erf(f64::from(x)) as $T,
+                    Unary::Erfc if shared => |x| math::$module::erfc(&mut $Lanes, x),
+                    Unary::Erfc => |x| erf::erfc(f64::from(x)) as $T,
+                    Unary::ErfInv if shared => |x| math::$module::erf_inv(&mut $Lanes, x),
+                    Unary::ErfInv => |x| erf::erf_inv(f64::from(x)) as $T,
                     Unary::StopGradient => |x| x,
                     Unary::Not => return None,
                 })
@@ -127,6 +142,9 @@ macro_rules! float {
                     Binary::Sub => |x, y| x - y,
                     Binary::Mul => |x, y| x * y,
                     Binary::Div => |x, y| x / y,
+                    Binary::Rem => |x, y| x % y,
+                    Binary::Atan2 if mode == Elementary::Shared => |x, y| math::$module::atan2(&mut $Lanes, x, y),
+                    Binary::Atan2 => |x, y| f64::from(x).atan2(f64::from(y)) as $T,
                     Binary::Pow if mode == Elementary::Shared => |x, y| math::$module::pow(&mut $Lanes, x, y),
                     Binary::Pow => |x, y| f64::from(x).powf(f64::from(y)) as $T,
                     Binary::Max => |x, y| {
@@ -137,7 +155,12 @@ macro_rules! float {
                         if x.is_nan() || y.is_nan() { $T::NAN }
                         else if x < y || (x == y && x.is_sign_negative()) { x } else { y }
                     },
-                    Binary::And | Binary::Or => return None,
+                    Binary::And
+                    | Binary::Or
+                    | Binary::Xor
+                    | Binary::ShiftLeft
+                    | Binary::ShiftRightLogical
+                    | Binary::ShiftRightArithmetic => return None,
                 })
             }
 
@@ -149,6 +172,7 @@ macro_rules! float {
                 Some(match kind {
                     Reduce::Sum => (0.0, |x, y| x + y),
                     Reduce::Max => ($T::NEG_INFINITY, $T::binary(Binary::Max, Elementary::Std)?),
+                    Reduce::Prod => (1.0, |x, y| x * y),
                 })
             }
 
@@ -189,7 +213,9 @@ impl Scalar for i32 {
             Unary::Sign => i32::signum,
             Unary::Not => |x| !x,
             Unary::StopGradient => |x| x,
-            Unary::Sqrt
+            Unary::Floor
+            | Unary::Round
+            | Unary::Sqrt
             | Unary::Rsqrt
             | Unary::Exp
             | Unary::Expm1
@@ -197,8 +223,14 @@ impl Scalar for i32 {
             | Unary::Log1p
             | Unary::Sin
             | Unary::Cos
+            | Unary::Asin
+            | Unary::Acos
+            | Unary::Atan
             | Unary::Tanh
-            | Unary::Logistic => return None,
+            | Unary::Logistic
+            | Unary::Erf
+            | Unary::Erfc
+            | Unary::ErfInv => return None,
         })
     }
 
@@ -211,7 +243,14 @@ impl Scalar for i32 {
             Binary::Min => Ord::min,
             Binary::And => |x, y| x & y,
             Binary::Or => |x, y| x | y,
-            Binary::Div | Binary::Pow => return None,
+            Binary::Xor => |x, y| x ^ y,
+            Binary::Div => |x, y| if y == 0 { -1 } else { x.wrapping_div(y) },
+            Binary::Rem => |x, y| if y == 0 { x } else { x.wrapping_rem(y) },
+            // A negative number of places is a large one.
+            Binary::ShiftLeft => |x, y| x.checked_shl(y as u32).unwrap_or(0),
+            Binary::ShiftRightLogical => |x, y| (x as u32).checked_shr(y as u32).unwrap_or(0) as i32,
+            Binary::ShiftRightArithmetic => |x, y| x >> (y as u32).min(31),
+            Binary::Pow | Binary::Atan2 => return None,
         })
     }
 
@@ -223,6 +262,7 @@ impl Scalar for i32 {
         Some(match kind {
             Reduce::Sum => (0, i32::wrapping_add),
             Reduce::Max => (i32::MIN, Ord::max),
+            Reduce::Prod => (1, i32::wrapping_mul),
         })
     }
 
@@ -247,6 +287,8 @@ impl Scalar for bool {
             Unary::Neg
             | Unary::Abs
             | Unary::Sign
+            | Unary::Floor
+            | Unary::Round
             | Unary::Sqrt
             | Unary::Rsqrt
             | Unary::Exp
@@ -255,8 +297,14 @@ impl Scalar for bool {
             | Unary::Log1p
             | Unary::Sin
             | Unary::Cos
+            | Unary::Asin
+            | Unary::Acos
+            | Unary::Atan
             | Unary::Tanh
-            | Unary::Logistic => return None,
+            | Unary::Logistic
+            | Unary::Erf
+            | Unary::Erfc
+            | Unary::ErfInv => return None,
         })
     }
 
@@ -264,9 +312,19 @@ impl Scalar for bool {
         Some(match op {
             Binary::And => |x, y| x & y,
             Binary::Or => |x, y| x | y,
-            Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Pow | Binary::Max | Binary::Min => {
-                return None;
-            }
+            Binary::Xor => |x, y| x ^ y,
+            Binary::Add
+            | Binary::Sub
+            | Binary::Mul
+            | Binary::Div
+            | Binary::Rem
+            | Binary::Atan2
+            | Binary::Pow
+            | Binary::Max
+            | Binary::Min
+            | Binary::ShiftLeft
+            | Binary::ShiftRightLogical
+            | Binary::ShiftRightArithmetic => return None,
         })
     }
 
@@ -361,6 +419,40 @@ pub fn convert(to: Dtype, x: Literal, mode: Elementary) -> Literal {
         return x;
     }
     by_dtype!(to, T => T::fix(mode)(T::from_f64(x.to_f64())).literal())
+}
+
+/// What backends that are plain Rust need of elements.
+pub trait Sortable: Element {
+    /// The order of sorting: ascending, NaN last, zeros of both signs equal.
+    fn ascending(&self, other: &Self) -> std::cmp::Ordering;
+    /// What a reduction combines two elements with, as [`Numerics::Strict`](crate::Numerics) has it:
+    /// NaN is the canonical one. `None` for bool.
+    fn combiner(kind: Reduce) -> Option<fn(Self, Self) -> Self>;
+}
+
+macro_rules! sortable {
+    ($($T:ty),*) => {$(
+        impl Sortable for $T {
+            fn ascending(&self, other: &$T) -> std::cmp::Ordering {
+                let nan = |x: &$T| x.partial_cmp(x).is_none();
+                self.partial_cmp(other).unwrap_or_else(|| nan(self).cmp(&nan(other)))
+            }
+            fn combiner(kind: Reduce) -> Option<fn($T, $T) -> $T> {
+                <$T as Scalar>::reduce(kind)?;
+                Some(match kind {
+                    Reduce::Sum => |x, y| combined(Reduce::Sum, x, y),
+                    Reduce::Max => |x, y| combined(Reduce::Max, x, y),
+                    Reduce::Prod => |x, y| combined(Reduce::Prod, x, y),
+                })
+            }
+        }
+    )*};
+}
+sortable!(f32, f64, i32, bool);
+
+/// Two elements combined; one of them for a type that has no such reduction.
+fn combined<T: Scalar>(kind: Reduce, x: T, y: T) -> T {
+    T::reduce(kind).map_or(x, |(_, op)| op(x, y).canonical())
 }
 
 /// What a reduction starts from; `None` for bool.

@@ -468,3 +468,71 @@ fn wrong_inputs_are_errors() {
     let error = eval(&g, &[&Array::from(1f32)], Elementary::Std).unwrap_err();
     assert_eq!(error.kind(), "internal");
 }
+
+#[test]
+fn slices_pads_reverses_and_concatenations() {
+    let slice = |start: &[usize], limit: &[usize]| Op::Slice { start: axes(start), limit: axes(limit) };
+    let pad = |low: &[usize], high: &[usize]| Op::Pad { low: axes(low), high: axes(high) };
+    for dtype in [Dtype::F32, Dtype::F64, Dtype::I32] {
+        let x = array(dtype, &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let (seven, none) = (array(dtype, &[], &[7.0]), array(dtype, &[2, 0], &[]));
+        check(slice(&[0, 1], &[2, 3]), &[&x], dtype, &[2, 2], &[2.0, 3.0, 5.0, 6.0]);
+        check(slice(&[1, 1], &[1, 2]), &[&x], dtype, &[0, 1], &[]);
+        check(slice(&[], &[]), &[&seven], dtype, &[], &[7.0]);
+        check(
+            pad(&[1, 0], &[0, 2]),
+            &[&x, &seven],
+            dtype,
+            &[3, 5],
+            &[7.0, 7.0, 7.0, 7.0, 7.0, 1.0, 2.0, 3.0, 7.0, 7.0, 4.0, 5.0, 6.0, 7.0, 7.0],
+        );
+        check(pad(&[0, 1], &[0, 0]), &[&none, &seven], dtype, &[2, 1], &[7.0, 7.0]);
+        check(Op::Reverse(axes(&[1])), &[&x], dtype, &[2, 3], &[3.0, 2.0, 1.0, 6.0, 5.0, 4.0]);
+        check(Op::Reverse(axes(&[0, 1])), &[&x], dtype, &[2, 3], &[6.0, 5.0, 4.0, 3.0, 2.0, 1.0]);
+        check(Op::Reverse(axes(&[])), &[&seven], dtype, &[], &[7.0]);
+        let y = array(dtype, &[2, 1], &[8.0, 9.0]);
+        check(Op::Concatenate(1), &[&x, &y], dtype, &[2, 4], &[1.0, 2.0, 3.0, 8.0, 4.0, 5.0, 6.0, 9.0]);
+        check(Op::Concatenate(1), &[&none, &y], dtype, &[2, 1], &[8.0, 9.0]);
+        check(Op::Concatenate(0), &[&y, &y], dtype, &[4, 1], &[8.0, 9.0, 8.0, 9.0]);
+    }
+    let truth = array(Dtype::Bool, &[2], &[1.0, 0.0]);
+    check(Op::Reverse(axes(&[0])), &[&truth], Dtype::Bool, &[2], &[0.0, 1.0]);
+}
+
+#[test]
+fn takes_and_scatters() {
+    let take = |axis, batch| Op::Take { axis, batch };
+    let x = array(Dtype::F32, &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    let at = array(Dtype::I32, &[4], &[2.0, -1.0, 0.0, MAX]);
+    check(take(1, 0), &[&x, &at], Dtype::F32, &[2, 4], &[3.0, 0.0, 1.0, 0.0, 6.0, 0.0, 4.0, 0.0]);
+    check(take(0, 0), &[&x, &array(Dtype::I32, &[], &[1.0])], Dtype::F32, &[3], &[4.0, 5.0, 6.0]);
+    let each = array(Dtype::I32, &[2, 2], &[0.0, 2.0, 1.0, 3.0]);
+    check(take(1, 1), &[&x, &each], Dtype::F32, &[2, 2], &[1.0, 3.0, 5.0, 0.0]);
+    check(
+        take(0, 0),
+        &[&x, &each],
+        Dtype::F32,
+        &[2, 2, 3],
+        &[1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 4.0, 5.0, 6.0, 0.0, 0.0, 0.0],
+    );
+    let scatter = |kind, axis, batch| Op::Scatter { kind, axis, batch };
+    let twice = array(Dtype::I32, &[3], &[1.0, 1.0, -5.0]);
+    let updates = array(Dtype::F32, &[2, 3], &[10.0, 20.0, 30.0, 40.0, 50.0, 60.0]);
+    check(scatter(Reduce::Sum, 1, 0), &[&x, &twice, &updates], Dtype::F32, &[2, 3], &[1.0, 32.0, 3.0, 4.0, 95.0, 6.0]);
+    check(scatter(Reduce::Max, 1, 0), &[&x, &twice, &updates], Dtype::F32, &[2, 3], &[1.0, 20.0, 3.0, 4.0, 50.0, 6.0]);
+    let updates = array(Dtype::F32, &[2, 2], &[10.0, 20.0, 30.0, 40.0]);
+    check(scatter(Reduce::Sum, 1, 1), &[&x, &each, &updates], Dtype::F32, &[2, 3], &[11.0, 2.0, 23.0, 4.0, 35.0, 6.0]);
+    let (none, nowhere) = (array(Dtype::F32, &[0, 3], &[]), array(Dtype::I32, &[2], &[0.0, 1.0]));
+    check(take(0, 0), &[&none, &nowhere], Dtype::F32, &[2, 3], &[0.0; 6]);
+}
+
+#[test]
+fn sorting_is_stable_with_nan_last() {
+    let x = array(Dtype::F32, &[6], &[2.0, f64::NAN, -0.0, 0.0, f64::NEG_INFINITY, 2.0]);
+    check(Op::Argsort(0), &[&x], Dtype::I32, &[6], &[4.0, 2.0, 3.0, 0.0, 5.0, 1.0]);
+    let y = array(Dtype::I32, &[3, 2], &[3.0, 1.0, 1.0, 1.0, 2.0, 0.0]);
+    check(Op::Argsort(0), &[&y], Dtype::I32, &[3, 2], &[1.0, 2.0, 2.0, 0.0, 0.0, 1.0]);
+    check(Op::Argsort(1), &[&y], Dtype::I32, &[3, 2], &[1.0, 0.0, 0.0, 1.0, 1.0, 0.0]);
+    let truth = array(Dtype::Bool, &[3], &[1.0, 0.0, 1.0]);
+    check(Op::Argsort(0), &[&truth], Dtype::I32, &[3], &[1.0, 0.0, 2.0]);
+}

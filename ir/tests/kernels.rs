@@ -595,3 +595,60 @@ proptest! {
         }
     }
 }
+
+/// A table looked up by positions of both kinds, and which of them are inside.
+const WINDOWS: &str = "\
+kernel windows(b0: read f32[12], b1: read i32[4], b2: write f32[24], b3: write bool[24]) strict {
+  parallel p0 in 0..4, p1 in 0..6 {
+    once {
+      %0 = load b1[p0]
+      %1 = load b0[0] at %0 in 0..3 by 4, -1*p1 + 4 in 0..4 by 1
+      %2 = within %0 in 0..3, -1*p1 + 4 in 0..4
+      store b2[6*p0 + p1] = %1
+      store b3[6*p0 + p1] = %2
+    }
+  }
+}
+";
+
+#[test]
+fn positions_outside_hold_zeros() {
+    let kernel = Kernel::parse(WINDOWS).unwrap();
+    assert_eq!(kernel.to_string(), WINDOWS);
+    let table = Array::from_vec((1..13u8).map(f32::from).collect(), [12]).unwrap();
+    let rows = Array::from_vec(vec![2, i32::MIN, 3, 0], [4]).unwrap();
+    let out = kernel.eval(&[&table, &rows], Elementary::Std).unwrap();
+    let row = |first: f64| [0.0, first + 3.0, first + 2.0, first + 1.0, first, 0.0];
+    let none = [0.0; 6];
+    assert_eq!(out[0].to_f64(), [row(9.0), none, none, row(1.0)].concat());
+    let yes = [0.0, 1.0, 1.0, 1.0, 1.0, 0.0];
+    assert_eq!(out[1].to_f64(), [yes, none, none, yes].concat());
+}
+
+#[test]
+fn wrong_positions_are_refused() {
+    let table = [
+        ("by 4,", "by 5,", "the index reaches 13, but there are 12 elements"),
+        ("load b0[0]", "load b0[p0]", "the index reaches 14"),
+        ("in 0..3, -1*p1", "in 0..0, -1*p1", "there are 0 positions"),
+        ("in 0..3, -1*p1", "in 0..2147483648, -1*p1", "there are 2147483648 positions"),
+        ("-1*p1 + 4 in 0..4\n", "-900000000*p1 + 4 in 0..4\n", "a position is no number of 31 bits"),
+        ("-1*p1 + 4 in 0..4\n", "-1*p1 + 4 in 0..4 by 2\n", "there are no elements to go by"),
+        ("within %0", "within %1", "%1, added to a position, is f32, not i32"),
+        ("within %0", "within %2", "%2 is not an earlier value"),
+    ];
+    for (from, to, expect) in table {
+        assert!(WINDOWS.contains(from), "{from}");
+        let error = Kernel::parse(&WINDOWS.replacen(from, to, 1)).unwrap().verify().expect_err(to).to_string();
+        assert!(error.contains(expect), "{error}\nshould say: {expect}");
+    }
+    for (from, to, expect) in [
+        ("within %0", "within", "expected an axis in scope"),
+        ("in 0..3, -1*p1", "in 1..3, -1*p1", "expected `0` where the positions start"),
+        ("-1*p1 + 4 in 0..4\n", "-1*p1 + p1 in 0..4\n", "already part of the position"),
+        ("%0 in 0..3 by", "%0 + %0 in 0..3 by", "expected one value to add"),
+    ] {
+        let error = Kernel::parse(&WINDOWS.replacen(from, to, 1)).expect_err(to).to_string();
+        assert!(error.contains(expect), "{error}\nshould say: {expect}");
+    }
+}

@@ -357,7 +357,7 @@ fn random_op(dice: &mut Dice, f: &Function, pick: NodeId) -> Op {
     let aval = f.aval(pick).clone();
     let rank = aval.shape.rank();
     let some = |dice: &mut Dice| (0..rank).filter(|_| dice.roll(2) == 0).collect::<Axes>();
-    match dice.roll(12) {
+    match dice.roll(19) {
         0 => Op::Unary(Unary::ALL[dice.roll(Unary::ALL.len())]),
         1 | 2 => Op::Binary(Binary::ALL[dice.roll(Binary::ALL.len())]),
         3 => Op::Compare(Compare::ALL[dice.roll(6)]),
@@ -377,6 +377,16 @@ fn random_op(dice: &mut Dice, f: &Function, pick: NodeId) -> Op {
             let dtype = Dtype::ALL[dice.roll(4)];
             Op::Constant(Literal::from_bits(dtype, bits).unwrap_or(Literal::new(dtype, 0.5)))
         }
+        11 => Op::Slice { start: (0..rank).map(|_| 0).collect(), limit: aval.shape.iter().map(|n| n / 2).collect() },
+        12 => {
+            let mut amounts = || (0..rank).map(|_| dice.roll(3)).collect();
+            Op::Pad { low: amounts(), high: amounts() }
+        }
+        13 => Op::Reverse(some(dice)),
+        14 => Op::Concatenate(dice.roll(rank.max(1))),
+        15 => Op::Argsort(dice.roll(rank.max(1))),
+        16 => Op::Take { axis: dice.roll(rank.max(1)), batch: 0 },
+        17 => Op::Scatter { kind: Reduce::ALL[dice.roll(Reduce::ALL.len())], axis: dice.roll(rank.max(1)), batch: 0 },
         _ => Op::DotGeneral(DotDims { contract: [some(dice), Axes::new()], batch: Default::default() }),
     }
 }

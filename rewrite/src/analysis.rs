@@ -190,7 +190,10 @@ fn derive(egraph: &EGraph, term: &Term) -> Result<Fact> {
             let aval = result(&op, &operands(*prim, Sort::Value)?)?;
             let constant = if let Op::Constant(literal) = op {
                 Some(literal)
-            } else if matches!(prim, Prim::BroadcastInDim | Prim::Reshape | Prim::Transpose) {
+            } else if matches!(
+                prim,
+                Prim::BroadcastInDim | Prim::Reshape | Prim::Transpose | Prim::Slice | Prim::Reverse
+            ) {
                 egraph[term.operands()[0]].data.constant()
             } else {
                 None

@@ -1,7 +1,7 @@
 //! What a kernel costs: the price extraction compares by.
 
 use egrad_ir::Dtype;
-use egrad_ir::kernel::{Body, Call, Contract, Inst, LoopNest, Operand, Pass};
+use egrad_ir::kernel::{Affine, Along, Body, Call, Contract, Inst, LoopNest, Operand, Pass};
 use egrad_ir::schedule::{Schedule, Step};
 use egrad_ir::{Binary, Unary};
 
@@ -61,7 +61,24 @@ pub(crate) fn kernel_ns(machine: &Machine, operands: &[Operand], body: &Body) ->
         Body::Scan(s) => machine.launch_ns + s.length as f64 * step_ns(machine, &s.body),
         Body::While(w) => machine.launch_ns + GUESSED_STEPS * (step_ns(machine, &w.cond) + step_ns(machine, &w.body)),
         Body::Switch(s) => machine.launch_ns + s.branches.iter().map(|b| step_ns(machine, b)).fold(0.0, f64::max),
+        // Element by element, wherever the indices say.
+        Body::Scatter(c) => {
+            let [x, _, updates] = c.sizes().unwrap_or_default().map(|n| n as f64);
+            machine.launch_ns
+                + moved_ns(machine, operands).max(x * machine.simple_ns + 3.0 * updates * machine.gather_ns)
+        }
+        Body::Argsort(c) => {
+            let elements = (c.outer * c.length * c.inner) as f64;
+            let levels = (c.length as f64 + 1.0).log2();
+            machine.launch_ns + moved_ns(machine, operands).max(elements * levels * 3.0 * machine.gather_ns)
+        }
     }
+}
+
+/// Moving every operand once.
+fn moved_ns(machine: &Machine, operands: &[Operand]) -> f64 {
+    let bytes: f64 = operands.iter().map(|o| (o.len * o.dtype.bytes()) as f64).sum();
+    bytes * if bytes > machine.cache_bytes { machine.memory_ns_per_byte } else { machine.cache_ns_per_byte }
 }
 
 /// How many steps a loop is taken to have that ends by a condition.
@@ -81,9 +98,7 @@ fn call_ns(machine: &Machine, operands: &[Operand], c: &Call) -> f64 {
         machine.launch_ns + count * (ns - machine.launch_ns + machine.element_ns)
     };
     let kernels: f64 = c.callee.steps.iter().map(of).sum();
-    let bytes: f64 = operands.iter().map(|o| (o.len * o.dtype.bytes()) as f64).sum();
-    let per_byte = if bytes > machine.cache_bytes { machine.memory_ns_per_byte } else { machine.cache_ns_per_byte };
-    kernels.max(bytes * per_byte)
+    kernels.max(moved_ns(machine, operands))
 }
 
 fn loops_ns(machine: &Machine, operands: &[Operand], nest: &LoopNest) -> f64 {
@@ -139,6 +154,12 @@ fn loops_ns(machine: &Machine, operands: &[Operand], nest: &LoopNest) -> f64 {
                     access(*operand, &index.strides, &mut compute);
                     along(&index.strides)
                 }
+                Inst::LoadWithin { operand, index, along: positions } => {
+                    let strides = touched(index, positions, &varies);
+                    access(*operand, &strides, &mut compute);
+                    along(&strides)
+                }
+                Inst::Within(positions) => along(&touched(&Affine::default(), positions, &varies)),
                 Inst::Unary(..)
                 | Inst::Binary(..)
                 | Inst::Compare(..)
@@ -164,12 +185,31 @@ fn loops_ns(machine: &Machine, operands: &[Operand], nest: &LoopNest) -> f64 {
     memory.max(compute) + 0.1 * memory.min(compute)
 }
 
+/// How far what is read moves along each axis; where a value is added that varies along an axis,
+/// nobody knows how far, and it is read element by element.
+fn touched(index: &Affine, positions: &[Along], varies: &[u64]) -> Vec<usize> {
+    let rank = positions.iter().map(|a| a.strides.len()).max().unwrap_or(0);
+    let mut strides: Vec<usize> = (0..rank).map(|axis| index.strides.get(axis).copied().unwrap_or(0)).collect();
+    for a in positions {
+        let added = a.plus.map_or(0, |v| varies[v.index()]);
+        for (axis, (stride, own)) in strides.iter_mut().zip(&a.strides).enumerate() {
+            *stride += own.unsigned_abs() * a.by.max(1);
+            if added & (1 << axis) != 0 {
+                *stride += 2;
+            }
+        }
+    }
+    strides
+}
+
 /// How often a pass enters its innermost loop, after axes that are walked as one are merged.
 fn rows(pass: &Pass, all: &[usize]) -> f64 {
     let accesses = || {
         let loads = pass.insts.iter().filter_map(|i| match i {
             Inst::Load { index, .. } | Inst::Index(index) => Some(&index.strides),
-            Inst::Literal(_)
+            Inst::LoadWithin { .. }
+            | Inst::Within(_)
+            | Inst::Literal(_)
             | Inst::Unary(..)
             | Inst::Binary(..)
             | Inst::Compare(..)
@@ -195,6 +235,8 @@ fn inst_weight(inst: &Inst) -> f64 {
     match inst {
         Inst::Literal(_) | Inst::Load { .. } => 0.0,
         Inst::Index(_) => 1.0,
+        // Tests of both ends, for every position.
+        Inst::LoadWithin { along, .. } | Inst::Within(along) => 2.0 * along.len() as f64,
         Inst::Unary(u, _) => match u {
             Unary::Neg | Unary::Abs | Unary::Not => 1.0,
             Unary::StopGradient => 0.0,
@@ -204,11 +246,17 @@ fn inst_weight(inst: &Inst) -> f64 {
             Unary::Exp | Unary::Log => 10.0,
             Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Logistic => 14.0,
             Unary::Expm1 | Unary::Log1p => 18.0,
+            Unary::Floor | Unary::Round => 1.0,
+            Unary::Asin | Unary::Acos | Unary::Atan => 18.0,
+            Unary::Erf | Unary::Erfc | Unary::ErfInv => 40.0,
         },
         Inst::Binary(b, _, _) => match b {
-            Binary::Add | Binary::Sub | Binary::Mul | Binary::And | Binary::Or => 1.0,
+            Binary::Add | Binary::Sub | Binary::Mul | Binary::And | Binary::Or | Binary::Xor => 1.0,
             Binary::Max | Binary::Min => 3.0,
             Binary::Div => 4.0,
+            Binary::Rem => 14.0,
+            Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => 18.0,
+            Binary::Atan2 => 26.0,
             Binary::Pow => 40.0,
         },
         Inst::Compare(..) | Inst::Select(..) => 1.0,
@@ -223,8 +271,6 @@ fn contract_ns(machine: &Machine, operands: &[Operand], c: &Contract) -> f64 {
     // Blocks of the product are padded: thin ones waste most of the work.
     let pad = |n: usize, block: f64| (n as f64 / block).ceil() * block;
     let madds = pad(c.m, 6.0) * pad(c.n, 16.0) * (c.k as f64 + 4.0);
-    let bytes: f64 = operands.iter().map(|o| (o.len * o.dtype.bytes()) as f64).sum();
-    let per_byte = if bytes > machine.cache_bytes { machine.memory_ns_per_byte } else { machine.cache_ns_per_byte };
     let compute = batch * (machine.contract_launch_ns + madds * machine.contract_ns * width);
-    compute.max(bytes * per_byte)
+    compute.max(moved_ns(machine, operands))
 }

@@ -11,7 +11,7 @@
 use crate::Fusion;
 use crate::choices::{Alternative, Choices, Source, ValueIx};
 use crate::cost::{Machine, kernel_ns};
-use crate::lower::{self, Chosen, Illegal, Lowered, MAX_INSTS, MAX_OPERANDS, extents, is_reduction};
+use crate::lower::{self, Chosen, Illegal, Lowered, MAX_INSTS, MAX_OPERANDS, extents, is_alone, is_reduction};
 use egrad_ir::Op;
 use egrad_ir::kernel::Body;
 use hashbrown::{HashMap, HashSet};
@@ -226,13 +226,23 @@ fn op_price(choices: &Choices, v: ValueIx, a: u32) -> f64 {
         Op::IntegerPow(n) => size(v) * (1.0 + 0.1 * f64::from(n.unsigned_abs())),
         Op::Reduce { .. } => size(alternative.args[0]),
         Op::DotGeneral(_) => size(alternative.args[0]).max(size(alternative.args[1])),
+        Op::Slice { .. } | Op::Reverse(_) => 0.1,
+        Op::Pad { .. } | Op::Concatenate(_) | Op::Take { .. } => size(v),
+        Op::Scatter { .. } => size(v) + size(alternative.args[2]),
+        Op::Argsort(axis) => size(v) * (choices.value(v).aval.shape[*axis] as f64 + 1.0).log2(),
     }
 }
 
 /// Whether a view or counter costs nothing to repeat in every reader.
 fn is_free(op: &Op) -> bool {
     match op {
-        Op::Constant(_) | Op::Iota { .. } | Op::BroadcastInDim { .. } | Op::Reshape(_) | Op::Transpose(_) => true,
+        Op::Constant(_)
+        | Op::Iota { .. }
+        | Op::BroadcastInDim { .. }
+        | Op::Reshape(_)
+        | Op::Transpose(_)
+        | Op::Slice { .. }
+        | Op::Reverse(_) => true,
         Op::Reduce { axes, .. } => axes.is_empty(),
         Op::Unary(_)
         | Op::Binary(_)
@@ -240,7 +250,12 @@ fn is_free(op: &Op) -> bool {
         | Op::Select
         | Op::IntegerPow(_)
         | Op::Convert(_)
-        | Op::DotGeneral(_) => false,
+        | Op::DotGeneral(_)
+        | Op::Pad { .. }
+        | Op::Concatenate(_)
+        | Op::Take { .. }
+        | Op::Scatter { .. }
+        | Op::Argsort(_) => false,
     }
 }
 
@@ -322,6 +337,13 @@ impl<'a> Plan<'a> {
                 choices.calls[c].args.iter().for_each(|a| kept[a.index()] = true);
             }
         }
+        // What reads memory alone has its operands there.
+        for v in live.iter().filter(|v| choices.value(**v).source == Source::Computed) {
+            let alternative = self.alternative(*v);
+            if is_alone(&alternative.op) {
+                alternative.args.iter().for_each(|a| kept[a.index()] = true);
+            }
+        }
         // A result that reshapes shares the memory of what it reshapes, which is kept then.
         for v in live.iter().rev() {
             if choices.value(*v).source != Source::Computed {
@@ -343,8 +365,10 @@ impl<'a> Plan<'a> {
             let size = choices.value(*v).aval.shape.size();
             repeated[v.index()] = self.users[v.index()].iter().any(|u| match &self.alternative(*u).op {
                 Op::DotGeneral(_) => true,
-                Op::BroadcastInDim { .. } => choices.value(*u).aval.shape.size() > size || repeated[u.index()],
-                Op::Reshape(_) | Op::Transpose(_) => repeated[u.index()],
+                Op::BroadcastInDim { .. } | Op::Pad { .. } | Op::Concatenate(_) | Op::Take { .. } => {
+                    choices.value(*u).aval.shape.size() > size || repeated[u.index()]
+                }
+                Op::Reshape(_) | Op::Transpose(_) | Op::Slice { .. } | Op::Reverse(_) => repeated[u.index()],
                 Op::Constant(_)
                 | Op::Iota { .. }
                 | Op::Unary(_)
@@ -353,7 +377,9 @@ impl<'a> Plan<'a> {
                 | Op::Select
                 | Op::IntegerPow(_)
                 | Op::Convert(_)
-                | Op::Reduce { .. } => false,
+                | Op::Reduce { .. }
+                | Op::Scatter { .. }
+                | Op::Argsort(_) => false,
             });
         }
         let mut clusters: Vec<Cluster> = Vec::new();
@@ -424,7 +450,8 @@ impl<'a> Plan<'a> {
             let k = join.unwrap_or(clusters.len());
             if join.is_none() {
                 clusters.push(Cluster::default());
-                if fusion == Fusion::Search && !(value.source == Source::Computed && self.contracts(v)) {
+                let alone = |a: &Alternative| is_alone(&a.op) || self.contracts(v);
+                if fusion == Fusion::Search && !(value.source == Source::Computed && alone(self.alternative(v))) {
                     newest.insert(own, k);
                 }
             }
@@ -502,13 +529,15 @@ impl<'a> Plan<'a> {
     fn rebuild(&mut self, k: u32, dirty: &mut BinaryHeap<u32>) -> Result<(), Illegal> {
         let members = self.members[k as usize].clone();
         let new = if members.iter().any(|m| self.stored(k, *m)) {
-            let contract = self.choices.value(members[0]).source == Source::Computed
-                && is_contraction(&self.alternative(members[0]).op)
-                && self.contracts(members[0]);
-            let lowered = match (self.choices.value(members[0]).source, contract) {
+            let computed = |m: &ValueIx| self.choices.value(*m).source == Source::Computed;
+            let contract =
+                computed(&members[0]) && is_contraction(&self.alternative(members[0]).op) && self.contracts(members[0]);
+            let alone = contract || members.iter().any(|m| computed(m) && is_alone(&self.alternative(*m).op));
+            let lowered = match (self.choices.value(members[0]).source, alone) {
                 (Source::Call(c), _) => lower::call(self, c)?,
                 (_, true) if members.len() > 1 => return Err(Illegal::Together),
-                (_, true) => lower::contract(self, members[0])?,
+                (_, true) if contract => lower::contract(self, members[0])?,
+                (_, true) => lower::alone(self, members[0])?,
                 (_, false) => lower::nest(self, &members, &|v| self.stored(k, v))?,
             };
             let ns = kernel_ns(self.machine, &lowered.operands, &lowered.body);

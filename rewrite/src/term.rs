@@ -8,7 +8,7 @@
 //! nothing once a class holds several e-nodes.
 
 use egg::{FromOp, Id, Language};
-use egrad_ir::op::Axes;
+use egrad_ir::op::{Axes, scatter_name};
 use egrad_ir::{Binary, Compare, DotDims, Dtype, Error, Literal, Op, Reduce, Result, Shape, Unary};
 use smallvec::SmallVec;
 use std::fmt;
@@ -122,19 +122,50 @@ pub enum Prim {
     Reduce(Reduce),
     /// Attributes: contracted axes of the left and the right operand, shared axes likewise.
     DotGeneral,
+    /// Attributes: starts, limits.
+    Slice,
+    /// Attributes: how often before, how often after.
+    Pad,
+    /// Attribute: the axes.
+    Reverse,
+    /// Attribute: the axis.
+    Concatenate,
+    /// Attributes: the axis, how many axes are shared.
+    Take,
+    /// Attributes: the axis, how many axes are shared.
+    Scatter(Reduce),
+    /// Attribute: the axis.
+    Argsort,
 }
 
 impl Prim {
     /// Every primitive.
     pub fn all() -> impl Iterator<Item = Prim> {
-        let single = [Prim::Constant, Prim::Iota, Prim::Select, Prim::IntegerPow, Prim::Convert];
-        let moves = [Prim::BroadcastInDim, Prim::Reshape, Prim::Transpose, Prim::DotGeneral];
-        (single.into_iter().chain(moves))
+        (Prim::SINGLE.into_iter())
             .chain(Unary::ALL.iter().map(|u| Prim::Unary(*u)))
             .chain(Binary::ALL.iter().map(|b| Prim::Binary(*b)))
             .chain(Compare::ALL.iter().map(|c| Prim::Compare(*c)))
-            .chain(Reduce::ALL.iter().map(|r| Prim::Reduce(*r)))
+            .chain(Reduce::ALL.iter().flat_map(|r| [Prim::Reduce(*r), Prim::Scatter(*r)]))
     }
+
+    /// Those that are of no class.
+    const SINGLE: [Prim; 15] = [
+        Prim::Constant,
+        Prim::Iota,
+        Prim::Select,
+        Prim::IntegerPow,
+        Prim::Convert,
+        Prim::BroadcastInDim,
+        Prim::Reshape,
+        Prim::Transpose,
+        Prim::DotGeneral,
+        Prim::Slice,
+        Prim::Pad,
+        Prim::Reverse,
+        Prim::Concatenate,
+        Prim::Take,
+        Prim::Argsort,
+    ];
 
     /// The primitive's name, as [`Op::name`].
     pub fn name(self) -> &'static str {
@@ -152,26 +183,40 @@ impl Prim {
             Prim::Transpose => "transpose",
             Prim::Reduce(r) => r.name(),
             Prim::DotGeneral => "dot_general",
+            Prim::Slice => "slice",
+            Prim::Pad => "pad",
+            Prim::Reverse => "reverse",
+            Prim::Concatenate => "concatenate",
+            Prim::Take => "take",
+            Prim::Scatter(kind) => scatter_name(kind),
+            Prim::Argsort => "argsort",
         }
     }
 
     /// The primitive of that name.
     pub fn parse(name: &str) -> Option<Prim> {
-        let single = [Prim::Constant, Prim::Iota, Prim::Select, Prim::IntegerPow, Prim::Convert];
-        let moves = [Prim::BroadcastInDim, Prim::Reshape, Prim::Transpose, Prim::DotGeneral];
         (Unary::parse(name).map(Prim::Unary))
             .or_else(|| Binary::parse(name).map(Prim::Binary))
             .or_else(|| Compare::parse(name).map(Prim::Compare))
             .or_else(|| Reduce::parse(name).map(Prim::Reduce))
-            .or_else(|| single.into_iter().chain(moves).find(|p| p.name() == name))
+            .or_else(|| Prim::SINGLE.into_iter().find(|p| p.name() == name))
+            .or_else(|| Reduce::ALL.iter().map(|r| Prim::Scatter(*r)).find(|p| p.name() == name))
     }
 
     /// How many attribute leaves come before the operands.
     pub fn attrs(self) -> usize {
         match self {
             Prim::Unary(_) | Prim::Binary(_) | Prim::Compare(_) | Prim::Select => 0,
-            Prim::Constant | Prim::IntegerPow | Prim::Convert | Prim::Reshape | Prim::Transpose | Prim::Reduce(_) => 1,
-            Prim::BroadcastInDim => 2,
+            Prim::Constant
+            | Prim::IntegerPow
+            | Prim::Convert
+            | Prim::Reshape
+            | Prim::Transpose
+            | Prim::Reduce(_)
+            | Prim::Reverse
+            | Prim::Concatenate
+            | Prim::Argsort => 1,
+            Prim::BroadcastInDim | Prim::Slice | Prim::Pad | Prim::Take | Prim::Scatter(_) => 2,
             Prim::Iota => 3,
             Prim::DotGeneral => 4,
         }
@@ -187,9 +232,12 @@ impl Prim {
             | Prim::BroadcastInDim
             | Prim::Reshape
             | Prim::Transpose
-            | Prim::Reduce(_) => 1,
-            Prim::Binary(_) | Prim::Compare(_) | Prim::DotGeneral => 2,
-            Prim::Select => 3,
+            | Prim::Reduce(_)
+            | Prim::Slice
+            | Prim::Reverse
+            | Prim::Argsort => 1,
+            Prim::Binary(_) | Prim::Compare(_) | Prim::DotGeneral | Prim::Pad | Prim::Concatenate | Prim::Take => 2,
+            Prim::Select | Prim::Scatter(_) => 3,
         }
     }
 
@@ -205,6 +253,13 @@ impl Prim {
             Prim::Reshape => 6,
             Prim::Transpose => 7,
             Prim::DotGeneral => 8,
+            Prim::Slice => 9,
+            Prim::Pad => 10,
+            Prim::Reverse => 11,
+            Prim::Concatenate => 12,
+            Prim::Take => 13,
+            Prim::Argsort => 14,
+            Prim::Scatter(r) => 0x500 + r as u32,
             Prim::Unary(u) => 0x100 + u as u32,
             Prim::Binary(b) => 0x200 + b as u32,
             Prim::Compare(c) => 0x300 + c as u32,
@@ -225,6 +280,7 @@ pub type Attrs = SmallVec<[Attr; 4]>;
 /// The primitive and its attributes, in the order [`decode`] takes them.
 pub fn encode(op: &Op) -> (Prim, Attrs) {
     let dims = |d: &[usize]| Attr::Dims(d.into());
+    let int = |n: usize| Attr::Int(n as i64);
     let (prim, attrs): (Prim, Attrs) = match op {
         Op::Constant(l) => (Prim::Constant, [Attr::Literal(*l)].into_iter().collect()),
         Op::Iota { dtype, shape, axis } => {
@@ -244,6 +300,13 @@ pub fn encode(op: &Op) -> (Prim, Attrs) {
             Prim::DotGeneral,
             [dims(&d.contract[0]), dims(&d.contract[1]), dims(&d.batch[0]), dims(&d.batch[1])].into_iter().collect(),
         ),
+        Op::Slice { start, limit } => (Prim::Slice, [dims(start), dims(limit)].into_iter().collect()),
+        Op::Pad { low, high } => (Prim::Pad, [dims(low), dims(high)].into_iter().collect()),
+        Op::Reverse(axes) => (Prim::Reverse, [dims(axes)].into_iter().collect()),
+        Op::Concatenate(axis) => (Prim::Concatenate, [int(*axis)].into_iter().collect()),
+        Op::Take { axis, batch } => (Prim::Take, [int(*axis), int(*batch)].into_iter().collect()),
+        Op::Scatter { kind, axis, batch } => (Prim::Scatter(*kind), [int(*axis), int(*batch)].into_iter().collect()),
+        Op::Argsort(axis) => (Prim::Argsort, [int(*axis)].into_iter().collect()),
     };
     debug_assert_eq!(attrs.len(), prim.attrs());
     (prim, attrs)
@@ -259,10 +322,11 @@ pub fn decode(prim: Prim, attrs: &[&Attr]) -> Result<Op> {
         Error::internal(format!("`{prim}` can't have the attributes {}", list.join(" ")))
     };
     let axes = |d: &[usize]| -> Axes { d.into() };
+    let count = |n: &i64| usize::try_from(*n).map_err(|_| wrong());
     Ok(match (prim, attrs) {
         (Prim::Constant, [Attr::Literal(l)]) => Op::Constant(*l),
         (Prim::Iota, [Attr::Dtype(dtype), Attr::Dims(shape), Attr::Int(axis)]) => {
-            Op::Iota { dtype: *dtype, shape: Shape::from(&**shape), axis: usize::try_from(*axis).map_err(|_| wrong())? }
+            Op::Iota { dtype: *dtype, shape: Shape::from(&**shape), axis: count(axis)? }
         }
         (Prim::Unary(u), []) => Op::Unary(u),
         (Prim::Binary(b), []) => Op::Binary(b),
@@ -279,6 +343,15 @@ pub fn decode(prim: Prim, attrs: &[&Attr]) -> Result<Op> {
         (Prim::DotGeneral, [Attr::Dims(cl), Attr::Dims(cr), Attr::Dims(bl), Attr::Dims(br)]) => {
             Op::DotGeneral(DotDims { contract: [axes(cl), axes(cr)], batch: [axes(bl), axes(br)] })
         }
+        (Prim::Slice, [Attr::Dims(start), Attr::Dims(limit)]) => Op::Slice { start: axes(start), limit: axes(limit) },
+        (Prim::Pad, [Attr::Dims(low), Attr::Dims(high)]) => Op::Pad { low: axes(low), high: axes(high) },
+        (Prim::Reverse, [Attr::Dims(a)]) => Op::Reverse(axes(a)),
+        (Prim::Concatenate, [Attr::Int(axis)]) => Op::Concatenate(count(axis)?),
+        (Prim::Take, [Attr::Int(axis), Attr::Int(batch)]) => Op::Take { axis: count(axis)?, batch: count(batch)? },
+        (Prim::Scatter(kind), [Attr::Int(axis), Attr::Int(batch)]) => {
+            Op::Scatter { kind, axis: count(axis)?, batch: count(batch)? }
+        }
+        (Prim::Argsort, [Attr::Int(axis)]) => Op::Argsort(count(axis)?),
         (
             Prim::Constant
             | Prim::Iota
@@ -292,7 +365,14 @@ pub fn decode(prim: Prim, attrs: &[&Attr]) -> Result<Op> {
             | Prim::Reshape
             | Prim::Transpose
             | Prim::Reduce(_)
-            | Prim::DotGeneral,
+            | Prim::DotGeneral
+            | Prim::Slice
+            | Prim::Pad
+            | Prim::Reverse
+            | Prim::Concatenate
+            | Prim::Take
+            | Prim::Scatter(_)
+            | Prim::Argsort,
             _,
         ) => return Err(wrong()),
     })
@@ -646,6 +726,13 @@ mod tests {
                 contract: [smallvec![1], smallvec![0]],
                 batch: [smallvec![2, 0], smallvec![1, 2]],
             }),
+            Op::Slice { start: smallvec![1, 0], limit: smallvec![2, 2] },
+            Op::Pad { low: smallvec![1, 0], high: smallvec![2, 2] },
+            Op::Reverse(smallvec![1]),
+            Op::Concatenate(1),
+            Op::Take { axis: 2, batch: 1 },
+            Op::Scatter { kind: Reduce::Max, axis: 2, batch: 1 },
+            Op::Argsort(1),
         ];
         for op in ops {
             let (prim, attrs) = encode(&op);

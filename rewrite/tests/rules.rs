@@ -48,6 +48,8 @@ struct Instance<'r> {
     guards: &'r [Cow<'static, str>],
     base: Shape,
     dtype: Dtype,
+    /// An axis, and how many axes are shared, that suit the operands of the primitive being built.
+    place: (usize, usize),
 }
 
 impl Instance<'_> {
@@ -103,8 +105,8 @@ impl Instance<'_> {
     }
 
     /// An operand's aval for a primitive, given those of its siblings.
-    fn operand(&mut self, prim: Prim, k: usize, siblings: &[Option<Id>]) -> Aval {
-        let sibling = siblings.iter().flatten().map(|id| self.aval(*id)).next();
+    fn operand(&mut self, prim: Prim, k: usize, siblings: &[Option<Aval>]) -> Aval {
+        let sibling = siblings.iter().flatten().next().cloned();
         let shape = sibling.as_ref().map_or_else(|| self.base.clone(), |a| a.shape.clone());
         let dtype = sibling.as_ref().map_or(self.dtype, |a| a.dtype);
         match prim {
@@ -113,6 +115,34 @@ impl Instance<'_> {
             Prim::DotGeneral => {
                 let rank = self.random.below(4);
                 Aval::new(dtype, self.shape(rank))
+            }
+            Prim::Pad if k == 1 => Aval::new(dtype, Shape::scalar()),
+            Prim::Concatenate if k == 1 && shape.rank() > 0 => {
+                let axis = self.random.below(shape.rank());
+                self.place = (axis, 0);
+                Aval::new(dtype, shape.without(&[axis]).insert(axis, self.random.below(3)))
+            }
+            Prim::Take | Prim::Scatter(_) if k == 1 && shape.rank() > 0 => {
+                let asked = |guard: &str| self.guards.iter().any(|g| g == guard);
+                let axis = match (asked("int ?a 0"), asked("not_int ?a 0") || asked("not_int ?b 0")) {
+                    (true, _) => 0,
+                    (_, true) => 1 + self.random.below(shape.rank().saturating_sub(1).max(1)),
+                    _ => self.random.below(shape.rank()),
+                };
+                let batch = match (asked("int ?b 0"), asked("not_int ?b 0")) {
+                    (true, _) => 0,
+                    (_, true) => axis,
+                    _ => self.random.below(axis + 1),
+                };
+                self.place = (axis, batch);
+                let own = self.random.below(3);
+                let own: Vec<usize> = (0..own).map(|_| 1 + self.random.below(3)).collect();
+                Aval::new(Dtype::I32, [&shape[..batch.min(shape.rank())], &own].concat())
+            }
+            Prim::Scatter(_) if k == 2 => {
+                let (axis, batch) = self.place;
+                let [Some(x), Some(indices), ..] = siblings else { return Aval::new(dtype, shape) };
+                infer::infer(&Op::Take { axis, batch }, &[x, indices]).unwrap_or(Aval::new(dtype, shape))
             }
             Prim::Constant
             | Prim::Iota
@@ -124,7 +154,14 @@ impl Instance<'_> {
             | Prim::BroadcastInDim
             | Prim::Reshape
             | Prim::Transpose
-            | Prim::Reduce(_) => Aval::new(dtype, shape),
+            | Prim::Reduce(_)
+            | Prim::Slice
+            | Prim::Pad
+            | Prim::Reverse
+            | Prim::Concatenate
+            | Prim::Take
+            | Prim::Scatter(_)
+            | Prim::Argsort => Aval::new(dtype, shape),
         }
     }
 
@@ -181,6 +218,24 @@ impl Instance<'_> {
                 }
                 vec![Attr::dims(shape), Attr::dims(dims)]
             }
+            Prim::Slice => {
+                let part = |n: &usize, random: &mut Random| {
+                    let start = if keep { 0 } else { random.below(n + 1) };
+                    (start, start + random.below(n - start + 1))
+                };
+                let (start, limit): (Vec<_>, Vec<_>) = x?.shape.iter().map(|n| part(n, self.random)).unzip();
+                vec![Attr::dims(start), Attr::dims(limit)]
+            }
+            Prim::Pad => {
+                let mut amounts = || Attr::dims((0..x.map_or(0, |x| x.shape.rank())).map(|_| self.random.below(3)));
+                vec![amounts(), amounts()]
+            }
+            Prim::Reverse => {
+                vec![Attr::dims((0..x?.shape.rank()).filter(|_| self.random.below(2) == 0))]
+            }
+            Prim::Concatenate => vec![Attr::Int(self.place.0 as i64)],
+            Prim::Take | Prim::Scatter(_) => vec![Attr::Int(self.place.0 as i64), Attr::Int(self.place.1 as i64)],
+            Prim::Argsort => vec![Attr::Int(self.random.below(x?.shape.rank().max(1)) as i64)],
             Prim::DotGeneral => {
                 let [x, y] = operands else { return None };
                 let (mut contract, mut batch) = ([vec![], vec![]], [vec![], vec![]]);
@@ -229,12 +284,11 @@ impl Instance<'_> {
         for k in 0..prim.arity() {
             if let Tree::Atom(variable) = &rest[k] {
                 // Batched operands get their axis below; siblings are compared by element.
-                let mut aval = match elements.first().filter(|_| mask.is_some() && prim != Prim::DotGeneral) {
-                    Some(first) if prim != Prim::Select => first.clone(),
-                    Some(first) => Aval::new(self.dtype, first.shape.clone()),
-                    None if mask.is_some() => self.operand(prim, k, &[]),
-                    None => self.operand(prim, k, &operands),
+                let siblings: Vec<Option<Aval>> = match mask {
+                    Some(_) => elements.iter().cloned().map(Some).collect(),
+                    None => operands.iter().map(|o| o.map(|id| self.aval(id))).collect(),
                 };
+                let mut aval = self.operand(prim, k, &siblings);
                 elements.push(aval.clone());
                 if mask.is_some_and(|m| m.get(k)) {
                     aval.shape = aval.shape.insert(0, 3);
@@ -326,6 +380,7 @@ fn exercise(table: &Table, rule: &Rule, line: &Line, seed: u64, times: usize) ->
             bound: HashMap::new(),
             guards: &line.guards,
             base: Shape::scalar(),
+            place: (0, 0),
             dtype,
             random: &mut random,
         };

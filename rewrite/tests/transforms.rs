@@ -15,8 +15,6 @@ use support::*;
 struct Case {
     /// The marker that the transform makes.
     marker: Head,
-    /// Its attribute, where a line's guard asks for it.
-    exponent: Option<i32>,
     sample: Sample,
     function: Function,
     transform: Transform,
@@ -29,12 +27,11 @@ fn cases() -> Vec<Case> {
     for sample in samples() {
         let op = sample.op.clone();
         let (prim, _) = encode(&op);
-        let exponent = if let Op::IntegerPow(n) = op { Some(n) } else { None };
         let f = function(prim.name(), &sample.operands, |b, p| vec![b.op(op.clone(), p)]);
         let mut add = |marker, transform| {
             let (sample, function) = (sample.clone(), f.clone());
             let program = transformed(&f, &transform);
-            cases.push(Case { marker, exponent, sample, function, transform, program });
+            cases.push(Case { marker, sample, function, transform, program });
         };
         for (k, operand) in sample.operands.iter().enumerate() {
             if operand.dtype.is_float() && f.result_avals()[0].dtype.is_float() {
@@ -58,12 +55,19 @@ impl Case {
 
     /// Whether a line says what this case needs.
     fn needs(&self, line: &Line, rules: &BTreeMap<&str, Vec<Head>>) -> bool {
-        let covers = rules[line.name].contains(&self.marker);
-        match self.exponent {
-            Some(n) if line.name.ends_with("integer_pow-zero") => covers && n == 0,
-            Some(n) if line.name.ends_with("pull/integer_pow") || line.name == "push/integer_pow" => covers && n != 0,
-            _ => covers,
-        }
+        // A guard may be about an attribute, which the pattern names at its place.
+        let (_, attrs) = encode(&self.sample.op);
+        let variables: Vec<&str> = line.left.trim_end_matches(')').split(' ').skip(1).collect();
+        let holds = |guard: &str| {
+            let words: Vec<&str> = guard.split(' ').collect();
+            let int = |v: &str| attrs.get(variables.iter().position(|w| *w == v)?)?.as_int();
+            match words[..] {
+                ["int", v, n] => int(v) == n.parse().ok(),
+                ["not_int", v, n] => int(v) != n.parse().ok(),
+                _ => true,
+            }
+        };
+        rules[line.name].contains(&self.marker) && line.guards.iter().all(|g| holds(g))
     }
 }
 

@@ -48,6 +48,18 @@ impl Code<'_> {
         self.record(x, |r, x| if single { math::single::pow(r, x, y) } else { math::double::pow(r, x, y) })
     }
 
+    /// The angle of the point (x, y).
+    pub(crate) fn angle(&mut self, y: &Group, x: &Group) -> Group {
+        let (single, x) = (y.form == Form::F32, Pack::of(&x.v));
+        self.record(y, |r, y| if single { math::single::atan2(r, y, x) } else { math::double::atan2(r, y, x) })
+    }
+
+    /// What x/y rounded to zero leaves, of floats.
+    pub(crate) fn remainder(&mut self, x: &Group, y: &Group) -> Group {
+        let (single, y) = (x.form == Form::F32, Pack::of(&y.v));
+        self.record(x, |r, x| if single { math::single::rem(r, x, y) } else { math::double::rem(r, x, y) })
+    }
+
     fn record(&mut self, x: &Group, emit: impl FnOnce(&mut Recorder<'_, '_>, Pack) -> Pack) -> Group {
         let int = if x.form == Form::F32 { Form::I32 } else { Form::I64 };
         let mut recorder = Recorder { code: self, float: x.form, int, lanes: x.lanes };
@@ -247,7 +259,7 @@ impl Lanes for Recorder<'_, '_> {
     }
 
     /// Out of line, by a call, when any lane asks for it.
-    fn rarely(&mut self, when: Mask, x: Pack, usual: [Pack; 2], rare: Rare) -> [Pack; 2] {
+    fn rarely(&mut self, when: Mask, x: [Pack; 2], usual: [Pack; 2], rare: Rare) -> [Pack; 2] {
         let n = self.count();
         let when = self.upright(when);
         let any = if self.lanes == 1 {
@@ -263,18 +275,19 @@ impl Lanes for Recorder<'_, '_> {
             usual.iter().flat_map(|pack| pack.v[..n].iter().copied()).collect();
         let (bytes, ty) = (self.float.ty(self.lanes).bytes(), self.float.ty(self.lanes));
         let cold = self.code.begin_rarely(any, &results);
-        // In memory: x, the two usual results and the mask, each for all lanes.
-        let (_, memory) = self.code.stack(bytes as usize * n * 4);
+        // In memory: the two arguments, the two usual results and the mask, each for all lanes.
+        let (_, memory) = self.code.stack(bytes as usize * n * 5);
         let mask_type = self.int.ty(self.lanes);
         let masks: Values = when.v[..n].iter().map(|m| self.code.wide_mask(mask_type, *m)).collect();
-        let parts = x.v[..n].iter().chain(&results).chain(&masks);
+        let parts = x.iter().flat_map(|x| &x.v[..n]).chain(&results).chain(&masks);
         for (k, v) in parts.enumerate() {
             self.code.f.ins().store(Code::memory(), *v, memory, (k as u32 * bytes) as i32);
         }
         let lanes = self.code.f.ins().iconst(I64, self.lanes as i64);
         self.code.call(crate::symbols::rare(rare), &[memory, lanes]);
-        let after: SmallVec<[Value; 2 * WIDEST]> =
-            (n..3 * n).map(|k| self.code.f.ins().load(ty, Code::memory(), memory, (k as u32 * bytes) as i32)).collect();
+        let after: SmallVec<[Value; 2 * WIDEST]> = (2 * n..4 * n)
+            .map(|k| self.code.f.ins().load(ty, Code::memory(), memory, (k as u32 * bytes) as i32))
+            .collect();
         let results = self.code.end_rarely(&cold, &after);
         [Pack::of(&results[..n]), Pack::of(&results[n..])]
     }

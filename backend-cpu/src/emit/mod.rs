@@ -17,6 +17,7 @@ mod math;
 mod nest;
 mod ops;
 mod pass;
+mod within;
 
 pub(crate) use nest::HEADER;
 

@@ -271,6 +271,10 @@ impl<'f, 'p> Nest<'f, 'p> {
             }
             Inst::Index(index) => self.index(index, lanes),
             Inst::Load { operand, index } => self.load_at(self.plan.passes[p].load_streams[i], *operand, index, lanes),
+            Inst::LoadWithin { operand, index, along } => {
+                self.load_within(self.plan.passes[p].load_streams[i], *operand, index, along, lanes)
+            }
+            Inst::Within(along) => self.within(along, lanes),
             Inst::Unary(op, x) => {
                 let moved = *op == egrad_ir::Unary::StopGradient;
                 dirty = !moved;
@@ -387,7 +391,7 @@ impl<'f, 'p> Nest<'f, 'p> {
     }
 
     /// The position of an element for lane 0: an address and a displacement.
-    fn place(&mut self, stream: usize, operand: usize, index: &Affine, bytes_after: usize) -> (Value, i32) {
+    pub(super) fn place(&mut self, stream: usize, operand: usize, index: &Affine, bytes_after: usize) -> (Value, i32) {
         let bytes = self.kernel.operands[operand].dtype.bytes();
         let fixed: usize = self.axes.iter().zip(&index.strides).map(|(axis, s)| axis.plus * s).sum();
         let disp = (index.offset + fixed) * bytes;
@@ -399,10 +403,14 @@ impl<'f, 'p> Nest<'f, 'p> {
         }
     }
 
+    /// The axis that lanes run along.
+    pub(super) fn lane(&self) -> usize {
+        if self.plan.points > 1 { self.plan.nest.domain.len() - 1 } else { self.axes.len() - 1 }
+    }
+
     /// The stride along the lanes of a group.
-    fn lane_stride(&self, index: &Affine) -> usize {
-        let lane = if self.plan.points > 1 { self.plan.nest.domain.len() } else { self.axes.len() } - 1;
-        index.strides.get(lane).copied().unwrap_or(0)
+    pub(super) fn lane_stride(&self, index: &Affine) -> usize {
+        index.strides.get(self.lane()).copied().unwrap_or(0)
     }
 
     fn load_at(&mut self, stream: usize, operand: usize, index: &Affine, lanes: usize) -> Group {
@@ -429,7 +437,7 @@ impl<'f, 'p> Nest<'f, 'p> {
         }
     }
 
-    fn lane_place(&mut self, address: Value, disp: i32, after: usize) -> (Value, i32) {
+    pub(super) fn lane_place(&mut self, address: Value, disp: i32, after: usize) -> (Value, i32) {
         match i32::try_from(disp as usize + after) {
             Ok(disp) => (address, disp),
             Err(_) => (self.code.offset(address, after), disp),

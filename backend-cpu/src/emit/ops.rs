@@ -6,7 +6,7 @@ use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{I8, I32};
 use cranelift_codegen::ir::{InstBuilder, Value};
 use egrad_ir::math::Elementary;
-use egrad_ir::{Binary, Compare, Numerics, Reduce, Unary};
+use egrad_ir::{Binary, Compare, Dtype, Numerics, Reduce, Unary};
 
 impl Code<'_> {
     /// An elementwise function of one operand.
@@ -40,6 +40,8 @@ impl Code<'_> {
                     c.f.ins().bor(negative, positive)
                 })
             }
+            Unary::Floor => self.map1(form, x, |c, v| c.f.ins().floor(v)),
+            Unary::Round => self.map1(form, x, |c, v| c.f.ins().nearest(v)),
             Unary::Sqrt => self.map1(form, x, |c, v| c.f.ins().sqrt(v)),
             Unary::Rsqrt => {
                 let root = self.map1(form, x, |c, v| c.f.ins().sqrt(v));
@@ -58,8 +60,14 @@ impl Code<'_> {
             Unary::Log1p => self.elementary(Elementary::Log1p, x),
             Unary::Sin => self.elementary(Elementary::Sin, x),
             Unary::Cos => self.elementary(Elementary::Cos, x),
+            Unary::Asin => self.elementary(Elementary::Asin, x),
+            Unary::Acos => self.elementary(Elementary::Acos, x),
+            Unary::Atan => self.elementary(Elementary::Atan, x),
             Unary::Tanh => self.elementary(Elementary::Tanh, x),
             Unary::Logistic => self.elementary(Elementary::Logistic, x),
+            Unary::Erf => self.elementary(Elementary::Erf, x),
+            Unary::Erfc => self.elementary(Elementary::Erfc, x),
+            Unary::ErfInv => self.elementary(Elementary::ErfInv, x),
         }
     }
 
@@ -74,7 +82,15 @@ impl Code<'_> {
             Binary::Sub => each(self, |c, a, b| c.f.ins().isub(a, b)),
             Binary::Mul if float => each(self, |c, a, b| c.f.ins().fmul(a, b)),
             Binary::Mul => each(self, |c, a, b| c.f.ins().imul(a, b)),
-            Binary::Div => each(self, |c, a, b| c.f.ins().fdiv(a, b)),
+            Binary::Div if float => each(self, |c, a, b| c.f.ins().fdiv(a, b)),
+            Binary::Div => self.integer_quotient(x, y),
+            Binary::Rem if float => self.remainder(x, y),
+            Binary::Rem => {
+                let quotient = self.integer_quotient(x, y);
+                let product = self.map2(x.form, &quotient, y, |c, q, y| c.f.ins().imul(q, y));
+                self.map2(x.form, x, &product, |c, x, product| c.f.ins().isub(x, product))
+            }
+            Binary::Atan2 => self.angle(x, y),
             Binary::Pow => self.power(x, y),
             // Two instructions and a blend, which leave the sign of a zero open.
             Binary::Max if float && x.lanes > 1 && numerics == Numerics::Fast => self.larger(x, y, false),
@@ -83,18 +99,68 @@ impl Code<'_> {
             Binary::Min if float => each(self, |c, a, b| c.f.ins().fmin(a, b)),
             Binary::Max => each(self, |c, a, b| c.f.ins().smax(a, b)),
             Binary::Min => each(self, |c, a, b| c.f.ins().smin(a, b)),
-            Binary::And | Binary::Or => {
+            Binary::And | Binary::Or | Binary::Xor => {
                 let (x, y) = self.agree(x, y);
-                self.map2(
-                    x.form,
-                    &x,
-                    &y,
-                    |c, a, b| {
-                        if op == Binary::And { c.f.ins().band(a, b) } else { c.f.ins().bor(a, b) }
-                    },
-                )
+                self.map2(x.form, &x, &y, |c, a, b| match op {
+                    Binary::And => c.f.ins().band(a, b),
+                    Binary::Or => c.f.ins().bor(a, b),
+                    _ => c.f.ins().bxor(a, b),
+                })
+            }
+            Binary::ShiftLeft => self.shift(x, y, |c, v, k| c.f.ins().ishl(v, k)),
+            Binary::ShiftRightLogical => self.shift(x, y, |c, v, k| c.f.ins().ushr(v, k)),
+            Binary::ShiftRightArithmetic => {
+                // The sign is all that is left after 31 places, and after more.
+                let most = self.splat_bits(x.form, x.lanes, 31);
+                let y = self.map2(y.form, y, &most, |c, y, most| c.f.ins().umin(y, most));
+                self.shift(x, &y, |c, v, k| c.f.ins().sshr(v, k))
             }
         }
+    }
+
+    /// The quotient of integers rounded to zero; -1 where y is 0, x where y is -1 and -x overflows.
+    ///
+    /// In f64, which holds both and rounds no quotient of theirs up to an integer.
+    fn integer_quotient(&mut self, x: &Group, y: &Group) -> Group {
+        let (form, lanes) = (x.form, x.lanes);
+        let [minus_one, zero] = [u64::MAX, 0].map(|bits| self.splat_bits(form, lanes, bits));
+        let [wide_x, wide_y] = [x, y].map(|v| self.convert(v, Dtype::F64));
+        let quotient = self.map2(wide_x.form, &wide_x, &wide_y, |c, a, b| c.f.ins().fdiv(a, b));
+        let quotient = self.convert(&quotient, Dtype::I32);
+        // 2³¹ saturates to 2³¹ - 1; negating wraps.
+        let negated = self.map1(form, x, |c, v| c.f.ins().ineg(v));
+        let negates = self.icmp(IntCC::Equal, y, &minus_one);
+        let quotient = self.pick(&negates, &negated, &quotient);
+        let by_zero = self.icmp(IntCC::Equal, y, &zero);
+        self.pick(&by_zero, &minus_one, &quotient)
+    }
+
+    /// x shifted by y places, nothing where y is negative or above 31.
+    ///
+    /// Vectors shift all lanes by one amount: so by 1, 2, 4, 8 and 16 where y has those bits.
+    fn shift(&mut self, x: &Group, y: &Group, by: fn(&mut Self, Value, Value) -> Value) -> Group {
+        let (form, lanes) = (x.form, x.lanes);
+        let zero = self.splat_bits(form, lanes, 0);
+        let shifted = if lanes == 1 {
+            self.map2(form, x, y, by)
+        } else {
+            let mut shifted = x.clone();
+            for bit in 0..5 {
+                let mask = self.splat_bits(form, lanes, 1 << bit);
+                let set = self.map2(form, y, &mask, |c, y, mask| c.f.ins().band(y, mask));
+                let clear = self.icmp(IntCC::Equal, &set, &zero);
+                let moved = self.map1(form, &shifted, |c, v| {
+                    let k = c.f.ins().iconst(I32, 1 << bit);
+                    by(c, v, k)
+                });
+                shifted = self.pick(&clear, &shifted, &moved);
+            }
+            shifted
+        };
+        let places = self.splat_bits(form, lanes, 31);
+        let far = self.map2(form, y, &places, |c, y, places| c.f.ins().umax(y, places));
+        let near = self.icmp(IntCC::Equal, &far, &places);
+        self.pick(&near, &shifted, &zero)
     }
 
     /// The larger (or smaller) of two vectors; NaN where either is.
@@ -174,6 +240,7 @@ impl Code<'_> {
         let op = match kind {
             Reduce::Sum => Binary::Add,
             Reduce::Max => Binary::Max,
+            Reduce::Prod => Binary::Mul,
         };
         self.binary(op, acc, x, numerics)
     }

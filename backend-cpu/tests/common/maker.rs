@@ -1,7 +1,7 @@
 //! Random loop nests.
 
 use super::Numbers;
-use egrad_ir::kernel::{Acc, Affine, Body, Inst, Kernel, LoopNest, Operand, Pass, Store, ValueId};
+use egrad_ir::kernel::{Acc, Affine, Along, Body, Inst, Kernel, LoopNest, Operand, Pass, Positions, Store, ValueId};
 use egrad_ir::{Binary, Compare, Dtype, Literal, Numerics, Reduce, Unary};
 
 /// Makes a kernel from random numbers; `size` bounds its passes and instructions.
@@ -63,7 +63,11 @@ impl Maker {
             for _ in 0..self.numbers.below(3) {
                 let value = own[self.numbers.below(own.len())];
                 if self.dtypes[value] != Dtype::Bool {
-                    let kind = if self.numbers.below(3) == 0 { Reduce::Max } else { Reduce::Sum };
+                    let kind = match self.numbers.below(6) {
+                        0 | 1 => Reduce::Max,
+                        2 if !self.smooth => Reduce::Prod,
+                        _ => Reduce::Sum,
+                    };
                     pass.accs.push(Acc { kind, value: ValueId::from(value) });
                 }
             }
@@ -111,7 +115,11 @@ impl Maker {
                 (first..self.dtypes.len()).chain(self.lasting.iter().copied().filter(|v| *v < first)).collect();
             let any = |m: &mut Numbers| (!visible.is_empty()).then(|| visible[m.below(visible.len())]);
             let (inst, dtype) = match self.numbers.below(10) {
-                0..3 => match self.load(pass) {
+                0 => match self.load_within(pass, &visible) {
+                    Some(load) => load,
+                    None => continue,
+                },
+                1..3 => match self.load(pass) {
                     Some(load) => load,
                     None => continue,
                 },
@@ -119,7 +127,12 @@ impl Maker {
                     let dtype = Dtype::ALL[self.numbers.below(4)];
                     (Inst::Literal(Literal::new(dtype, 3.0 * self.numbers.unit())), dtype)
                 }
-                4 if !self.smooth => (Inst::Index(self.affine(pass).0), Dtype::I32),
+                4 if !self.smooth && self.numbers.below(2) == 0 => (Inst::Index(self.affine(pass).0), Dtype::I32),
+                4 => {
+                    let count = 1 + self.numbers.below(2);
+                    let along = (0..count).map(|_| Along { by: 0, ..self.along(pass, &visible) }).collect();
+                    (Inst::Within(along), Dtype::Bool)
+                }
                 n => {
                     let Some(x) = any(&mut self.numbers) else { continue };
                     match self.function(n, x, &visible) {
@@ -159,9 +172,12 @@ impl Maker {
                 let all = if self.smooth { &smooth[..] } else { Binary::ALL };
                 let op = all[self.numbers.below(all.len())];
                 let takes = match op {
-                    Binary::Add | Binary::Sub | Binary::Mul | Binary::Max | Binary::Min => dtype != Dtype::Bool,
-                    Binary::Div | Binary::Pow => dtype.is_float(),
-                    Binary::And | Binary::Or => !dtype.is_float(),
+                    Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Rem | Binary::Max | Binary::Min => {
+                        dtype != Dtype::Bool
+                    }
+                    Binary::Pow | Binary::Atan2 => dtype.is_float(),
+                    Binary::And | Binary::Or | Binary::Xor => !dtype.is_float(),
+                    Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => dtype == Dtype::I32,
                 };
                 takes.then_some((Inst::Binary(op, id(x), id(y)), dtype))?
             }
@@ -206,6 +222,38 @@ impl Maker {
         let largest: usize = index.strides.iter().zip(&extents).map(|(s, n)| s * (n - 1)).sum();
         let end = index.offset + largest + 1;
         (index, end)
+    }
+
+    /// A position that is inside now and then, or always.
+    fn along(&mut self, pass: &Pass, visible: &[usize]) -> Along {
+        let extents: Vec<usize> = self.domain.iter().chain(&pass.loops).copied().collect();
+        let strides = (0..extents.len()).map(|_| [0, 0, 1, 1, -1, 3, -2][self.numbers.below(7)]).collect();
+        let integers: Vec<usize> = visible.iter().copied().filter(|v| self.dtypes[*v] == Dtype::I32).collect();
+        let added = !integers.is_empty() && self.numbers.below(3) == 0;
+        Along {
+            offset: self.numbers.below(40) as isize - 15,
+            strides,
+            plus: added.then(|| ValueId::from(integers[self.numbers.below(integers.len())])),
+            extent: 1 + self.numbers.below(30),
+            by: [0, 1, 1, 1, 2, 7][self.numbers.below(6)],
+        }
+    }
+
+    fn load_within(&mut self, pass: &Pass, visible: &[usize]) -> Option<(Inst, Dtype)> {
+        let count = 1 + self.numbers.below(2);
+        let along: Positions = (0..count).map(|_| self.along(pass, visible)).collect();
+        let (index, len) = match self.numbers.below(2) {
+            0 => self.affine(pass),
+            _ => (Affine { offset: 0, strides: self.domain.iter().chain(&pass.loops).map(|_| 0).collect() }, 1),
+        };
+        let len = len + along.iter().map(|a| a.by * (a.extent - 1)).sum::<usize>();
+        if len > 1 << 16 {
+            return None;
+        }
+        let dtype = Dtype::ALL[self.numbers.below(4)];
+        self.operands.push(Operand { dtype, len, written: false });
+        let operand = self.operands.len() - 1;
+        Some((Inst::LoadWithin { operand, index, along }, dtype))
     }
 
     fn load(&mut self, pass: &Pass) -> Option<(Inst, Dtype)> {

@@ -18,9 +18,10 @@ mod tile;
 pub(crate) use compile::{available, compile};
 
 use crate::device::Caps;
-use crate::spread::{Form, Launch};
-use egrad_ir::kernel::{Body, Kernel};
-use egrad_ir::{Dtype, Error, Numerics, Result};
+use crate::spirv;
+use crate::spread::{Form, Launch, Tile};
+use egrad_ir::kernel::Body;
+use egrad_ir::{Dtype, Error, Result};
 use library::Included;
 use std::fmt::Write;
 
@@ -58,14 +59,19 @@ struct Parts {
 /// If a device of these capabilities can't run the kernel: what is lacking.
 pub(crate) fn print(launch: &Launch, caps: &Caps, device: &str) -> Result<Shader> {
     let kernel = &launch.kernel;
-    let floats = check(kernel, caps, device)?;
-    let parts = match (launch.form, &kernel.body) {
-        (Form::Team(lanes), Body::Loops(nest)) => nest::print(kernel, nest, lanes, caps)?,
-        // The template's own tiles, whatever those of the SPIR-V are: shaderc knows no cooperative matrices.
-        (Form::Tile(_) | Form::Cooperative(_), Body::Contract(contract)) => tile::print(contract, caps),
+    spirv::check(launch, caps, device)?;
+    // shaderc knows no cooperative matrices: their products are tiles here.
+    const TILE: Tile = Tile::ALL[Tile::ALL.len() - 1];
+    let (parts, computed) = match (launch.form, &kernel.body) {
+        (Form::Team(lanes), Body::Loops(nest)) => {
+            (nest::print(kernel, nest, lanes, caps)?, nest.dtypes(&kernel.operands)?)
+        }
+        (Form::Tile(tile), Body::Contract(contract)) => (tile::print(contract, tile), vec![contract.dtype]),
+        (Form::Cooperative(_), Body::Contract(contract)) => (tile::print(contract, TILE), vec![contract.dtype]),
         (Form::Team(_), Body::Contract(_))
         | (Form::Tile(_) | Form::Cooperative(_), Body::Loops(_))
-        | (_, Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_)) => {
+        | (_, Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_)) =>
+        {
             return Err(Error::internal(format!("kernel `{}` isn't one of form {:?}", kernel.name, launch.form)));
         }
     };
@@ -73,8 +79,11 @@ pub(crate) fn print(launch: &Launch, caps: &Caps, device: &str) -> Result<Shader
     if kernel.operands.iter().any(|o| o.dtype == Dtype::Bool) {
         text += "#extension GL_EXT_shader_8bit_storage : require\n";
     }
+    if parts.text.contains(library::UNROLL) || parts.included.unrolls() {
+        text += "#extension GL_EXT_control_flow_attributes : require\n";
+    }
     let keeps = [(Dtype::F32, 32, caps.f32.keeps_nan), (Dtype::F64, 64, caps.f64.keeps_nan)];
-    let modes: Vec<u32> = keeps.iter().filter(|(d, _, keeps)| *keeps && floats.contains(d)).map(|k| k.1).collect();
+    let modes: Vec<u32> = keeps.iter().filter(|(d, _, keeps)| *keeps && computed.contains(d)).map(|k| k.1).collect();
     if !modes.is_empty() {
         text += "#extension GL_EXT_spirv_intrinsics : require\n\n// Keep NaN, infinities and -0.\n";
         for width in modes {
@@ -103,35 +112,4 @@ pub(crate) fn print(launch: &Launch, caps: &Caps, device: &str) -> Result<Shader
     text += &parts.text;
     let Parts { points, per_group, workgroup, .. } = parts;
     Ok(Shader { text, bindings: kernel.operands.len() as u32, points, per_group, workgroup })
-}
-
-/// The types a kernel computes with and stores, if a device of these capabilities can run it.
-fn check(kernel: &Kernel, caps: &Caps, device: &str) -> Result<Vec<Dtype>> {
-    let name = &kernel.name;
-    let lacks = |what: &str| Err(Error::device(format!("`{device}` lacks {what}, which kernel `{name}` needs")));
-    if kernel.numerics == Numerics::Strict {
-        return Err(Error::device(format!(
-            "the Vulkan backend can't run kernel `{name}` under strict numerics: use `--device cpu`, or fast numerics"
-        )));
-    }
-    let mut dtypes = match &kernel.body {
-        Body::Loops(nest) => nest.dtypes(&kernel.operands)?,
-        Body::Contract(contract) => vec![contract.dtype],
-        Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => Vec::new(),
-    };
-    dtypes.extend(kernel.operands.iter().map(|o| o.dtype));
-    if !caps.float64 && dtypes.contains(&Dtype::F64) {
-        return lacks("64-bit floats (`shaderFloat64`)");
-    }
-    if !caps.storage8 && kernel.operands.iter().any(|o| o.dtype == Dtype::Bool) {
-        return lacks("bytes in storage buffers (`storageBuffer8BitAccess`), as bools are stored");
-    }
-    if kernel.operands.len() > caps.bindings as usize {
-        return lacks(&format!("more than {} buffers per kernel, here {}", caps.bindings, kernel.operands.len()));
-    }
-    let bytes = kernel.operands.iter().map(|o| o.len as u64 * o.dtype.bytes() as u64).max().unwrap_or(0);
-    if bytes > caps.range {
-        return lacks(&format!("buffers beyond {} bytes (`maxStorageBufferRange`), here {bytes}", caps.range));
-    }
-    Ok(dtypes)
 }

@@ -7,14 +7,18 @@ use super::Parts;
 use super::expression::{Expression, Expressions, Rank, type_name};
 use super::library::Included;
 use crate::device::Caps;
-use egrad_ir::kernel::{Affine, Body, Inst, Kernel, LoopNest, Pass, ValueId};
+use egrad_ir::kernel::{Affine, Along, Body, Inst, Kernel, LoopNest, Pass, ValueId};
 use egrad_ir::op::Reduce;
 use egrad_ir::scalar::identity;
-use egrad_ir::{Dtype, Error, Result};
+use egrad_ir::{Dtype, Literal, Result};
 use hashbrown::HashMap;
+use std::borrow::Cow;
 
 /// Expressions beyond this many characters get a name.
 const LONGEST: usize = 60;
+
+/// Floats beyond this many are summed in parts of so many.
+const LONG: usize = 256;
 
 /// An axis of a loop nest in the shader; neighbours that every index steps through as through one
 /// are one.
@@ -28,15 +32,6 @@ struct Axis {
 
 /// Prints the shader of a loop nest, for teams of so many invocations.
 pub(super) fn print(kernel: &Kernel, nest: &LoopNest, team: u32, caps: &Caps) -> Result<Parts> {
-    for pass in &nest.passes {
-        let iterations = pass.loops.iter().fold(1usize, |n, e| n.saturating_mul(*e));
-        if iterations > 1 << 31 {
-            return Err(Error::device(format!(
-                "kernel `{}` has a loop of {iterations} iterations at each point, beyond 32 bits: use `--device cpu`",
-                kernel.name
-            )));
-        }
-    }
     let workgroup = caps.workgroup / team * team;
     let points: u64 = nest.domain.iter().map(|e| *e as u64).product();
     let mut printer = Printer {
@@ -67,14 +62,15 @@ pub(super) fn is_loaded(kernel: &Kernel, operand: usize) -> bool {
     match &kernel.body {
         Body::Loops(nest) => nest.passes.iter().any(|pass| loads(pass, operand)),
         Body::Contract(c) => [c.a.operand, c.b.operand].contains(&operand),
-        Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => false,
+        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => false,
     }
 }
 
 fn loads(pass: &Pass, of: usize) -> bool {
     pass.insts.iter().any(|inst| match inst {
-        Inst::Load { operand, .. } => *operand == of,
-        Inst::Literal(_)
+        Inst::Load { operand, .. } | Inst::LoadWithin { operand, .. } => *operand == of,
+        Inst::Within(_)
+        | Inst::Literal(_)
         | Inst::Index(_)
         | Inst::Unary(..)
         | Inst::Binary(..)
@@ -99,19 +95,32 @@ fn uses(nest: &LoopNest) -> Vec<Vec<usize>> {
     uses
 }
 
-/// The indices a pass makes.
-fn indices(pass: &Pass) -> impl Iterator<Item = &Affine> {
-    let of_inst = |inst| match inst {
-        &Inst::Index(ref index) | &Inst::Load { ref index, .. } => Some(index),
-        Inst::Literal(_)
-        | Inst::Unary(..)
-        | Inst::Binary(..)
-        | Inst::Compare(..)
-        | Inst::Select(..)
-        | Inst::IntegerPow(..)
-        | Inst::Convert(..) => None,
+/// The indices a pass makes, and its positions, of which negative numbers wrap around.
+fn indices(pass: &Pass) -> Vec<Cow<'_, Affine>> {
+    let wrapped = |a: &Along| {
+        let strides = a.strides.iter().map(|s| *s as usize).collect();
+        Cow::Owned(Affine { offset: a.offset as usize, strides })
     };
-    pass.insts.iter().filter_map(of_inst).chain(pass.stores.iter().map(|s| &s.index))
+    let mut all: Vec<Cow<'_, Affine>> = Vec::new();
+    for inst in &pass.insts {
+        match inst {
+            Inst::Index(index) | Inst::Load { index, .. } => all.push(Cow::Borrowed(index)),
+            Inst::LoadWithin { index, along, .. } => {
+                all.push(Cow::Borrowed(index));
+                all.extend(along.iter().map(wrapped));
+            }
+            Inst::Within(along) => all.extend(along.iter().map(wrapped)),
+            Inst::Literal(_)
+            | Inst::Unary(..)
+            | Inst::Binary(..)
+            | Inst::Compare(..)
+            | Inst::Select(..)
+            | Inst::IntegerPow(..)
+            | Inst::Convert(..) => {}
+        }
+    }
+    all.extend(pass.stores.iter().map(|s| Cow::Borrowed(&s.index)));
+    all
 }
 
 fn stride(index: &Affine, axis: usize) -> usize {
@@ -119,12 +128,11 @@ fn stride(index: &Affine, axis: usize) -> usize {
 }
 
 /// The axes of those extents, whose strides are from `first` on, as few as the indices allow.
-fn axes<'a>(letter: char, extents: &[usize], first: usize, indices: impl Iterator<Item = &'a Affine>) -> Vec<Axis> {
-    let indices: Vec<&Affine> = indices.collect();
+fn axes(letter: char, extents: &[usize], first: usize, indices: &[Cow<'_, Affine>]) -> Vec<Axis> {
     let mut axes: Vec<Axis> = Vec::new();
     for (i, extent) in extents.iter().copied().enumerate().filter(|(_, extent)| *extent > 1) {
         match axes.last_mut() {
-            Some(outer) if indices.iter().all(|a| stride(a, outer.at) == extent * stride(a, first + i)) => {
+            Some(outer) if indices.iter().all(|a| stride(a, outer.at) == stride(a, first + i).wrapping_mul(extent)) => {
                 (outer.extent, outer.at) = (outer.extent * extent, first + i);
             }
             Some(_) | None => axes.push(Axis { name: format!("{letter}{i}"), extent, at: first + i }),
@@ -178,8 +186,8 @@ impl Printer<'_> {
             self.line("point = min(point, launch.points - 1);");
         }
         let nest = self.nest;
-        let domain = axes('p', &nest.domain, 0, nest.passes.iter().flat_map(indices));
-        self.digits("point", &domain, &nest.passes.iter().flat_map(indices).collect::<Vec<_>>());
+        let all: Vec<Cow<'_, Affine>> = nest.passes.iter().flat_map(indices).collect();
+        self.digits("point", &axes('p', &nest.domain, 0, &all), &all);
         for (at, pass) in nest.passes.iter().enumerate() {
             if self.team > 1 && at > 0 && self.meets_memory(at) {
                 self.line("memoryBarrierBuffer();");
@@ -202,7 +210,7 @@ impl Printer<'_> {
     }
 
     /// Names the digits of a number in the radix of the axes, those that some index needs.
-    fn digits(&mut self, number: &str, axes: &[Axis], indices: &[&Affine]) {
+    fn digits(&mut self, number: &str, axes: &[Axis], indices: &[Cow<'_, Affine>]) {
         let mut below = 1;
         for (i, axis) in axes.iter().enumerate().rev() {
             let needed = indices.iter().any(|a| stride(a, axis.at) != 0);
@@ -233,19 +241,33 @@ impl Printer<'_> {
             let identity = identity(acc.kind, dtype).expect("verified: a type that is reduced");
             let start = self.expressions().literal(identity).text;
             self.line(&format!("{} {} = {start};", type_name(dtype), accumulator(acc.kind, result(i))));
+            if self.in_parts(pass, acc.kind, dtype) {
+                self.line(&format!("{} part{} = {start};", type_name(dtype), result(i).index()));
+            }
+        }
+        let parts = self.is_long(pass)
+            && pass.accs.iter().enumerate().any(|(i, a)| self.in_parts(pass, a.kind, self.dtypes[result(i).index()]));
+        if parts {
+            self.line("uint steps = 0;");
         }
         if pass.loops.is_empty() {
             self.body(at, pass, first);
             return;
         }
-        let loops = axes('r', &pass.loops, self.nest.domain.len(), indices(pass));
+        let loops = axes('r', &pass.loops, self.nest.domain.len(), &indices(pass));
         let opened = self.loops(&loops, pass);
         self.body(at, pass, first);
+        if parts {
+            self.line("steps++;");
+        }
         for _ in 0..opened {
             self.close();
         }
         for (i, acc) in pass.accs.iter().enumerate() {
             let (name, dtype) = (accumulator(acc.kind, result(i)), self.dtypes[result(i).index()]);
+            if self.in_parts(pass, acc.kind, dtype) {
+                self.line(&format!("{name} += part{};", result(i).index()));
+            }
             if self.team > 1 {
                 let of_team = match acc.kind {
                     Reduce::Sum => "sum_of_team",
@@ -258,6 +280,16 @@ impl Printer<'_> {
         }
     }
 
+    /// Whether an invocation runs so many iterations of the pass that one float sum would lose digits.
+    fn is_long(&self, pass: &Pass) -> bool {
+        pass.loops.iter().product::<usize>().div_ceil(self.team as usize) > LONG
+    }
+
+    /// Whether a reduction sums parts before it sums those.
+    fn in_parts(&self, pass: &Pass, kind: Reduce, dtype: Dtype) -> bool {
+        kind == Reduce::Sum && dtype.is_float() && self.is_long(pass)
+    }
+
     /// Begins the loops of a pass, and says how many blocks that opened.
     fn loops(&mut self, loops: &[Axis], pass: &Pass) -> usize {
         self.axes.retain(|at, _| *at < self.nest.domain.len());
@@ -265,7 +297,7 @@ impl Printer<'_> {
         if self.team > 1 {
             let (team, shared) = (self.team, if loops.len() == 1 { &loops[0].name } else { "step" });
             self.open(&format!("for (uint {shared} = member; {shared} < {iterations}; {shared} += {team})"));
-            self.digits(shared, loops, &indices(pass).collect::<Vec<_>>());
+            self.digits(shared, loops, &indices(pass));
             return 1;
         }
         if iterations == 1 {
@@ -291,6 +323,8 @@ impl Printer<'_> {
                 Inst::Load { operand, .. } if self.kernel.operands[*operand].written => true,
                 Inst::Index(_)
                 | Inst::Load { .. }
+                | Inst::LoadWithin { .. }
+                | Inst::Within(_)
                 | Inst::Unary(..)
                 | Inst::Binary(..)
                 | Inst::Compare(..)
@@ -328,6 +362,11 @@ impl Printer<'_> {
             let name = accumulator(acc.kind, ValueId::from(first + pass.insts.len() + i));
             let value = self.values[acc.value.index()].clone();
             let line = match acc.kind {
+                Reduce::Sum if self.in_parts(pass, acc.kind, value.dtype) => {
+                    let part = format!("part{}", first + pass.insts.len() + i);
+                    self.line(&format!("{part} += {};", value.text));
+                    format!("if (steps % {LONG} == {}) {{ {name} += {part}; {part} = 0; }}", LONG - 1)
+                }
                 Reduce::Sum => format!("{name} += {};", value.text),
                 Reduce::Max => {
                     self.included.function(value.dtype, "maximum");
@@ -356,6 +395,23 @@ impl Printer<'_> {
                     dtype @ (Dtype::F32 | Dtype::F64 | Dtype::I32) => Expression::whole(element, dtype),
                 }
             }
+            Inst::LoadWithin { operand, index, along } => {
+                // What lies outside is not read: position 0 is, and its element not used.
+                let inside = format!("inside{}", self.values.len());
+                let test = self.within(along);
+                self.line(&format!("bool {inside} = {test};"));
+                let moved: Vec<String> = along.iter().map(|a| self.elements(a)).collect();
+                let (base, moved) = (self.index(index), moved.join(" + "));
+                let element = format!("b{operand}[{base} + ({inside} ? {moved} : 0u)]");
+                match self.kernel.operands[*operand].dtype {
+                    Dtype::Bool => Expression::whole(format!("({inside} && uint({element}) != 0)"), Dtype::Bool),
+                    dtype @ (Dtype::F32 | Dtype::F64 | Dtype::I32) => {
+                        let nothing = self.expressions().literal(Literal::new(dtype, 0.0)).text;
+                        Expression::whole(format!("({inside} ? {element} : {nothing})"), dtype)
+                    }
+                }
+            }
+            Inst::Within(along) => Expression::whole(format!("({})", self.within(along)), Dtype::Bool),
             Inst::Unary(op, x) => {
                 let x = value(self, x);
                 self.expressions().unary(*op, x)
@@ -381,6 +437,37 @@ impl Printer<'_> {
                 self.expressions().convert(*to, x)
             }
         }
+    }
+
+    /// Whether all positions are inside.
+    fn within(&self, along: &[Along]) -> String {
+        let test = |a: &Along| format!("uint({}) < {}u", self.position(a), a.extent);
+        along.iter().map(test).collect::<Vec<_>>().join(" && ")
+    }
+
+    /// How many elements a position is from the first.
+    fn elements(&self, a: &Along) -> String {
+        match a.by {
+            1 => format!("uint({})", self.position(a)),
+            by => format!("uint({}) * {by}u", self.position(a)),
+        }
+    }
+
+    /// A position by the names of its axes: `-1 * int(p0) + v3 + 4`.
+    fn position(&self, a: &Along) -> String {
+        let mut terms = Vec::new();
+        for (axis, stride) in a.strides.iter().enumerate().filter(|(_, stride)| **stride != 0) {
+            match (self.axes.get(&axis), stride) {
+                (Some(name), 1) => terms.push(format!("int({name})")),
+                (Some(name), stride) => terms.push(format!("{stride} * int({name})")),
+                (None, _) => {}
+            }
+        }
+        terms.extend(a.plus.map(|v| format!("({})", self.values[v.index()].text)));
+        if a.offset != 0 || terms.is_empty() {
+            terms.push(format!("{}", a.offset));
+        }
+        terms.join(" + ")
     }
 
     /// An index by the names of its axes: `35 * p0 + p1 + 3`.

@@ -1,39 +1,44 @@
-// Rows of the right tile and columns of the left one, of which a step multiplies SIDE.
-const uint TILE = 4 * SIDE;
-shared double left[SIDE][TILE];
-shared double right[SIDE][TILE];
+// Invocations of a workgroup, down, across and in all; they divide what they load.
+const uint DOWN = ROWS / HIGH, ACROSS = COLUMNS / WIDE, GROUP = DOWN * ACROSS;
+shared double left[DEPTH][ROWS];
+shared double right[DEPTH][COLUMNS];
 
-// A workgroup of SIDE * SIDE makes a tile of the result, each invocation 4 * 4 elements of it.
+// A workgroup makes a tile of the result, DEPTH products of every element at a time.
 void main() {
     uint tile = gl_WorkGroupID.y * launch.row + gl_WorkGroupID.x;
     if (tile >= launch.points) return; // the whole workgroup, so that barriers are reached by all
-    const uint across = (N + TILE - 1) / TILE, down = (M + TILE - 1) / TILE;
-    uint batch = tile / (across * down);
-    uint top = tile / across % down * TILE, first = tile % across * TILE;
+    const uint down = (M + ROWS - 1) / ROWS, across = (N + COLUMNS - 1) / COLUMNS;
+    uint batch = tile / (down * across);
+    uint top = tile / across % down * ROWS, first = tile % across * COLUMNS;
     uint own = gl_LocalInvocationIndex;
-    uint x = own % SIDE, y = own / SIDE;
+    uint x = own % ACROSS, y = own / ACROSS;
 
-    double sums[4][4];
-    for (uint i = 0; i < 4; i++)
-        for (uint j = 0; j < 4; j++) sums[i][j] = 0.0lf;
-    for (uint start = 0; start < K; start += SIDE) {
-        for (uint i = own; i < SIDE * TILE; i += SIDE * SIDE) {
-            uint row = top + i / SIDE, from = start + i % SIDE;
-            left[i % SIDE][i / SIDE] = 0.0lf;
-            if (row < M && from < K) left[i % SIDE][i / SIDE] = a(batch, row, from);
-            uint column = first + i % TILE, to = start + i / TILE;
-            right[i / TILE][i % TILE] = 0.0lf;
-            if (column < N && to < K) right[i / TILE][i % TILE] = b(batch, to, column);
+    double sums[HIGH][WIDE];
+    [[unroll]] for (uint i = 0; i < HIGH; i++)
+        [[unroll]] for (uint j = 0; j < WIDE; j++) sums[i][j] = 0.0lf;
+    for (uint start = 0; start < K; start += DEPTH) {
+        [[unroll]] for (uint part = 0; part < DEPTH * ROWS / GROUP; part++) {
+            uint i = own + part * GROUP;
+            uint row = top + i / DEPTH, k = start + i % DEPTH;
+            left[i % DEPTH][i / DEPTH] = 0.0lf;
+            if (row < M && k < K) left[i % DEPTH][i / DEPTH] = a(batch, row, k);
+        }
+        [[unroll]] for (uint part = 0; part < DEPTH * COLUMNS / GROUP; part++) {
+            uint i = own + part * GROUP;
+            uint k = start + i / COLUMNS, column = first + i % COLUMNS;
+            right[i / COLUMNS][i % COLUMNS] = 0.0lf;
+            if (column < N && k < K) right[i / COLUMNS][i % COLUMNS] = b(batch, k, column);
         }
         barrier();
-        for (uint k = 0; k < SIDE; k++)
-            for (uint i = 0; i < 4; i++)
-                for (uint j = 0; j < 4; j++) sums[i][j] += left[k][y + i * SIDE] * right[k][x + j * SIDE];
+        for (uint k = 0; k < DEPTH; k++)
+            [[unroll]] for (uint i = 0; i < HIGH; i++)
+                [[unroll]] for (uint j = 0; j < WIDE; j++)
+                    sums[i][j] += left[k][y + i * DOWN] * right[k][x + j * ACROSS];
         barrier();
     }
-    for (uint i = 0; i < 4; i++) {
-        for (uint j = 0; j < 4; j++) {
-            uint row = top + y + i * SIDE, column = first + x + j * SIDE;
+    [[unroll]] for (uint i = 0; i < HIGH; i++) {
+        [[unroll]] for (uint j = 0; j < WIDE; j++) {
+            uint row = top + y + i * DOWN, column = first + x + j * ACROSS;
             if (row < M && column < N) store_c(batch, row, column, sums[i][j]);
         }
     }

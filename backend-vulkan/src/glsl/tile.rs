@@ -4,36 +4,40 @@ use super::Parts;
 use super::expression::type_name;
 use super::library::{Included, typed};
 use super::nest::unsigned;
-use crate::device::Caps;
+use crate::spread::Tile;
 use egrad_ir::kernel::{Contract, Matrix};
 
 const TEMPLATE: &str = include_str!("tile.glsl");
 
 /// Prints the shader of a matrix product.
-pub(super) fn print(c: &Contract, caps: &Caps) -> Parts {
-    // Every device has workgroups of 128, and shared memory for two tiles of 16 * 64 doubles.
-    let side: u32 = if caps.workgroup >= 256 { 16 } else { 8 };
-    let tile = 4 * side as usize;
+pub(super) fn print(c: &Contract, tile: Tile) -> Parts {
     let batch: u64 = c.batch.iter().map(|e| *e as u64).product();
-    let points = batch * c.m.div_ceil(tile) as u64 * c.n.div_ceil(tile) as u64;
+    let points = batch * c.m.div_ceil(tile.rows) as u64 * c.n.div_ceil(tile.columns) as u64;
     let ty = type_name(c.dtype);
     let at = |m: &Matrix| format!("b{}[{}]", m.operand, element(m, &c.batch));
     let load = |name: &str, m: &Matrix| {
         format!("{ty} {name}(uint batch, uint row, uint column) {{\n    return {};\n}}\n", at(m))
     };
+    let [high, wide] = tile.each;
     let text = format!(
-        "\nconst uint M = {}, N = {}, K = {};\nconst uint SIDE = {side};\n\n{}\n{}\n\
+        "\nconst uint M = {}, N = {}, K = {};\n\n// Of a tile, and of each invocation's part of it.\n\
+         const uint ROWS = {}, COLUMNS = {}, DEPTH = {};\nconst uint HIGH = {high}, WIDE = {wide};\n\n{}\n{}\n\
          void store_c(uint batch, uint row, uint column, {ty} sum) {{\n    {} = sum;\n}}\n\n{}",
         c.m,
         c.n,
         c.k,
+        tile.rows,
+        tile.columns,
+        tile.depth,
         load("a", &c.a),
         load("b", &c.b),
         at(&c.c),
         typed(TEMPLATE, c.dtype),
     );
-    let about = format!("a workgroup for each of {points} tiles of {tile} by {tile}");
-    Parts { about, included: Included::default(), team: 1, text, points, per_group: 1, workgroup: side * side }
+    let about = format!("a workgroup for each of {points} tiles of {} by {}", tile.rows, tile.columns);
+    let [down, across] = tile.invocations();
+    let workgroup = (down * across) as u32;
+    Parts { about, included: Included::default(), team: 1, text, points, per_group: 1, workgroup }
 }
 
 /// Where an element of a matrix is, by `batch`, `row` and `column`.

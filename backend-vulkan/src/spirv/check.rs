@@ -14,7 +14,7 @@ const MOST: usize = i32::MAX as usize;
 ///
 /// # Errors
 /// If not: what is lacking.
-pub(super) fn check(launch: &Launch, caps: &Caps, device: &str) -> Result<()> {
+pub(crate) fn check(launch: &Launch, caps: &Caps, device: &str) -> Result<()> {
     let kernel = &launch.kernel;
     let name = &kernel.name;
     let lacks = |what: &str| Err(Error::device(format!("`{device}` lacks {what}, which kernel `{name}` needs")));
@@ -50,8 +50,13 @@ pub(super) fn check(launch: &Launch, caps: &Caps, device: &str) -> Result<()> {
         Body::Contract(c) if c.k > MOST || tile_iterations(c) > caps.iterations => {
             return lacks(&format!("sums of more than {} products", MOST.min(caps.iterations / 2)));
         }
-        // Neither gets here: calls are spread, and loops refused.
-        Body::Contract(_) | Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => {}
+        Body::Contract(_)
+        | Body::Call(_)
+        | Body::Scatter(_)
+        | Body::Argsort(_)
+        | Body::Scan(_)
+        | Body::While(_)
+        | Body::Switch(_) => {}
     }
     if kernel.operands.iter().any(|o| o.dtype == Dtype::Bool) && !caps.storage8 {
         return lacks("bytes in storage buffers (`storageBuffer8BitAccess`), as bools are stored");
@@ -90,6 +95,8 @@ fn is_elementary(inst: &Inst) -> bool {
         | Inst::Compare(..)
         | Inst::Select(..)
         | Inst::IntegerPow(..)
-        | Inst::Convert(..) => false,
+        | Inst::Convert(..)
+        | Inst::LoadWithin { .. }
+        | Inst::Within(_) => false,
     }
 }

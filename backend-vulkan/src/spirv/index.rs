@@ -1,9 +1,10 @@
 //! From the numbers of points and of loop iterations to the elements they read and write.
 
 use super::{Emitter, built};
-use egrad_ir::kernel::{Affine, Inst, LoopNest, Pass};
+use egrad_ir::kernel::{Affine, Along, Inst, LoopNest, Pass};
 use hashbrown::HashMap;
 use rspirv::spirv::Word;
+use std::borrow::Cow;
 
 /// The axes of a domain, or of a pass's loops, with fewer of them: those of extent 1 are gone, and
 /// neighbours that every index steps through as through one axis are one.
@@ -17,24 +18,34 @@ struct Axis {
     position: usize,
 }
 
-/// Every index of the loop nest.
-fn all_affines(nest: &LoopNest) -> impl Iterator<Item = &Affine> {
-    nest.passes.iter().flat_map(affines)
+/// Every index and position of the pass.
+pub(super) fn affines(pass: &Pass) -> Vec<Cow<'_, Affine>> {
+    let mut all: Vec<Cow<'_, Affine>> = Vec::new();
+    for inst in &pass.insts {
+        match inst {
+            Inst::Index(index) | Inst::Load { index, .. } => all.push(Cow::Borrowed(index)),
+            Inst::LoadWithin { index, along, .. } => {
+                all.push(Cow::Borrowed(index));
+                all.extend(along.iter().map(|a| Cow::Owned(wrapping(a))));
+            }
+            Inst::Within(along) => all.extend(along.iter().map(|a| Cow::Owned(wrapping(a)))),
+            Inst::Literal(_)
+            | Inst::Unary(..)
+            | Inst::Binary(..)
+            | Inst::Compare(..)
+            | Inst::Select(..)
+            | Inst::IntegerPow(..)
+            | Inst::Convert(..) => {}
+        }
+    }
+    all.extend(pass.stores.iter().map(|s| Cow::Borrowed(&s.index)));
+    all
 }
 
-/// Every index of the pass.
-pub(super) fn affines(pass: &Pass) -> impl Iterator<Item = &Affine> {
-    let of_inst = |inst| match inst {
-        &Inst::Index(ref index) | &Inst::Load { ref index, .. } => Some(index),
-        Inst::Literal(_)
-        | Inst::Unary(..)
-        | Inst::Binary(..)
-        | Inst::Compare(..)
-        | Inst::Select(..)
-        | Inst::IntegerPow(..)
-        | Inst::Convert(..) => None,
-    };
-    pass.insts.iter().filter_map(of_inst).chain(pass.stores.iter().map(|s| &s.index))
+/// A position as an index: negative numbers wrap around, and so does what is computed with them, in
+/// 32 bits.
+pub(super) fn wrapping(along: &Along) -> Affine {
+    Affine { offset: along.offset as usize, strides: along.strides.iter().map(|s| *s as usize).collect() }
 }
 
 /// The stride along an axis; 0 where none is given.
@@ -45,12 +56,14 @@ fn stride(affine: &Affine, axis: usize) -> usize {
 impl Axes {
     /// The domain's.
     pub(super) fn domain(nest: &LoopNest) -> Axes {
-        Axes::merged(&nest.domain, 0, &all_affines(nest).collect::<Vec<_>>())
+        let all: Vec<Cow<'_, Affine>> = nest.passes.iter().flat_map(affines).collect();
+        Axes::merged(&nest.domain, 0, &all.iter().map(|a| &**a).collect::<Vec<_>>())
     }
 
     /// Those of the pass's loops, inside a domain of that many axes.
     pub(super) fn loops(pass: &Pass, domain: usize) -> Axes {
-        Axes::merged(&pass.loops, domain, &affines(pass).collect::<Vec<_>>())
+        let all = affines(pass);
+        Axes::merged(&pass.loops, domain, &all.iter().map(|a| &**a).collect::<Vec<_>>())
     }
 
     /// Axes of these extents, whose strides are from `first` on in these indices.
@@ -59,7 +72,11 @@ impl Axes {
         for (i, extent) in extents.iter().copied().enumerate().filter(|(_, e)| *e != 1) {
             let position = first + i;
             match axes.last_mut() {
-                Some(outer) if indices.iter().all(|a| stride(a, outer.position) == stride(a, position) * extent) => {
+                Some(outer)
+                    if indices
+                        .iter()
+                        .all(|a| stride(a, outer.position) == stride(a, position).wrapping_mul(extent)) =>
+                {
                     *outer = Axis { extent: outer.extent * extent, position };
                 }
                 _ => axes.push(Axis { extent, position }),

@@ -45,9 +45,23 @@ pub(super) fn function(op: Unary) -> Option<Elementary> {
         Unary::Log1p => Some(Elementary::Log1p),
         Unary::Sin => Some(Elementary::Sin),
         Unary::Cos => Some(Elementary::Cos),
+        Unary::Asin => Some(Elementary::Asin),
+        Unary::Acos => Some(Elementary::Acos),
+        Unary::Atan => Some(Elementary::Atan),
         Unary::Tanh => Some(Elementary::Tanh),
         Unary::Logistic => Some(Elementary::Logistic),
-        Unary::Neg | Unary::Abs | Unary::Sign | Unary::Sqrt | Unary::Rsqrt | Unary::Not | Unary::StopGradient => None,
+        Unary::Erf => Some(Elementary::Erf),
+        Unary::Erfc => Some(Elementary::Erfc),
+        Unary::ErfInv => Some(Elementary::ErfInv),
+        Unary::Neg
+        | Unary::Abs
+        | Unary::Sign
+        | Unary::Floor
+        | Unary::Round
+        | Unary::Sqrt
+        | Unary::Rsqrt
+        | Unary::Not
+        | Unary::StopGradient => None,
     }
 }
 
@@ -71,6 +85,19 @@ impl Emitter {
 
     pub(super) fn pow(&mut self, x: Value, y: Value) -> Value {
         let of = if x.dtype == Dtype::F64 { math::double::pow } else { math::single::pow };
+        let id = of(&mut Shader::new(self, x.dtype), x.id, y.id);
+        Value { id, dtype: x.dtype }
+    }
+
+    pub(super) fn atan2(&mut self, y: Value, x: Value) -> Value {
+        let of = if x.dtype == Dtype::F64 { math::double::atan2 } else { math::single::atan2 };
+        let id = of(&mut Shader::new(self, x.dtype), y.id, x.id);
+        Value { id, dtype: x.dtype }
+    }
+
+    /// What x/y rounded to zero leaves, of floats.
+    pub(super) fn remainder(&mut self, x: Value, y: Value) -> Value {
+        let of = if x.dtype == Dtype::F64 { math::double::rem } else { math::single::rem };
         let id = of(&mut Shader::new(self, x.dtype), x.id, y.id);
         Value { id, dtype: x.dtype }
     }
@@ -283,7 +310,7 @@ impl Lanes for Shader<'_> {
     }
 
     /// A branch: invocations that don't ask skip the work.
-    fn rarely(&mut self, when: Word, x: Word, usual: [Word; 2], rare: Rare) -> [Word; 2] {
+    fn rarely(&mut self, when: Word, x: [Word; 2], usual: [Word; 2], rare: Rare) -> [Word; 2] {
         let (before, work, end) = (self.e.block, self.e.b.id(), self.e.b.id());
         built(self.e.b.selection_merge(end, SelectionControl::NONE));
         built(self.e.b.branch_conditional(when, work, end, []));

@@ -23,6 +23,8 @@ mod ops;
 mod team;
 mod tile;
 
+pub(crate) use check::check;
+
 use crate::device::{Caps, FloatCaps};
 use crate::spread::{Form, Launch};
 use egrad_ir::kernel::{Body, Kernel};
@@ -74,13 +76,13 @@ impl Module {
 /// If the backend, or a device of these capabilities, can't run the kernel: what is lacking.
 pub(crate) fn emit(launch: &Launch, caps: &Caps, device: &str) -> Result<Module> {
     let kernel = &launch.kernel;
-    check::check(launch, caps, device)?;
+    check(launch, caps, device)?;
     let mut emitter = Emitter::new(kernel, caps);
     let grid = match (&kernel.body, launch.form) {
         (Body::Loops(nest), Form::Team(lanes)) => nest::emit(&mut emitter, kernel, nest, lanes, caps)?,
         (Body::Contract(c), Form::Tile(tile)) => tile::emit(&mut emitter, c, tile),
         (Body::Contract(c), Form::Cooperative(by)) => cooperative::emit(&mut emitter, c, by, caps),
-        (Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_), _)
+        (Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_), _)
         | (Body::Loops(_), Form::Tile(_) | Form::Cooperative(_))
         | (Body::Contract(_), Form::Team(_)) => {
             return Err(Error::internal(format!("kernel `{}` can't be launched as {:?}", kernel.name, launch.form)));

@@ -14,14 +14,14 @@
 //! later passes use is carried out of it.
 
 use super::control::Shares;
-use super::index::{Axes, Indices, Place, affines};
+use super::index::{Axes, Indices, Place, affines, steps, wrapping};
 use super::team::{Team, exceeds_subgroup, operation};
 use super::{Emitter, Grid, Value, built};
 use crate::device::Caps;
 use crate::spread::across;
-use egrad_ir::kernel::{Acc, Affine, Inst, Kernel, LoopNest, Pass, ValueId};
-use egrad_ir::op::Reduce;
-use egrad_ir::{Dtype, Result, scalar};
+use egrad_ir::kernel::{Acc, Affine, Along, Inst, Kernel, LoopNest, Pass, ValueId};
+use egrad_ir::op::{Binary, Reduce};
+use egrad_ir::{Dtype, Literal, Result, scalar};
 use rspirv::spirv::{Decoration, Word};
 
 /// The function of a loop nest.
@@ -120,8 +120,9 @@ fn waits(kernel: &Kernel, nest: &LoopNest) -> Vec<bool> {
 /// The operands a pass loads.
 fn loads(pass: &Pass) -> impl Iterator<Item = usize> {
     pass.insts.iter().filter_map(|inst| match inst {
-        Inst::Load { operand, .. } => Some(*operand),
-        Inst::Literal(_)
+        Inst::Load { operand, .. } | Inst::LoadWithin { operand, .. } => Some(*operand),
+        Inst::Within(_)
+        | Inst::Literal(_)
         | Inst::Index(_)
         | Inst::Unary(..)
         | Inst::Binary(..)
@@ -276,7 +277,7 @@ impl Nest<'_> {
             pass.accs.iter().map(|a| e.literal(identity(a).expect("the verifier lets no bool be reduced"))).collect();
         // What iterations share is computed before them.
         for affine in affines(pass) {
-            self.indices.point(e, affine, Place { axes: &self.domain, ids: &self.point });
+            self.indices.point(e, &affine, Place { axes: &self.domain, ids: &self.point });
         }
         let sums = pass.accs.iter().zip(&start).any(|(a, v)| a.kind == Reduce::Sum && v.dtype.is_float());
         let lanes = self.team.lanes as usize;
@@ -353,6 +354,12 @@ impl Nest<'_> {
                     let index = self.index(e, index, inner);
                     e.load(*operand, index)
                 }
+                Inst::LoadWithin { operand, index, along } => {
+                    let (inside, positions) = self.positions(e, along, inner);
+                    let base = self.index(e, index, inner);
+                    self.load_within(e, *operand, base, inside, &positions, along)
+                }
+                Inst::Within(along) => self.positions(e, along, inner).0,
                 Inst::Unary(op, x) => e.unary(*op, of(x)),
                 Inst::Binary(op, x, y) => e.binary(*op, of(x), of(y)),
                 Inst::Compare(op, x, y) => e.compare(*op, of(x), of(y)),
@@ -362,6 +369,45 @@ impl Nest<'_> {
             };
             self.values.push(value);
         }
+    }
+
+    /// Positions, and whether all are inside. In 32 bits they wrap around, and lie outside then as
+    /// well: the verifier keeps them below 2^30 in size, what is added apart.
+    fn positions(&mut self, e: &mut Emitter, along: &[Along], inner: Option<Place<'_>>) -> (Value, Vec<Value>) {
+        let (u32, mut all, mut positions) = (e.types.u32, None, Vec::new());
+        for a in along {
+            let mut id = self.index(e, &wrapping(a), inner);
+            if let Some(plus) = a.plus {
+                let plus = self.values[plus.index()].id;
+                id = built(e.b.i_add(u32, None, id, plus));
+            }
+            let extent = e.u32(a.extent as u32);
+            let inside = e.value(Dtype::Bool, |b, ty| b.u_less_than(ty, None, id, extent));
+            all = Some(all.map_or(inside, |all| e.binary(Binary::And, all, inside)));
+            positions.push(Value { id, dtype: Dtype::I32 });
+        }
+        (all.expect("verified: there is a position"), positions)
+    }
+
+    /// What lies outside is not read: position 0 is, and its element replaced.
+    fn load_within(
+        &mut self,
+        e: &mut Emitter,
+        operand: usize,
+        base: Word,
+        inside: Value,
+        positions: &[Value],
+        along: &[Along],
+    ) -> Value {
+        let start = Value { id: e.u32(0), dtype: Dtype::I32 };
+        let mut element = base;
+        for (position, a) in positions.iter().zip(along) {
+            let position = e.select(inside, *position, start);
+            element = steps(e, Some(element), &[a.by], &[position.id]).unwrap_or(element);
+        }
+        let loaded = e.load(operand, element);
+        let nothing = e.literal(Literal::new(loaded.dtype, 0.0));
+        e.select(inside, loaded, nothing)
     }
 
     fn stores(&mut self, e: &mut Emitter, pass: &Pass, inner: Option<Place<'_>>) {

@@ -31,6 +31,8 @@ impl Emitter {
                 let rest = self.select(below, minus, x);
                 self.select(above, one, rest)
             }
+            Unary::Floor => self.integral(Glsl::Floor, x),
+            Unary::Round => self.integral(Glsl::RoundEven, x),
             Unary::Sqrt => self.sqrt(x),
             Unary::Rsqrt => {
                 let (one, root) = (self.number(x.dtype, 1.0), self.sqrt(x));
@@ -42,8 +44,14 @@ impl Emitter {
             | Unary::Log1p
             | Unary::Sin
             | Unary::Cos
+            | Unary::Asin
+            | Unary::Acos
+            | Unary::Atan
             | Unary::Tanh
-            | Unary::Logistic => {
+            | Unary::Logistic
+            | Unary::Erf
+            | Unary::Erfc
+            | Unary::ErfInv => {
                 let function = function(op).expect("one of the elementary functions");
                 self.elementary(function, x)
             }
@@ -63,11 +71,29 @@ impl Emitter {
             Binary::Sub => B::i_sub,
             Binary::Mul if float => B::f_mul,
             Binary::Mul => B::i_mul,
-            Binary::Div => B::f_div,
+            Binary::Div if float => B::f_div,
+            Binary::Div => return self.quotient(x, y),
+            Binary::Rem if float => return self.remainder(x, y),
+            Binary::Rem => {
+                let quotient = self.quotient(x, y);
+                let product = self.binary(Binary::Mul, quotient, y);
+                return self.binary(Binary::Sub, x, product);
+            }
+            Binary::Atan2 => return self.atan2(x, y),
             Binary::And if boolean => B::logical_and,
             Binary::And => B::bitwise_and,
             Binary::Or if boolean => B::logical_or,
             Binary::Or => B::bitwise_or,
+            Binary::Xor if boolean => B::logical_not_equal,
+            Binary::Xor => B::bitwise_xor,
+            Binary::ShiftLeft => return self.shift(B::shift_left_logical, x, y),
+            Binary::ShiftRightLogical => return self.shift(B::shift_right_logical, x, y),
+            Binary::ShiftRightArithmetic => {
+                // The sign is all that is left after 31 places, and after more.
+                let (places, most) = (self.places(y), self.number(y.dtype, 31.0));
+                let y = self.select(places, y, most);
+                return self.shift(B::shift_right_arithmetic, x, y);
+            }
             Binary::Pow => return self.pow(x, y),
             Binary::Max => return self.extremum(Compare::Gt, B::bitwise_and, x, y),
             Binary::Min => return self.extremum(Compare::Lt, B::bitwise_or, x, y),
@@ -173,6 +199,46 @@ impl Emitter {
             }
             (Dtype::F32 | Dtype::F64, Dtype::F32 | Dtype::F64) => self.value(to, |b, ty| b.f_convert(ty, None, x.id)),
         }
+    }
+
+    /// The quotient of integers rounded to zero; -1 where y is 0, x where y is -1 and -x overflows.
+    /// SPIR-V leaves both cases open.
+    fn quotient(&mut self, x: Value, y: Value) -> Value {
+        let [minus_one, zero, one] = [-1.0, 0.0, 1.0].map(|n| self.number(y.dtype, n));
+        let (by_zero, negates) = (self.compare(Compare::Eq, y, zero), self.compare(Compare::Eq, y, minus_one));
+        let odd = self.binary(Binary::Or, by_zero, negates);
+        let divisor = self.select(odd, one, y);
+        let quotient = self.value(x.dtype, |b, ty| b.s_div(ty, None, x.id, divisor.id));
+        let negated = self.unary(Unary::Neg, x);
+        let rest = self.select(negates, negated, quotient);
+        self.select(by_zero, minus_one, rest)
+    }
+
+    /// Whether a shift by y leaves anything: 0 ≤ y ≤ 31.
+    fn places(&mut self, y: Value) -> Value {
+        let [zero, most] = [0.0, 31.0].map(|n| self.number(y.dtype, n));
+        let (above, below) = (self.compare(Compare::Ge, y, zero), self.compare(Compare::Le, y, most));
+        self.binary(Binary::And, above, below)
+    }
+
+    /// x shifted by y places, 0 where SPIR-V leaves open what that is.
+    fn shift(&mut self, by: Two, x: Value, y: Value) -> Value {
+        let (places, zero) = (self.places(y), self.number(x.dtype, 0.0));
+        let shift = self.select(places, y, zero);
+        let shifted = self.value(x.dtype, |b, ty| by(b, ty, None, x.id, shift.id));
+        self.select(places, shifted, zero)
+    }
+
+    /// x rounded to an integer by GLSL, in its own sign; large, infinite and NaN as it is.
+    fn integral(&mut self, by: Glsl, x: Value) -> Value {
+        let rounded = self.glsl(by, x);
+        let [zero, whole] = [0.0, 2f64.powi(52)].map(|n| self.number(x.dtype, n));
+        let (size, unchanged) = (self.glsl(Glsl::FAbs, x), self.compare(Compare::Eq, rounded, zero));
+        let fractional = self.compare(Compare::Lt, size, whole);
+        // A zero keeps the sign: x times 0 has it.
+        let signed = self.binary(Binary::Mul, x, zero);
+        let rounded = self.select(unchanged, signed, rounded);
+        self.select(fractional, rounded, x)
     }
 
     /// NaN if either is; else the one that wins; of equals, the bits combined: those of zeros of

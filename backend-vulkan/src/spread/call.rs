@@ -8,8 +8,11 @@
 //! The outermost axis's extent is in no module's words (a point's number divided by the extents of
 //! the inner axes is its index), so that batches of any size run the same pipelines.
 
+use super::rows::{self, Rows};
 use super::{Binding, Memory, Part, Spread};
-use egrad_ir::kernel::{Affine, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Store, ValueId};
+use egrad_ir::kernel::{
+    Affine, Along, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Store, ValueId,
+};
 use egrad_ir::schedule::{Buffer, BufferId, Schedule};
 use egrad_ir::{Error, Numerics, Result};
 
@@ -71,7 +74,18 @@ fn inner(
     let places: Vec<Placed> = places.into_iter().flatten().collect();
     for step in &callee.steps {
         let at: Vec<&Placed> = step.operands.iter().map(|id| &places[id.index()]).collect();
+        if let Some(Rows { kernels, between }) = rows::loops(&step.kernel) {
+            let own = between.iter().map(|buffer| scratch(buffer, &batch, spread)).collect::<Result<Vec<_>>>()?;
+            let all: Vec<&Placed> = at.iter().copied().chain(&own).collect();
+            for (kernel, operands) in &kernels {
+                let Body::Loops(nest) = &kernel.body else { unreachable!("they are loop nests") };
+                let at: Vec<&Placed> = operands.iter().map(|i| all[*i]).collect();
+                parts.push(batched(kernel, Body::Loops(over(nest, &batch, &at)), &batch, &at));
+            }
+            continue;
+        }
         match &step.kernel.body {
+            Body::Scatter(_) | Body::Argsort(_) => unreachable!("they became loop nests"),
             Body::Loops(nest) => parts.push(batched(&step.kernel, Body::Loops(over(nest, &batch, &at)), &batch, &at)),
             Body::Contract(c) => {
                 parts.push(batched(&step.kernel, Body::Contract(product(c, &batch, &at)), &batch, &at))
@@ -125,11 +139,22 @@ fn over(nest: &LoopNest, batch: &[usize], places: &[&Placed]) -> LoopNest {
         offset: a.offset,
         strides: outer.iter().chain(&a.strides).copied().collect(),
     };
+    // No element of the batch has other positions than another.
+    let position = |a: &Along| Along {
+        strides: std::iter::repeat_n(0, batch.len()).chain(a.strides.iter().copied()).collect(),
+        ..a.clone()
+    };
     let inst = |inst: &Inst| match inst {
         Inst::Index(a) => Inst::Index(index(a, &none)),
         Inst::Load { operand, index: a } => {
             Inst::Load { operand: *operand, index: index(a, &places[*operand].strides) }
         }
+        Inst::LoadWithin { operand, index: a, along } => Inst::LoadWithin {
+            operand: *operand,
+            index: index(a, &places[*operand].strides),
+            along: along.iter().map(position).collect(),
+        },
+        Inst::Within(along) => Inst::Within(along.iter().map(position).collect()),
         Inst::Literal(_)
         | Inst::Unary(..)
         | Inst::Binary(..)

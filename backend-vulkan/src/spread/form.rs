@@ -5,9 +5,10 @@
 //! for tiles is computed by tiles; others are loop nests.
 
 use crate::device::Caps;
-use egrad_ir::kernel::{Acc, Affine, Body, Contract, Inst, Kernel, LoopNest, Matrix, Pass, Store, ValueId};
+use egrad_ir::kernel::{Acc, Affine, Body, Contract, Inst, Kernel, LoopNest, Matrix, Pass, Positions, Store, ValueId};
 use egrad_ir::op::{Binary, Reduce};
 use egrad_ir::{Dtype, Literal};
+use std::ops::Range;
 
 /// How invocations share the work of a launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -124,7 +125,9 @@ pub(super) fn form(mut kernel: Kernel, caps: &Caps) -> (Kernel, Form) {
             Form::Team(team(nest, caps))
         }
         Body::Contract(c) => Cooperative::of(c, caps).map_or_else(|| Form::Tile(Tile::of(c, caps)), Form::Cooperative),
-        Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => Form::Team(1),
+        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => {
+            Form::Team(1)
+        }
     };
     (kernel, form)
 }
@@ -170,26 +173,36 @@ fn nest(c: &Contract) -> LoopNest {
     LoopNest { domain, passes: vec![sums, Pass { stores: vec![store(sum)], ..Pass::default() }] }
 }
 
-/// Every index of a pass.
-fn indices(pass: &mut Pass) -> impl Iterator<Item = &mut Affine> {
-    let of_inst = |inst| match inst {
-        &mut Inst::Index(ref mut index) | &mut Inst::Load { ref mut index, .. } => Some(index),
-        Inst::Literal(_)
-        | Inst::Unary(..)
-        | Inst::Binary(..)
-        | Inst::Compare(..)
-        | Inst::Select(..)
-        | Inst::IntegerPow(..)
-        | Inst::Convert(..) => None,
-    };
-    pass.insts.iter_mut().filter_map(of_inst).chain(pass.stores.iter_mut().map(|s| &mut s.index))
+/// Moves the first of some axes, by the positions of their strides, behind the others.
+fn rotate(pass: &mut Pass, axes: Range<usize>) {
+    let positions = |along: &mut Positions| along.iter_mut().for_each(|a| a.strides[axes.clone()].rotate_left(1));
+    for inst in &mut pass.insts {
+        match inst {
+            Inst::Index(index) | Inst::Load { index, .. } => index.strides[axes.clone()].rotate_left(1),
+            Inst::LoadWithin { index, along, .. } => {
+                index.strides[axes.clone()].rotate_left(1);
+                positions(along);
+            }
+            Inst::Within(along) => positions(along),
+            Inst::Literal(_)
+            | Inst::Unary(..)
+            | Inst::Binary(..)
+            | Inst::Compare(..)
+            | Inst::Select(..)
+            | Inst::IntegerPow(..)
+            | Inst::Convert(..) => {}
+        }
+    }
+    pass.stores.iter_mut().for_each(|s| s.index.strides[axes.clone()].rotate_left(1));
 }
 
 /// The strides of every load and store of a pass.
 fn accesses(pass: &Pass) -> impl Iterator<Item = &[usize]> {
     let loads = pass.insts.iter().filter_map(|inst| match inst {
         Inst::Load { index, .. } => Some(index),
-        Inst::Literal(_)
+        Inst::LoadWithin { .. }
+        | Inst::Within(_)
+        | Inst::Literal(_)
         | Inst::Index(_)
         | Inst::Unary(..)
         | Inst::Binary(..)
@@ -208,15 +221,14 @@ fn order(nest: &mut LoopNest) {
     if let Some(axis) = innermost(&nest.domain, 0, &nest.passes) {
         let extent = nest.domain.remove(axis);
         nest.domain.push(extent);
-        for index in nest.passes.iter_mut().flat_map(indices) {
-            index.strides[axis..d].rotate_left(1);
-        }
+        nest.passes.iter_mut().for_each(|pass| rotate(pass, axis..d));
     }
     for pass in &mut nest.passes {
         if let Some(axis) = innermost(&pass.loops, d, std::slice::from_ref(pass)) {
             let extent = pass.loops.remove(axis);
             pass.loops.push(extent);
-            indices(pass).for_each(|index| index.strides[d + axis..].rotate_left(1));
+            let end = d + pass.loops.len();
+            rotate(pass, d + axis..end);
         }
     }
 }

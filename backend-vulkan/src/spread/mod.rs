@@ -12,6 +12,7 @@ mod call;
 mod form;
 #[cfg(test)]
 mod form_tests;
+mod rows;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -80,6 +81,7 @@ pub(crate) fn spread(kernel: &Kernel, caps: &Caps) -> Result<Spread> {
     let parts = match &kernel.body {
         Body::Call(call) => call::expand(kernel, call, &mut spread)?,
         Body::Scan(_) | Body::While(_) | Body::Switch(_) => return Err(no_loops(kernel)),
+        Body::Scatter(_) | Body::Argsort(_) => rows(kernel, &mut spread),
         Body::Loops(_) | Body::Contract(_) => {
             vec![Part { kernel: kernel.clone(), bindings: kernel.operands.iter().enumerate().map(whole).collect() }]
         }
@@ -105,6 +107,23 @@ fn no_loops(kernel: &Kernel) -> Error {
         kernel.name
     );
     Error::device(m)
+}
+
+/// The loop nests of a scatter or sort.
+fn rows(kernel: &Kernel, spread: &mut Spread) -> Vec<Part> {
+    let Some(rows::Rows { kernels, between }) = rows::loops(kernel) else { return Vec::new() };
+    let first = spread.scratch.len();
+    spread.scratch.extend(between);
+    let own = kernel.operands.len();
+    let bind = |operand: usize, len: usize| {
+        let memory = operand.checked_sub(own).map_or(Memory::Operand(operand), |i| Memory::Scratch(first + i));
+        Binding { memory, first: 0, len }
+    };
+    let part = |(kernel, operands): (Kernel, Vec<usize>)| {
+        let bindings = operands.iter().zip(&kernel.operands).map(|(i, o)| bind(*i, o.len)).collect();
+        Part { kernel, bindings }
+    };
+    kernels.into_iter().map(part).collect()
 }
 
 /// The part within the limits where that can be: by windows, and where a point's loops are what is

@@ -14,7 +14,7 @@
 //! earlier ones goes through scratch memory, an element per point.
 
 use super::{Binding, Memory, Part, Spread};
-use egrad_ir::kernel::{Acc, Affine, Body, Inst, Kernel, LoopNest, Operand, Pass, Store, ValueId};
+use egrad_ir::kernel::{Acc, Affine, Along, Body, Inst, Kernel, LoopNest, Operand, Pass, Positions, Store, ValueId};
 use egrad_ir::op::{Binary, Reduce};
 use egrad_ir::schedule::Buffer;
 use egrad_ir::{Dtype, Result};
@@ -52,9 +52,13 @@ impl Worth {
 pub(super) fn split(part: Part, worth: Worth, spread: &mut Spread) -> Result<Vec<Part>> {
     let nest = match &part.kernel.body {
         Body::Loops(nest) => nest,
-        Body::Contract(_) | Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => {
-            return Ok(vec![part]);
-        }
+        Body::Contract(_)
+        | Body::Call(_)
+        | Body::Scatter(_)
+        | Body::Argsort(_)
+        | Body::Scan(_)
+        | Body::While(_)
+        | Body::Switch(_) => return Ok(vec![part]),
     };
     let points = nest.domain.iter().product();
     let cuts: Vec<Option<usize>> =
@@ -204,8 +208,10 @@ impl<'a> Splitter<'a> {
         }
     }
 
-    /// Translates a pass into the present group, its indices by `index`, with that many axes.
-    fn translate(&mut self, at: usize, pass: &Pass, rank: usize, index: &dyn Fn(&Affine) -> Affine) -> Translated {
+    /// Translates a pass, or a piece of it, into the present group, with that many axes.
+    fn translate(&mut self, at: usize, pass: &Pass, rank: usize, cut: Option<Cut>) -> Translated {
+        let index = |a: &Affine| cut.map_or_else(|| a.clone(), |cut| cut.index(a));
+        let along = |a: &Along| cut.map_or_else(|| a.clone(), |cut| cut.along(a));
         let mut made = Pass::default();
         let mut values: HashMap<ValueId, ValueId> = HashMap::new();
         for (next, inst) in (self.first[at]..).zip(&pass.insts) {
@@ -215,6 +221,12 @@ impl<'a> Splitter<'a> {
                 Inst::Literal(l) => Inst::Literal(*l),
                 Inst::Index(a) => Inst::Index(index(a)),
                 Inst::Load { operand, index: a } => Inst::Load { operand: self.bind(*operand, false), index: index(a) },
+                Inst::LoadWithin { operand, index: a, along: of } => Inst::LoadWithin {
+                    operand: self.bind(*operand, false),
+                    index: index(a),
+                    along: added(of.iter().map(&along).collect(), &args),
+                },
+                Inst::Within(of) => Inst::Within(added(of.iter().map(&along).collect(), &args)),
                 Inst::Unary(op, _) => Inst::Unary(*op, args[0]),
                 Inst::Binary(op, ..) => Inst::Binary(*op, args[0], args[1]),
                 Inst::Compare(op, ..) => Inst::Compare(*op, args[0], args[1]),
@@ -236,7 +248,7 @@ impl<'a> Splitter<'a> {
     /// A pass that stays as it is.
     fn keep(&mut self, at: usize, pass: &Pass) {
         let rank = self.nest.domain.len() + pass.loops.len();
-        let Translated { pass: mut made, values } = self.translate(at, pass, rank, &Affine::clone);
+        let Translated { pass: mut made, values } = self.translate(at, pass, rank, None);
         made.loops.clone_from(&pass.loops);
         if pass.loops.is_empty() {
             self.known.extend(values.into_iter().map(|(id, here)| (id, Known::Here(here))));
@@ -260,7 +272,7 @@ impl<'a> Splitter<'a> {
     fn flatten(&mut self, at: usize, pass: &Pass) {
         self.flush(at);
         let domain = [&self.nest.domain[..], &pass.loops].concat();
-        let made = self.translate(at, pass, domain.len(), &Affine::clone).pass;
+        let made = self.translate(at, pass, domain.len(), None).pass;
         self.group.passes.push(made);
         self.finish(domain);
     }
@@ -287,14 +299,9 @@ impl<'a> Splitter<'a> {
             if length == 0 {
                 continue;
             }
-            let index = |a: &Affine| {
-                let stride = a.strides[d + axis];
-                let mut strides = a.strides.clone();
-                strides.insert(d, stride * length);
-                Affine { offset: a.offset + stride * start, strides }
-            };
             let rank = d + 1 + pass.loops.len();
-            let Translated { pass: mut made, values } = self.translate(at, pass, rank, &index);
+            let cut = Cut { at: d, axis: d + axis, length, start };
+            let Translated { pass: mut made, values } = self.translate(at, pass, rank, Some(cut));
             made.loops = inner(&pass.loops, length);
             let mut store = Pass::default();
             let mut scratches = Vec::new();
@@ -329,6 +336,7 @@ impl<'a> Splitter<'a> {
                 let op = match acc.kind {
                     Reduce::Sum => Binary::Add,
                     Reduce::Max => Binary::Max,
+                    Reduce::Prod => Binary::Mul,
                 };
                 *total = self.group.inst(&mut add, Inst::Binary(op, *total, left));
             }
@@ -391,6 +399,39 @@ impl<'a> Splitter<'a> {
         let body = Body::Loops(LoopNest { domain, passes });
         self.parts.push(Part { kernel: Kernel { name, operands, body, numerics: whole.numerics }, bindings });
     }
+}
+
+/// A loop cut into pieces of a length, from a start on; the number of the piece is a new axis.
+#[derive(Clone, Copy)]
+struct Cut {
+    /// Where the new axis goes.
+    at: usize,
+    /// The axis of the loop.
+    axis: usize,
+    length: usize,
+    start: usize,
+}
+
+impl Cut {
+    fn index(self, a: &Affine) -> Affine {
+        let stride = a.strides[self.axis];
+        let mut strides = a.strides.clone();
+        strides.insert(self.at, stride * self.length);
+        Affine { offset: a.offset + stride * self.start, strides }
+    }
+
+    fn along(self, a: &Along) -> Along {
+        let stride = a.strides[self.axis];
+        let mut strides = a.strides.clone();
+        strides.insert(self.at, stride * self.length as isize);
+        Along { offset: a.offset + stride * self.start as isize, strides, ..a.clone() }
+    }
+}
+
+/// Positions with these values added to those that have one added.
+fn added(mut along: Positions, values: &[ValueId]) -> Positions {
+    along.iter_mut().filter_map(|a| a.plus.as_mut()).zip(values).for_each(|(plus, value)| *plus = *value);
+    along
 }
 
 /// A pass of the whole kernel in terms of a group, with the group's values for the pass's own.

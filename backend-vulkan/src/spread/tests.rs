@@ -371,7 +371,9 @@ fn batches_of_any_size_have_the_same_kernels_but_for_extents() {
         let domain = |p: &Part| match &p.kernel.body {
             Body::Loops(nest) => nest.domain.clone(),
             Body::Contract(c) => c.batch.clone(),
-            Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => panic!("a call is left"),
+            Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => {
+                panic!("a call is left")
+            }
         };
         parts.iter().map(domain).collect()
     };
@@ -408,4 +410,78 @@ fn loops_are_refused() {
     let error = call::expand(&kernel, call, &mut Spread::default()).unwrap_err();
     assert_eq!(error.kind(), "device");
     assert!(error.to_string().contains("doesn't run loops and branches") && error.to_string().contains("`scan_f`"));
+}
+
+/// Runs the loop nests a scatter or sort becomes.
+#[track_caller]
+fn check_rows(text: &str) {
+    let (kernel, mut spread) = (parse(text), Spread::default());
+    let parts = super::rows(&kernel, &mut spread);
+    assert!(!parts.is_empty());
+    check(&kernel, &parts, &spread.scratch);
+}
+
+#[test]
+fn scatters_and_sorts_become_loop_nests() {
+    for kind in ["reduce_sum", "reduce_max"] {
+        for dtype in ["f32", "i32"] {
+            check_rows(&format!(
+                "kernel s(b0: read {dtype}[72], b1: read i32[14], b2: read {dtype}[84], b3: write {dtype}[72]) fast {{
+  scatter {kind} batch 2 between 3 length 6 inner 2 taken 7 {{
+    x = b0
+    indices = b1
+    updates = b2
+    result = b3
+  }}
+}}
+"
+            ));
+        }
+    }
+    check_rows(
+        "kernel s(b0: read f32[4], b1: read i32[0], b2: read f32[0], b3: write f32[4]) fast {
+  scatter reduce_sum batch 1 between 1 length 4 inner 1 taken 0 {
+    x = b0
+    indices = b1
+    updates = b2
+    result = b3
+  }
+}
+",
+    );
+    for dtype in ["f32", "i32", "bool"] {
+        check_rows(&format!(
+            "kernel s(b0: read {dtype}[60], b1: write i32[60]) fast {{
+  argsort outer 3 length 10 inner 2 {{
+    x = b0
+    result = b1
+  }}
+}}
+"
+        ));
+    }
+}
+
+#[test]
+fn positions_are_cut_and_halved_with_the_axes() {
+    let text = "kernel shifted(b0: read f32[20], b1: read i32[3], b2: write f32[3]) fast {
+  parallel p0 in 0..3 {
+    once {
+      %0 = load b1[p0]
+    }
+    for r0 in 0..30 {
+      %1 = load b0[0] at -1*r0 + p0 + 22 in 0..20 by 1
+      %2 = within r0 + %0 + -5 in 0..11
+      %3 = constant f32 0.5
+      %4 = select %2 %1 %3
+      %5 = reduce_sum %4
+    }
+    once {
+      store b2[p0] = %5
+    }
+  }
+}
+";
+    assert_eq!(check_split(text, 256, 7), 4);
+    assert_eq!(check_windows(text, 400, 1).len(), 3);
 }

@@ -11,7 +11,7 @@
 //! halving makes it shortest is halved, and so on.
 
 use super::{Binding, Part};
-use egrad_ir::kernel::{Affine, Body, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Store};
+use egrad_ir::kernel::{Affine, Along, Body, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Store};
 
 /// What a launch may have.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +89,7 @@ pub(super) fn points(body: &Body) -> usize {
     match body {
         Body::Loops(nest) => nest.domain.iter().fold(1, |n, e| n.saturating_mul(*e)),
         Body::Contract(c) => [c.m, c.n].iter().chain(&c.batch).fold(1, |n, e| n.saturating_mul(*e)),
-        Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => 0,
+        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => 0,
     }
 }
 
@@ -99,7 +99,7 @@ fn axes(body: &Body) -> usize {
     match body {
         Body::Loops(nest) => nest.domain.len(),
         Body::Contract(c) => c.batch.len() + 2,
-        Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => 0,
+        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => 0,
     }
 }
 
@@ -112,9 +112,15 @@ fn touched(body: &Body, operand: usize) -> Option<(usize, usize)> {
     let all: Vec<(usize, usize)> = match body {
         Body::Loops(nest) => {
             let of_pass = |pass: &Pass| -> Vec<(usize, usize)> {
+                let axes = || nest.domain.iter().chain(&pass.loops);
                 let loads = pass.insts.iter().filter_map(|inst| match inst {
-                    Inst::Load { operand: of, index } => (*of == operand).then_some(index),
-                    Inst::Literal(_)
+                    Inst::Load { operand: of, index } => (*of == operand).then(|| reach(index, &mut axes())),
+                    Inst::LoadWithin { operand: of, index, along } => (*of == operand).then(|| {
+                        let (low, high) = reach(index, &mut axes());
+                        (low, high + along.iter().map(|a| a.by * (a.extent - 1)).sum::<usize>())
+                    }),
+                    Inst::Within(_)
+                    | Inst::Literal(_)
                     | Inst::Index(_)
                     | Inst::Unary(..)
                     | Inst::Binary(..)
@@ -123,8 +129,9 @@ fn touched(body: &Body, operand: usize) -> Option<(usize, usize)> {
                     | Inst::IntegerPow(..)
                     | Inst::Convert(..) => None,
                 });
-                let stores = pass.stores.iter().filter(|s| s.operand == operand).map(|s| &s.index);
-                loads.chain(stores).map(|a| reach(a, &mut nest.domain.iter().chain(&pass.loops))).collect()
+                let stores = pass.stores.iter().filter(|s| s.operand == operand);
+                let stores = stores.map(|s| reach(&s.index, &mut nest.domain.iter().chain(&pass.loops)));
+                loads.chain(stores).collect()
             };
             nest.passes.iter().flat_map(of_pass).collect()
         }
@@ -139,7 +146,9 @@ fn touched(body: &Body, operand: usize) -> Option<(usize, usize)> {
             };
             sides.into_iter().filter_map(of).collect()
         }
-        Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => Vec::new(),
+        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => {
+            Vec::new()
+        }
     };
     let low = all.iter().map(|t| t.0).min()?;
     Some((low, all.iter().map(|t| t.1).max()?))
@@ -167,25 +176,44 @@ fn narrow(part: Part, limits: Limits) -> Part {
     }
     let offset = |operand: usize, offset: usize| (offset as isize - shift[operand]) as usize;
     kernel.body = match kernel.body {
-        Body::Loops(nest) => Body::Loops(map(&nest, nest.domain.clone(), &|operand, a| Affine {
-            offset: operand.map_or(a.offset, |i| offset(i, a.offset)),
-            strides: a.strides.clone(),
-        })),
+        Body::Loops(nest) => {
+            let index = |operand: Option<usize>, a: &Affine| Affine {
+                offset: operand.map_or(a.offset, |i| offset(i, a.offset)),
+                strides: a.strides.clone(),
+            };
+            Body::Loops(map(&nest, nest.domain.clone(), &index, &Along::clone))
+        }
         Body::Contract(c) => {
             let matrix = |m: Matrix| Matrix { offset: offset(m.operand, m.offset), ..m };
             Body::Contract(Contract { a: matrix(c.a), b: matrix(c.b), c: matrix(c.c), ..c })
         }
-        other @ (Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_)) => other,
+        other @ (Body::Call(_)
+        | Body::Scatter(_)
+        | Body::Argsort(_)
+        | Body::Scan(_)
+        | Body::While(_)
+        | Body::Switch(_)) => other,
     };
     Part { kernel, bindings }
 }
 
-/// The loop nest over another domain, with other indices; of instructions that are an index, the
+/// The loop nest over another domain, with other indices and positions; of instructions that are an index, the
 /// operand is `None`.
-fn map(nest: &LoopNest, domain: Vec<usize>, index: &dyn Fn(Option<usize>, &Affine) -> Affine) -> LoopNest {
+fn map(
+    nest: &LoopNest,
+    domain: Vec<usize>,
+    index: &dyn Fn(Option<usize>, &Affine) -> Affine,
+    position: &dyn Fn(&Along) -> Along,
+) -> LoopNest {
     let inst = |inst: &Inst| match inst {
         Inst::Index(a) => Inst::Index(index(None, a)),
         Inst::Load { operand, index: a } => Inst::Load { operand: *operand, index: index(Some(*operand), a) },
+        Inst::LoadWithin { operand, index: a, along } => Inst::LoadWithin {
+            operand: *operand,
+            index: index(Some(*operand), a),
+            along: along.iter().map(position).collect(),
+        },
+        Inst::Within(along) => Inst::Within(along.iter().map(position).collect()),
         Inst::Literal(_)
         | Inst::Unary(..)
         | Inst::Binary(..)
@@ -211,20 +239,27 @@ fn halve(part: &Part, axis: usize) -> Option<[Part; 2]> {
             Body::Loops(nest) => {
                 let mut domain = nest.domain.clone();
                 domain[axis] = extent;
-                Body::Loops(map(nest, domain, &|_, a| Affine {
+                let index = |_: Option<usize>, a: &Affine| Affine {
                     offset: a.offset + a.strides[axis] * start,
                     strides: a.strides.clone(),
-                }))
+                };
+                let position = |a: &Along| Along { offset: a.offset + a.strides[axis] * start as isize, ..a.clone() };
+                Body::Loops(map(nest, domain, &index, &position))
             }
             Body::Contract(c) => Body::Contract(product(c, axis, start, extent)),
-            other @ (Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_)) => other.clone(),
+            other @ (Body::Call(_)
+            | Body::Scatter(_)
+            | Body::Argsort(_)
+            | Body::Scan(_)
+            | Body::While(_)
+            | Body::Switch(_)) => other.clone(),
         };
         Part { kernel: Kernel { body, ..part.kernel.clone() }, bindings: part.bindings.clone() }
     };
     let extent = match &part.kernel.body {
         Body::Loops(nest) => nest.domain[axis],
         Body::Contract(c) => *[&c.batch[..], &[c.m, c.n]].concat().get(axis)?,
-        Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => 0,
+        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => 0,
     };
     let low = extent / 2;
     (extent > 1).then(|| [half(0, low), half(low, extent - low)])

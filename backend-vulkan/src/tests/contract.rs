@@ -172,3 +172,20 @@ fn modules_of_cooperative_matrices() {
         assert_eq!(all(Op::ControlBarrier).count(), 0);
     });
 }
+
+/// Elements beyond the edge of a matrix are not read: what is read instead would change no result,
+/// but may be anyone's memory.
+#[test]
+fn reads_stay_inside() {
+    use rspirv::spirv::Op;
+    with(Without::default(), |vulkan| {
+        let selects = |sizes| {
+            let kernel = product(Dtype::F32, &[], sizes, [Lie::Rows; 3]);
+            let module = launch(&kernel, &vulkan.context.caps);
+            let module = rspirv::dr::load_words(&module.words).unwrap();
+            module.all_inst_iter().filter(|i| i.class.opcode == Op::Select).count()
+        };
+        // Of each of the eight elements an invocation brings of each matrix, where it is and what.
+        assert_eq!([[64, 64, 64], [65, 64, 64], [64, 65, 64], [64, 64, 65]].map(selects), [0, 16, 16, 32]);
+    });
+}

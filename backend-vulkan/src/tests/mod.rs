@@ -4,8 +4,12 @@
 
 mod both;
 mod contract;
+mod faults;
+mod memory;
 mod nests;
 mod ops;
+mod overhead;
+mod positions;
 mod programs;
 mod random;
 mod refusals;
@@ -25,8 +29,13 @@ use std::process::Command;
 /// the validation layers, about the closing neither.
 #[track_caller]
 fn with(without: Without, test: impl FnOnce(&Vulkan)) {
+    with_options(Options { without, cache: None, ..Options::from_env(Selection::Any) }, test);
+}
+
+#[track_caller]
+fn with_options(options: Options, test: impl FnOnce(&Vulkan)) {
     let required = std::env::var_os("EGRAD_REQUIRE_VULKAN").is_some_and(|v| v == "1");
-    let mut options = Options { without, validation: true, ..Options::from_env(Selection::Any) };
+    let mut options = Options { validation: true, ..options };
     let mut opened = Vulkan::open(&options);
     if !required && opened.as_ref().is_err_and(|e| e.to_string().contains("lacks the validation layers")) {
         eprintln!("WITHOUT VALIDATION: {}", opened.unwrap_err());
@@ -124,13 +133,29 @@ fn run_as(vulkan: &Vulkan, kernel: &Kernel, form: Form, inputs: &[&Array]) -> Ve
     let module = spirv::emit(&launch, &vulkan.context.caps, "test").unwrap_or_else(|e| panic!("{e}\n{kernel}"));
     valid(&module.words);
     let spread = Spread { launches: vec![launch], scratch: Vec::new() };
-    let program = Program::of(&vulkan.context, Shaders::Spirv, alone(kernel.clone()), &[spread]);
-    let run = program.and_then(|p| p.run(inputs)).unwrap_or_else(|e| panic!("{form:?}: {e}\n{kernel}"));
-    run.outputs.into_vec()
+    let run = |shaders| {
+        let program = Program::of(&vulkan.runtime, shaders, alone(kernel.clone()), std::slice::from_ref(&spread));
+        let run = program.and_then(|p| p.run(inputs)).unwrap_or_else(|e| panic!("{form:?}: {e}\n{kernel}"));
+        run.outputs.into_vec()
+    };
+    let outputs = run(Shaders::Spirv);
+    if cfg!(feature = "shaderc") {
+        for (got, want) in run(Shaders::Glsl).iter().zip(&outputs) {
+            // Each may be as far from the truth, on either side of it.
+            let result = within(2.0, got, want, inputs);
+            result.unwrap_or_else(|e| panic!("{form:?}, GLSL beside SPIR-V: {e}\n{kernel}"));
+        }
+    }
+    outputs
 }
 
 /// Integers and bools are equal; floats within a share of the largest number in sight.
 fn near(got: &Array, want: &Array, inputs: &[&Array]) -> Result<(), String> {
+    within(1.0, got, want, inputs)
+}
+
+/// As [`near`], with the share so many times as large.
+fn within(times: f64, got: &Array, want: &Array, inputs: &[&Array]) -> Result<(), String> {
     let finite = |a: &Array| a.to_f64().into_iter().filter(|x| x.is_finite()).fold(1.0, |m: f64, x| m.max(x.abs()));
     let share = match want.dtype() {
         Dtype::F32 => 2e-5,
@@ -140,7 +165,7 @@ fn near(got: &Array, want: &Array, inputs: &[&Array]) -> Result<(), String> {
     // What an f64 was computed from may have been an f32.
     let share = if inputs.iter().any(|a| a.dtype() == Dtype::F32) && share > 0.0 { 2e-5 } else { share };
     let floats = inputs.iter().filter(|a| a.dtype().is_float());
-    let most = share * floats.map(|a| finite(a)).fold(finite(want), f64::max);
+    let most = times * share * floats.map(|a| finite(a)).fold(finite(want), f64::max);
     for (i, (g, w)) in got.to_f64().into_iter().zip(want.to_f64()).enumerate() {
         let same = g == w || (g.is_nan() && w.is_nan()) || (g - w).abs() <= most;
         if !same {

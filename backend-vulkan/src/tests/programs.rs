@@ -7,7 +7,7 @@ use egrad_ir::op::{Binary, Compare, Unary};
 use egrad_ir::schedule::{Buffer, BufferId, Schedule, Step};
 use egrad_ir::{Array, Aval, Dtype, Literal, Numerics};
 
-fn counting(n: usize) -> Array {
+pub(super) fn counting(n: usize) -> Array {
     Array::from_vec((0..n).map(|i| i as f32 * 0.25 - 3.0).collect(), [n]).unwrap()
 }
 
@@ -125,7 +125,7 @@ fn a_later_pass_reads_what_an_earlier_one_stored() {
 }
 
 /// Steps over buffers of one length: `(operation, operands, result)`, by buffer.
-fn steps(n: usize, inputs: usize, steps: &[(Binary, [usize; 2], usize)], outputs: &[usize]) -> Schedule {
+pub(super) fn steps(n: usize, inputs: usize, steps: &[(Binary, [usize; 2], usize)], outputs: &[usize]) -> Schedule {
     let count = inputs + steps.len();
     let listed = |ids: &[usize]| ids.iter().map(|i| (BufferId::from(*i), Aval::new(Dtype::F32, [n]))).collect();
     let step = |(op, args, result): &(Binary, [usize; 2], usize)| {
@@ -144,7 +144,7 @@ fn steps(n: usize, inputs: usize, steps: &[(Binary, [usize; 2], usize)], outputs
 }
 
 /// A diamond, a chain, and results that are inputs or appear twice.
-fn diamond(n: usize) -> Schedule {
+pub(super) fn diamond(n: usize) -> Schedule {
     let all = [
         (Binary::Add, [0, 1], 2),
         (Binary::Mul, [0, 0], 3),
@@ -156,7 +156,7 @@ fn diamond(n: usize) -> Schedule {
 }
 
 #[test]
-fn steps_wait_for_what_they_read() {
+pub(super) fn steps_wait_for_what_they_read() {
     with(Without::default(), |vulkan| {
         for n in [1, 1000, 70_001] {
             check(vulkan, diamond(n), &[&counting(n), &counting(n)], 0.0);

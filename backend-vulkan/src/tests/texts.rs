@@ -362,71 +362,80 @@ fn a_matrix_product() {
         kernel,
         Form::Tile(Tile::ALL[1]),
         &expect![[r#"
-        #version 450
-        // product: a workgroup for each of 4 tiles of 64 by 64
+            #version 450
+            // product: a workgroup for each of 4 tiles of 64 by 64
+            #extension GL_EXT_control_flow_attributes : require
 
-        layout(local_size_x_id = 0) in;
-        layout(push_constant) uniform Launch { uint points; uint row; } launch;
-        layout(set = 0, binding = 0) readonly buffer B0 { float b0[]; };
-        layout(set = 0, binding = 1) readonly buffer B1 { float b1[]; };
-        layout(set = 0, binding = 2) writeonly buffer B2 { float b2[]; };
+            layout(local_size_x_id = 0) in;
+            layout(push_constant) uniform Launch { uint points; uint row; } launch;
+            layout(set = 0, binding = 0) readonly buffer B0 { float b0[]; };
+            layout(set = 0, binding = 1) readonly buffer B1 { float b1[]; };
+            layout(set = 0, binding = 2) writeonly buffer B2 { float b2[]; };
 
-        const uint M = 70, N = 30, K = 5;
-        const uint SIDE = 16;
+            const uint M = 70, N = 30, K = 5;
 
-        float a(uint batch, uint row, uint column) {
-            return b0[700 * batch + 5 * row + column];
-        }
+            // Of a tile, and of each invocation's part of it.
+            const uint ROWS = 64, COLUMNS = 64, DEPTH = 16;
+            const uint HIGH = 4, WIDE = 4;
 
-        float b(uint batch, uint row, uint column) {
-            return b1[row + 5 * column];
-        }
-
-        void store_c(uint batch, uint row, uint column, float sum) {
-            b2[2100 * batch + 30 * row + column] = sum;
-        }
-
-        // Rows of the right tile and columns of the left one, of which a step multiplies SIDE.
-        const uint TILE = 4 * SIDE;
-        shared float left[SIDE][TILE];
-        shared float right[SIDE][TILE];
-
-        // A workgroup of SIDE * SIDE makes a tile of the result, each invocation 4 * 4 elements of it.
-        void main() {
-            uint tile = gl_WorkGroupID.y * launch.row + gl_WorkGroupID.x;
-            if (tile >= launch.points) return; // the whole workgroup, so that barriers are reached by all
-            const uint across = (N + TILE - 1) / TILE, down = (M + TILE - 1) / TILE;
-            uint batch = tile / (across * down);
-            uint top = tile / across % down * TILE, first = tile % across * TILE;
-            uint own = gl_LocalInvocationIndex;
-            uint x = own % SIDE, y = own / SIDE;
-
-            float sums[4][4];
-            for (uint i = 0; i < 4; i++)
-                for (uint j = 0; j < 4; j++) sums[i][j] = 0.0;
-            for (uint start = 0; start < K; start += SIDE) {
-                for (uint i = own; i < SIDE * TILE; i += SIDE * SIDE) {
-                    uint row = top + i / SIDE, from = start + i % SIDE;
-                    left[i % SIDE][i / SIDE] = 0.0;
-                    if (row < M && from < K) left[i % SIDE][i / SIDE] = a(batch, row, from);
-                    uint column = first + i % TILE, to = start + i / TILE;
-                    right[i / TILE][i % TILE] = 0.0;
-                    if (column < N && to < K) right[i / TILE][i % TILE] = b(batch, to, column);
-                }
-                barrier();
-                for (uint k = 0; k < SIDE; k++)
-                    for (uint i = 0; i < 4; i++)
-                        for (uint j = 0; j < 4; j++) sums[i][j] += left[k][y + i * SIDE] * right[k][x + j * SIDE];
-                barrier();
+            float a(uint batch, uint row, uint column) {
+                return b0[700 * batch + 5 * row + column];
             }
-            for (uint i = 0; i < 4; i++) {
-                for (uint j = 0; j < 4; j++) {
-                    uint row = top + y + i * SIDE, column = first + x + j * SIDE;
-                    if (row < M && column < N) store_c(batch, row, column, sums[i][j]);
+
+            float b(uint batch, uint row, uint column) {
+                return b1[row + 5 * column];
+            }
+
+            void store_c(uint batch, uint row, uint column, float sum) {
+                b2[2100 * batch + 30 * row + column] = sum;
+            }
+
+            // Invocations of a workgroup, down, across and in all; they divide what they load.
+            const uint DOWN = ROWS / HIGH, ACROSS = COLUMNS / WIDE, GROUP = DOWN * ACROSS;
+            shared float left[DEPTH][ROWS];
+            shared float right[DEPTH][COLUMNS];
+
+            // A workgroup makes a tile of the result, DEPTH products of every element at a time.
+            void main() {
+                uint tile = gl_WorkGroupID.y * launch.row + gl_WorkGroupID.x;
+                if (tile >= launch.points) return; // the whole workgroup, so that barriers are reached by all
+                const uint down = (M + ROWS - 1) / ROWS, across = (N + COLUMNS - 1) / COLUMNS;
+                uint batch = tile / (down * across);
+                uint top = tile / across % down * ROWS, first = tile % across * COLUMNS;
+                uint own = gl_LocalInvocationIndex;
+                uint x = own % ACROSS, y = own / ACROSS;
+
+                float sums[HIGH][WIDE];
+                [[unroll]] for (uint i = 0; i < HIGH; i++)
+                    [[unroll]] for (uint j = 0; j < WIDE; j++) sums[i][j] = 0.0;
+                for (uint start = 0; start < K; start += DEPTH) {
+                    [[unroll]] for (uint part = 0; part < DEPTH * ROWS / GROUP; part++) {
+                        uint i = own + part * GROUP;
+                        uint row = top + i / DEPTH, k = start + i % DEPTH;
+                        left[i % DEPTH][i / DEPTH] = 0.0;
+                        if (row < M && k < K) left[i % DEPTH][i / DEPTH] = a(batch, row, k);
+                    }
+                    [[unroll]] for (uint part = 0; part < DEPTH * COLUMNS / GROUP; part++) {
+                        uint i = own + part * GROUP;
+                        uint k = start + i / COLUMNS, column = first + i % COLUMNS;
+                        right[i / COLUMNS][i % COLUMNS] = 0.0;
+                        if (column < N && k < K) right[i / COLUMNS][i % COLUMNS] = b(batch, k, column);
+                    }
+                    barrier();
+                    for (uint k = 0; k < DEPTH; k++)
+                        [[unroll]] for (uint i = 0; i < HIGH; i++)
+                            [[unroll]] for (uint j = 0; j < WIDE; j++)
+                                sums[i][j] += left[k][y + i * DOWN] * right[k][x + j * ACROSS];
+                    barrier();
+                }
+                [[unroll]] for (uint i = 0; i < HIGH; i++) {
+                    [[unroll]] for (uint j = 0; j < WIDE; j++) {
+                        uint row = top + y + i * DOWN, column = first + x + j * ACROSS;
+                        if (row < M && column < N) store_c(batch, row, column, sums[i][j]);
+                    }
                 }
             }
-        }
-    "#]],
+        "#]],
     );
 }
 

@@ -4,16 +4,27 @@
 //! * `operators`: `+ - * /` and their friends;
 //! * `shape`: reshaping, permuting, broadcasting;
 //! * `reduce`: sums, means, maxima, … over axes;
-//! * `contract`: matrix products and `einsum`.
+//! * `contract`: matrix products and `einsum`;
+//! * `parts`: slices, pads, flips, concatenations;
+//! * `index`: elements at positions that are data: takes, gathers, scatters;
+//! * `order`: sorts, extremes' positions, cumulative sums;
+//! * `window`: convolutions and sliding windows.
 
 mod contract;
+mod index;
 mod operators;
+mod order;
+mod parts;
 mod reduce;
 mod shape;
+mod window;
 
 pub use contract::einsum;
+pub use index::Outside;
+pub use parts::{Padding, concatenate};
 pub use shape::AxisList;
 pub(crate) use shape::normalize as normalize_axis;
+pub use window::{Convolution, conv};
 
 use crate::{raise, trace};
 use egrad_ir::{Array, Aval, Binary, Compare, Dtype, Element, Error, Literal, NodeId, Op, Result, Shape, Span, Unary};
@@ -101,7 +112,7 @@ impl Tensor {
     }
 
     #[track_caller]
-    fn binary(self, op: Binary, other: impl Operand) -> Tensor {
+    pub(crate) fn binary(self, op: Binary, other: impl Operand) -> Tensor {
         pair(Op::Binary(op), self, other)
     }
 
@@ -245,6 +256,10 @@ unary! {
     abs = Abs;
     /// -1, 0 or 1 by the sign of x; a float zero keeps its sign, NaN stays NaN.
     sign = Sign;
+    /// The largest integer that isn't above x, of floats; the derivative is 0.
+    floor = Floor;
+    /// The integer nearest to x, of floats; halves go to the even one. The derivative is 0.
+    round = Round;
     /// √x of floats.
     sqrt = Sqrt;
     /// 1/√x of floats.
@@ -261,10 +276,28 @@ unary! {
     sin = Sin;
     /// cos x of floats.
     cos = Cos;
+    /// arcsin x of floats, from -π/2 to π/2; NaN beyond ±1.
+    asin = Asin;
+    /// arccos x of floats, from 0 to π; NaN beyond ±1.
+    acos = Acos;
+    /// arctan x of floats, from -π/2 to π/2.
+    atan = Atan;
     /// tanh x of floats.
     tanh = Tanh;
     /// 1 / (1 + e⁻ˣ), the logistic function.
     sigmoid = Logistic;
+    /// The error function, 2/√π ∫₀ˣ e^(−t²) dt, of floats.
+    erf = Erf;
+    /// 1 − erf x of floats, which keeps its digits where that is small.
+    erfc = Erfc;
+    /// The inverse of [`erf`](Tensor::erf), of floats; ±∞ at ±1 and NaN beyond.
+    ///
+    /// ```
+    /// # use egrad::{Array, Tensor, jit};
+    /// let f = jit(|x: Tensor| x.erf_inv());
+    /// assert_eq!(f(&Array::from(0.5f64)).unwrap().item::<f64>().unwrap(), 0.4769362762044699);
+    /// ```
+    erf_inv = ErfInv;
     /// The same values, with no derivative.
     stop_gradient = StopGradient;
 }
@@ -280,7 +313,7 @@ macro_rules! binary {
         )*}
     };
 }
-use Binary::{And, Max, Min, Or, Pow};
+use Binary::{And, Atan2, Max, Min, Or, Pow, Rem, ShiftLeft, ShiftRightArithmetic, ShiftRightLogical, Xor};
 use Compare::{Eq, Ge, Gt, Le, Lt, Ne};
 binary! {
     /// x to the power y, elementwise, of floats. See [`powi`](Tensor::powi) for whole exponents.
@@ -295,6 +328,35 @@ binary! {
     and = binary And;
     /// Logical or of bools, bitwise of integers; also `x | y`.
     or = binary Or;
+    /// Logical exclusive or of bools, bitwise of integers; also `x ^ y`.
+    xor = binary Xor;
+    /// The bits of an integer moved y places up; 0 where y is negative or above 31. Also `x << y`.
+    shift_left = binary ShiftLeft;
+    /// The bits of an integer moved y places down, zeros after them; 0 where y is negative or above 31.
+    shift_right_logical = binary ShiftRightLogical;
+    /// The bits of an integer moved y places down, copies of its sign after them; nothing but those
+    /// where y is negative or above 31. Also `x >> y`.
+    ///
+    /// ```
+    /// # use egrad::{Array, Tensor, jit};
+    /// let f = jit(|x: Tensor| (x >> 1, x.shift_right_logical(1)));
+    /// let (signed, unsigned) = f(&Array::from(-6i32)).unwrap();
+    /// assert_eq!(signed.item::<i32>().unwrap(), -3);
+    /// assert_eq!(unsigned.item::<i32>().unwrap(), 0x7fff_fffd);
+    /// ```
+    shift_right_arithmetic = binary ShiftRightArithmetic;
+    /// What x/y rounded to zero leaves, with the sign of x; also `x % y`. Of floats it is exact, and
+    /// NaN where y is 0; of integers it is x there. [`modulo`](Tensor::modulo) has the sign of y.
+    rem = binary Rem;
+    /// The angle of the point whose coordinates are y = `self` and x = `other`, from -π to π, of floats.
+    ///
+    /// ```
+    /// # use egrad::{Array, Tensor, jit};
+    /// let f = jit(|y: Tensor, x: Tensor| y.atan2(x));
+    /// let angle = f(&Array::from(1.0f64), &Array::from(-1.0f64)).unwrap();
+    /// assert_eq!(angle.item::<f64>().unwrap(), 0.75 * std::f64::consts::PI);
+    /// ```
+    atan2 = binary Atan2;
     /// x < y, elementwise, as bool.
     lt = compare Lt;
     /// x ≤ y, elementwise, as bool.

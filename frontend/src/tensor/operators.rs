@@ -4,20 +4,21 @@
 //! could not tell what `2.0 * x` is before it settles on a type for `2.0`, and `(2.0 * x).sin()`
 //! would not compile.
 
-use super::{Operand, Tensor, pair};
-use egrad_ir::{Binary, Op, Unary};
+use super::{Operand, Tensor, common_dtype, pair};
+use crate::raise;
+use egrad_ir::{Binary, Dtype, Error, Op, Span, Unary};
 use std::ops;
 
 macro_rules! operators {
-    ($($Trait:ident $method:ident $Assign:ident $assign:ident $Op:ident;)*) => {$(
+    ($($Trait:ident $method:ident $Assign:ident $assign:ident $pair:ident $Op:ident;)*) => {$(
         impl<T: Operand> ops::$Trait<T> for Tensor {
             type Output = Tensor;
             #[track_caller]
             fn $method(self, other: T) -> Tensor {
-                pair(Op::Binary(Binary::$Op), self, other)
+                $pair(Op::Binary(Binary::$Op), self, other)
             }
         }
-        operators!(@literal $Trait $method $Op f64 i32);
+        operators!(@literal $Trait $method $pair $Op f64 i32);
         impl<T: Operand> ops::$Assign<T> for Tensor {
             #[track_caller]
             fn $assign(&mut self, other: T) {
@@ -25,21 +26,32 @@ macro_rules! operators {
             }
         }
     )*};
-    (@literal $Trait:ident $method:ident $Op:ident $($T:ty)*) => {$(
+    (@literal $Trait:ident $method:ident $pair:ident $Op:ident $($T:ty)*) => {$(
         impl ops::$Trait<Tensor> for $T {
             type Output = Tensor;
             #[track_caller]
             fn $method(self, other: Tensor) -> Tensor {
-                pair(Op::Binary(Binary::$Op), self, other)
+                $pair(Op::Binary(Binary::$Op), self, other)
             }
         }
     )*};
 }
 operators! {
-    Add add AddAssign add_assign Add;
-    Sub sub SubAssign sub_assign Sub;
-    Mul mul MulAssign mul_assign Mul;
-    Div div DivAssign div_assign Div;
+    Add add AddAssign add_assign pair Add;
+    Sub sub SubAssign sub_assign pair Sub;
+    Mul mul MulAssign mul_assign pair Mul;
+    Div div DivAssign div_assign quotient Div;
+    Rem rem RemAssign rem_assign pair Rem;
+}
+
+/// `/` of floats. Integers have no quotient of their type that everybody means.
+#[track_caller]
+fn quotient(op: Op, a: impl Operand, b: impl Operand) -> Tensor {
+    if common_dtype(a, b) == Dtype::I32 {
+        let m = "`/` doesn't take i32: `div_trunc` and `floor_div` divide integers, `convert` makes floats of them";
+        raise::throw(Error::dtype(m).at(Span::here()));
+    }
+    pair(op, a, b)
 }
 
 impl ops::Neg for Tensor {
@@ -71,5 +83,29 @@ impl ops::BitOr for Tensor {
     #[track_caller]
     fn bitor(self, other: Tensor) -> Tensor {
         self.or(other)
+    }
+}
+
+impl<T: Operand> ops::BitXor<T> for Tensor {
+    type Output = Tensor;
+    #[track_caller]
+    fn bitxor(self, other: T) -> Tensor {
+        self.xor(other)
+    }
+}
+
+impl<T: Operand> ops::Shl<T> for Tensor {
+    type Output = Tensor;
+    #[track_caller]
+    fn shl(self, places: T) -> Tensor {
+        self.shift_left(places)
+    }
+}
+
+impl<T: Operand> ops::Shr<T> for Tensor {
+    type Output = Tensor;
+    #[track_caller]
+    fn shr(self, places: T) -> Tensor {
+        self.shift_right_arithmetic(places)
     }
 }

@@ -5,6 +5,11 @@ use crate::{raise, trace};
 use egrad_ir::op::Axes;
 use egrad_ir::{Dtype, Error, Op, Reduce, Span};
 
+/// From this many factors on, a product is split.
+const LONG_PRODUCT: usize = 64;
+/// Into products of at least so many.
+const SHORT_PRODUCT: usize = 8;
+
 /// Every reduction in three forms: over all axes, over some, and over some keeping them with
 /// length 1.
 macro_rules! reductions {
@@ -48,6 +53,9 @@ macro_rules! reductions {
 reductions! {
     /// The sum of the elements; of bools, how many are true. 0 where there are none.
     sum sum_axes sum_keepdims;
+    /// The product of the elements, of bools as integers; 1 where there are none. The derivative by an
+    /// element is the product of the others, also where elements are 0.
+    prod prod_axes prod_keepdims;
     /// The mean of the elements; integers and bools as `f32`. NaN where there are none.
     mean mean_axes mean_keepdims;
     /// The largest element; NaN if any is NaN. Where several are equal, they share the derivative.
@@ -74,6 +82,7 @@ impl Tensor {
     fn reduction(self, kind: Kind, axes: Axes) -> Tensor {
         match kind {
             Kind::sum => self.number().reduce(Reduce::Sum, axes),
+            Kind::prod => self.number().product(axes),
             Kind::mean => {
                 let n = self.count(&axes);
                 self.float().reduce(Reduce::Sum, axes) / n
@@ -127,6 +136,30 @@ impl Tensor {
             return self;
         }
         trace::add(Op::Reduce { kind, axes }, &[self], span)
+    }
+
+    /// The product over these axes.
+    ///
+    /// Its derivative takes as many multiplications per element as the product has factors. So long
+    /// products of floats are products of products, of as few as their lengths divide into; where
+    /// nothing is differentiated, those are merged again.
+    #[track_caller]
+    fn product(self, axes: Axes) -> Tensor {
+        let long = |x: Tensor, axis: usize| x.dtype().is_float() && x.shape()[axis] > LONG_PRODUCT;
+        let Some(axis) = axes.iter().copied().find(|a| long(self, *a)) else {
+            return self.reduce(Reduce::Prod, axes);
+        };
+        let shape = self.shape();
+        let n = shape[axis];
+        let Some(inner) = (SHORT_PRODUCT..=n / 2).take_while(|k| k * k <= n).find(|k| n.is_multiple_of(*k)) else {
+            // No factors: over this axis alone, at least.
+            let rest: Axes = axes.iter().filter(|a| **a != axis).map(|a| a - usize::from(*a > axis)).collect();
+            return self.reduce(Reduce::Prod, Axes::from_slice(&[axis])).product(rest);
+        };
+        let mut split = shape.to_vec();
+        split[axis] = n / inner;
+        split.insert(axis + 1, inner);
+        self.reshape(split).reduce(Reduce::Prod, Axes::from_slice(&[axis + 1])).product(axes)
     }
 
     /// Bools as integers.

@@ -1,11 +1,11 @@
 //! The reference interpreter of kernels: the kernel IR's meaning, one element at a time.
 
 use super::{
-    Acc, Backend, Body, Call, Contract, Executable, Inst, Kernel, LoopNest, Matrix, Operand, Run, Scan, Slot, Switch,
-    While,
+    Acc, Along, Argsort, Backend, Body, Call, Contract, Executable, Inst, Kernel, LoopNest, Matrix, Operand, Run, Scan,
+    Scatter, Slot, Switch, While,
 };
 use crate::array::Array;
-use crate::dtype::{Dtype, Literal};
+use crate::dtype::{Dtype, Element, Literal};
 use crate::error::{Error, Result};
 use crate::eval::check_inputs;
 use crate::graph::Aval;
@@ -42,7 +42,10 @@ impl Kernel {
             memory.push(match operand.written {
                 true => Bound::Written(blank(operand)?),
                 false => match given.next() {
-                    Some(x) if x.dtype() == operand.dtype && x.shape().size() == operand.len => Bound::Read(x),
+                    Some(x) if x.dtype() == operand.dtype && x.shape().size() == operand.len => {
+                        x.fetch()?;
+                        Bound::Read(x)
+                    }
                     Some(x) => return Err(self.fail(format!("reads {} {}, not {x:?}", operand.len, operand.dtype))),
                     None => return Err(self.fail(format!("reads more than {} operands", read.len()))),
                 },
@@ -58,6 +61,8 @@ impl Kernel {
             Body::Scan(scan) => run_scan(scan, &mut memory, mode)?,
             Body::While(w) => run_while(w, &mut memory, mode)?,
             Body::Switch(switch) => run_switch(switch, &mut memory, mode)?,
+            Body::Scatter(scatter) => run_scatter(scatter, &mut memory, mode),
+            Body::Argsort(argsort) => run_argsort(argsort, &mut memory, mode)?,
         }
         .ok_or_else(|| self.fail("an instruction has no meaning for its operands".into()))?;
         Ok(memory.into_iter().filter_map(Bound::written).collect())
@@ -86,6 +91,13 @@ impl Bound<'_> {
         match self {
             Bound::Read(array) => array.literal(i),
             Bound::Written(array) => array.literal(i),
+        }
+    }
+
+    fn zero(&self) -> Literal {
+        match self {
+            Bound::Read(array) => Literal::new(array.dtype(), 0.0),
+            Bound::Written(array) => Literal::new(array.dtype(), 0.0),
         }
     }
 
@@ -154,12 +166,39 @@ fn run_inst(
         Inst::Literal(literal) => Some(*literal),
         Inst::Index(index) => Some(Literal::new(Dtype::I32, index.at(axes) as f64)),
         Inst::Load { operand, index } => Some(memory[*operand].get(index.at(axes))),
+        Inst::LoadWithin { operand, index, along } => {
+            let memory = &memory[*operand];
+            let mut element = index.at(axes);
+            for a in along {
+                match inside(a, axes, values) {
+                    Some(position) => element += position * a.by,
+                    None => return Some(memory.zero()),
+                }
+            }
+            Some(memory.get(element))
+        }
+        Inst::Within(along) => Some(along.iter().all(|a| inside(a, axes, values).is_some()).literal()),
         Inst::Unary(u, x) => scalar::unary(*u, value(x), mode),
         Inst::Binary(b, x, y) => scalar::binary(*b, value(x), value(y), mode),
-        Inst::Compare(c, x, y) => scalar::compare(*c, value(x), value(y)).map(crate::Element::literal),
+        Inst::Compare(c, x, y) => scalar::compare(*c, value(x), value(y)).map(Element::literal),
         Inst::Select(p, x, y) => Some(if value(p).bits() == 1 { value(x) } else { value(y) }),
         Inst::IntegerPow(n, x) => scalar::integer_pow(*n, value(x), mode),
         Inst::Convert(d, x) => Some(scalar::convert(*d, value(x), mode)),
+    }
+}
+
+/// The position, if it is inside.
+fn inside(along: &Along, axes: &[usize], values: &[Literal]) -> Option<usize> {
+    let plus = along.plus.map_or(0, |v| values[v.index()].to_f64() as i64);
+    usize::try_from(along.at(axes, plus)).ok().filter(|position| *position < along.extent)
+}
+
+/// What combines two elements of a reduction.
+fn combine(kind: Reduce) -> Binary {
+    match kind {
+        Reduce::Sum => Binary::Add,
+        Reduce::Max => Binary::Max,
+        Reduce::Prod => Binary::Mul,
     }
 }
 
@@ -171,11 +210,7 @@ struct Sum {
 
 impl Sum {
     fn new(kind: Reduce, dtype: Dtype) -> Option<Sum> {
-        let op = match kind {
-            Reduce::Sum => Binary::Add,
-            Reduce::Max => Binary::Max,
-        };
-        Some(Sum { lanes: [scalar::identity(kind, dtype)?; LANES], op })
+        Some(Sum { lanes: [scalar::identity(kind, dtype)?; LANES], op: combine(kind) })
     }
 
     fn add(&mut self, innermost: usize, x: Literal, mode: Elementary) -> Option<()> {
@@ -231,6 +266,36 @@ fn take_all(memory: &[Bound<'_>], slots: &[Slot], i: usize, own: &[(BufferId, Av
 /// Writes an array to a slot, for element or step `i`.
 fn put(memory: &mut [Bound<'_>], slot: &Slot, i: usize, x: &Array) -> Option<()> {
     (0..x.shape().size()).try_for_each(|e| memory[slot.operand].set(i * slot.stride + e, x.literal(e)))
+}
+
+fn run_scatter(c: &Scatter, memory: &mut [Bound<'_>], mode: Elementary) -> Option<()> {
+    let op = combine(c.kind);
+    let [x, _, updates] = c.sizes()?;
+    for i in 0..x {
+        let element = memory[c.x].get(i);
+        memory[c.result].set(i, element)?;
+    }
+    for i in 0..updates {
+        if let Some(at) = c.place(i, |index| memory[c.indices].get(index).to_f64() as i32) {
+            let combined = scalar::binary(op, memory[c.result].get(at), memory[c.updates].get(i), mode)?;
+            memory[c.result].set(at, combined)?;
+        }
+    }
+    Some(())
+}
+
+fn run_argsort(c: &Argsort, memory: &mut [Bound<'_>], mode: Elementary) -> Result<Option<()>> {
+    let whole = match &memory[c.x] {
+        Bound::Read(array) => array.reshape([c.outer, c.length, c.inner])?,
+        Bound::Written(array) => array.reshape([c.outer, c.length, c.inner])?,
+    };
+    let order = crate::eval::eval_op(&crate::op::Op::Argsort(1), &[&whole], mode)?;
+    for i in 0..order.shape().size() {
+        if memory[c.result].set(i, order.literal(i)).is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(()))
 }
 
 fn run_call(c: &Call, memory: &mut [Bound<'_>], mode: Elementary) -> Result<Option<()>> {

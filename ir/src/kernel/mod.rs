@@ -79,6 +79,10 @@ pub enum Body {
     While(While),
     /// One of several such functions.
     Switch(Switch),
+    /// Updates combined into a copy of a tensor, where indices say.
+    Scatter(Scatter),
+    /// Where the elements of rows are in ascending order.
+    Argsort(Argsort),
 }
 
 /// Passes over a parallel domain.
@@ -121,6 +125,18 @@ pub enum Inst {
         /// Which element.
         index: Affine,
     },
+    /// An element found by positions that may lie outside: `index` plus `by` times the position, for
+    /// each of `along`; zero (false) if one of them is outside.
+    LoadWithin {
+        /// Position in [`Kernel::operands`], of one that is only read.
+        operand: usize,
+        /// Where position 0 of every one of `along` is.
+        index: Affine,
+        /// At least one.
+        along: Positions,
+    },
+    /// Whether the positions are all inside; their `by` is 0.
+    Within(Positions),
     /// An elementwise function of one operand ([`Unary::StopGradient`] is the identity).
     Unary(Unary, ValueId),
     /// An elementwise function of two operands.
@@ -142,6 +158,24 @@ pub struct Affine {
     pub offset: usize,
     /// One stride per axis in scope; 0 where the index doesn't depend on the axis.
     pub strides: SmallVec<[usize; 4]>,
+}
+
+/// Positions along axes of what is read.
+pub type Positions = SmallVec<[Along; 1]>;
+
+/// A position along an axis of what is read: inside if it is in `0..extent`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Along {
+    /// The constant part.
+    pub offset: isize,
+    /// One stride per axis in scope, as in [`Affine`].
+    pub strides: SmallVec<[isize; 4]>,
+    /// An `i32` to add.
+    pub plus: Option<ValueId>,
+    /// How many positions there are; not 0, and no more than 2^30.
+    pub extent: usize,
+    /// How many elements are from one position to the next.
+    pub by: usize,
 }
 
 /// A reduction over a pass's loops.
@@ -205,6 +239,49 @@ pub struct Matrix {
     pub row: usize,
     /// From one column to the next.
     pub column: usize,
+}
+
+/// A copy of x with updates combined into it, as [`Op::Scatter`](crate::Op::Scatter) means it, in
+/// row-major order of the updates: x is `batch × between × length × inner`, the indices
+/// `batch × taken`, the updates `batch × between × taken × inner`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scatter {
+    /// What combines.
+    pub kind: Reduce,
+    /// Elements of the shared axes.
+    pub batch: usize,
+    /// Elements of x's axes between those and the one of the indices.
+    pub between: usize,
+    /// The length of that axis.
+    pub length: usize,
+    /// Elements of x's axes after it.
+    pub inner: usize,
+    /// Indices for each element of the shared axes.
+    pub taken: usize,
+    /// Positions in [`Kernel::operands`].
+    pub x: usize,
+    /// `i32`.
+    pub indices: usize,
+    /// Of x's type.
+    pub updates: usize,
+    /// Written.
+    pub result: usize,
+}
+
+/// Where the elements of each row are in ascending order, as [`Op::Argsort`](crate::Op::Argsort)
+/// means it: x and the result are `outer × length × inner`, a row runs along the middle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Argsort {
+    /// Elements of the axes before the sorted one.
+    pub outer: usize,
+    /// The length of a row.
+    pub length: usize,
+    /// Elements of the axes after it.
+    pub inner: usize,
+    /// Position in [`Kernel::operands`].
+    pub x: usize,
+    /// `i32`, written.
+    pub result: usize,
 }
 
 /// A call of a function that was compiled by itself: once, or for every element of a batch
@@ -288,7 +365,7 @@ impl Body {
     /// The functions, compiled by themselves, that a call, a loop or a branch runs.
     pub fn callees(&self) -> SmallVec<[&Arc<Schedule>; 2]> {
         match self {
-            Body::Loops(_) | Body::Contract(_) => SmallVec::new(),
+            Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) => SmallVec::new(),
             Body::Call(call) => SmallVec::from_slice(&[&call.callee]),
             Body::Scan(scan) => SmallVec::from_slice(&[&scan.body]),
             Body::While(w) => SmallVec::from_slice(&[&w.cond, &w.body]),
@@ -344,11 +421,48 @@ impl Inst {
         let mut args = SmallVec::new();
         match self {
             Inst::Literal(_) | Inst::Index(_) | Inst::Load { .. } => {}
+            Inst::LoadWithin { along, .. } | Inst::Within(along) => args.extend(along.iter().filter_map(|a| a.plus)),
             Inst::Unary(_, x) | Inst::IntegerPow(_, x) | Inst::Convert(_, x) => args.push(*x),
             Inst::Binary(_, x, y) | Inst::Compare(_, x, y) => args.extend([*x, *y]),
             Inst::Select(p, x, y) => args.extend([*p, *x, *y]),
         }
         args
+    }
+}
+
+impl Scatter {
+    /// Where update `i` goes in the result, whose element `indices(…)` finds; none outside.
+    pub fn place(&self, i: usize, indices: impl FnOnce(usize) -> i32) -> Option<usize> {
+        let (rest, inner) = (i / self.inner, i % self.inner);
+        let (rest, taken) = (rest / self.taken, rest % self.taken);
+        let position = usize::try_from(indices(rest / self.between * self.taken + taken)).ok()?;
+        (position < self.length).then_some((rest * self.length + position) * self.inner + inner)
+    }
+
+    /// How many elements x, the indices and the updates have; `None` if they can't be counted.
+    pub fn sizes(&self) -> Option<[usize; 3]> {
+        let rows = self.batch.checked_mul(self.between)?;
+        let x = rows.checked_mul(self.length)?.checked_mul(self.inner)?;
+        let updates = rows.checked_mul(self.taken)?.checked_mul(self.inner)?;
+        Some([x, self.batch.checked_mul(self.taken)?, updates])
+    }
+}
+
+impl Along {
+    /// The position for these axis indices and this number to add.
+    pub fn at(&self, axes: &[usize], plus: i64) -> i64 {
+        let term = |(stride, i): (&isize, &usize)| *stride as i64 * *i as i64;
+        self.offset as i64 + self.strides.iter().zip(axes).map(term).sum::<i64>() + plus
+    }
+
+    /// The smallest and largest position, over axes of these extents and with nothing added.
+    pub fn reach(&self, axes: &[usize]) -> (i64, i64) {
+        let mut reach = (self.offset as i64, self.offset as i64);
+        for (stride, extent) in self.strides.iter().zip(axes) {
+            let far = *stride as i64 * (*extent as i64 - 1);
+            if far < 0 { reach.0 += far } else { reach.1 += far }
+        }
+        reach
     }
 }
 

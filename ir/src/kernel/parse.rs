@@ -1,8 +1,8 @@
 //! The parser of kernels' text.
 
 use super::{
-    Acc, Affine, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Scan, Slot, Store, Switch,
-    ValueId, While,
+    Acc, Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Positions, Scan,
+    Scatter, Slot, Store, Switch, ValueId, While,
 };
 use crate::error::Result;
 use crate::op::{Binary, Compare, Reduce, Unary};
@@ -92,7 +92,12 @@ impl Parser<'_> {
             Token::Word("scan") => Body::Scan(self.scan(depth)?),
             Token::Word("while") => Body::While(self.while_loop(depth)?),
             Token::Word("switch") => Body::Switch(self.switch(depth)?),
-            _ => return Err(self.cursor.expected("`parallel`, `contract`, `call`, `scan`, `while` or `switch`")),
+            Token::Word("scatter") => Body::Scatter(self.scatter()?),
+            Token::Word("argsort") => Body::Argsort(self.argsort()?),
+            _ => {
+                let all = "`parallel`, `contract`, `call`, `scatter`, `argsort`, `scan`, `while` or `switch`";
+                return Err(self.cursor.expected(all));
+            }
         };
         self.cursor.expect(Token::Mark('}'), "that ends the kernel")?;
         Ok(Kernel { name, operands, body, numerics })
@@ -222,8 +227,13 @@ impl Parser<'_> {
                 "index" => Inst::Index(self.affine(rank)?),
                 "load" => {
                     let (operand, index) = self.element(rank)?;
-                    Inst::Load { operand, index }
+                    if self.cursor.eat(Token::Word("at"))? {
+                        Inst::LoadWithin { operand, index, along: self.positions(rank)? }
+                    } else {
+                        Inst::Load { operand, index }
+                    }
                 }
+                "within" => Inst::Within(self.positions(rank)?),
                 "select" => Inst::Select(self.value()?, self.value()?, self.value()?),
                 "integer_pow" => {
                     let n = self.cursor.number("the power, an i32")?;
@@ -274,9 +284,7 @@ impl Parser<'_> {
                 index.offset = offset;
                 return Ok(index);
             }
-            let axis = self.position('p').filter(|p| *p < self.domain);
-            let axis = axis.or_else(|| self.position('r')?.checked_add(self.domain).filter(|a| *a < rank));
-            let axis = axis.ok_or_else(|| self.cursor.expected("an axis in scope (`p0`, `r0`) or a number"))?;
+            let axis = self.axis(rank)?;
             if index.strides[axis] != 0 {
                 return Err(wrong(self.cursor.span(), "this axis is already part of the index"));
             }
@@ -286,6 +294,66 @@ impl Parser<'_> {
                 return Ok(index);
             }
         }
+    }
+
+    /// `r0 + -2 in 0..5 by 1, %4 in 0..7 by 6`
+    fn positions(&mut self, rank: usize) -> Result<Positions> {
+        let mut positions = Positions::new();
+        loop {
+            positions.push(self.along(rank)?);
+            if !self.cursor.eat(Token::Mark(','))? {
+                return Ok(positions);
+            }
+        }
+    }
+
+    /// `-1*p0 + r0 + %4 + -2 in 0..5 by 1`: axes, the value to add, the constant part.
+    fn along(&mut self, rank: usize) -> Result<Along> {
+        let mut along = Along { strides: SmallVec::from_elem(0, rank), ..Along::default() };
+        loop {
+            let stride = match self.cursor.peek() {
+                Token::Number(_) => Some(self.cursor.number("a stride or an offset")?),
+                _ => None,
+            };
+            if let Some(offset) = stride
+                && !self.cursor.eat(Token::Mark('*'))?
+            {
+                along.offset = offset;
+                break;
+            }
+            if let Token::Value(id) = self.cursor.peek() {
+                if along.plus.is_some() || stride.is_some() {
+                    return Err(self.cursor.expected("one value to add"));
+                }
+                self.cursor.next()?;
+                along.plus = Some(ValueId(id));
+            } else {
+                let axis = self.axis(rank)?;
+                if along.strides[axis] != 0 {
+                    return Err(wrong(self.cursor.span(), "this axis is already part of the position"));
+                }
+                self.cursor.next()?;
+                along.strides[axis] = stride.unwrap_or(1);
+            }
+            if !self.cursor.eat(Token::Mark('+'))? {
+                break;
+            }
+        }
+        self.cursor.keyword("in")?;
+        self.cursor.expect(Token::Number("0"), "where the positions start")?;
+        self.cursor.expect(Token::Dots, "and how many there are")?;
+        along.extent = self.cursor.number("a number of positions")?;
+        if self.cursor.eat(Token::Word("by"))? {
+            along.by = self.cursor.number("a number of elements")?;
+        }
+        Ok(along)
+    }
+
+    /// The axis in scope that comes next, not taken yet.
+    fn axis(&self, rank: usize) -> Result<usize> {
+        let axis = self.position('p').filter(|p| *p < self.domain);
+        let axis = axis.or_else(|| self.position('r')?.checked_add(self.domain).filter(|a| *a < rank));
+        axis.ok_or_else(|| self.cursor.expected("an axis in scope (`p0`, `r0`) or a number"))
     }
 
     fn contract(&mut self) -> Result<Contract> {
@@ -302,6 +370,36 @@ impl Parser<'_> {
         let c = self.matrix("c")?;
         self.cursor.expect(Token::Mark('}'), "that ends the contraction")?;
         Ok(Contract { dtype, batch, m, n, k, a, b, c })
+    }
+
+    fn scatter(&mut self) -> Result<Scatter> {
+        self.cursor.keyword("scatter")?;
+        let at = self.cursor.span();
+        let kind = Reduce::parse(self.cursor.word("a reduction")?);
+        let kind = kind.ok_or_else(|| wrong(at, "a scatter combines by a reduction, such as `reduce_sum`"))?;
+        let [batch, between, length] = [self.field("batch")?, self.field("between")?, self.field("length")?];
+        let [inner, taken] = [self.field("inner")?, self.field("taken")?];
+        self.cursor.expect(Token::Mark('{'), "that starts the operands")?;
+        let [x, indices] = [self.named("x")?, self.named("indices")?];
+        let [updates, result] = [self.named("updates")?, self.named("result")?];
+        self.cursor.expect(Token::Mark('}'), "that ends the scatter")?;
+        Ok(Scatter { kind, batch, between, length, inner, taken, x, indices, updates, result })
+    }
+
+    fn argsort(&mut self) -> Result<Argsort> {
+        self.cursor.keyword("argsort")?;
+        let [outer, length, inner] = [self.field("outer")?, self.field("length")?, self.field("inner")?];
+        self.cursor.expect(Token::Mark('{'), "that starts the operands")?;
+        let [x, result] = [self.named("x")?, self.named("result")?];
+        self.cursor.expect(Token::Mark('}'), "that ends the argsort")?;
+        Ok(Argsort { outer, length, inner, x, result })
+    }
+
+    /// `x = b0`
+    fn named(&mut self, name: &str) -> Result<usize> {
+        self.cursor.keyword(name)?;
+        self.cursor.expect(Token::Mark('='), "and the operand")?;
+        self.operand()
     }
 
     /// Takes the word a call, loop or branch starts with; how deep others may nest in it.

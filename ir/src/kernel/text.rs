@@ -13,11 +13,37 @@
 //!   }
 //! }
 //!
+//! kernel shifted(b0: read f32[4], b1: write f32[6]) fast {
+//!   parallel p0 in 0..6 {
+//!     once {
+//!       %0 = load b0[0] at p0 + -1 in 0..4 by 1
+//!       %1 = within p0 + -1 in 0..4
+//!       store b1[p0] = %0
+//!     }
+//!   }
+//! }
+//!
 //! kernel product(b0: read f32[6], b1: read f32[6], b2: write f32[4]) strict {
 //!   contract f32 batch [] m 2 n 2 k 3 {
 //!     a = b0 offset 0 batch [] row 3 column 1
 //!     b = b1 offset 0 batch [] row 2 column 1
 //!     c = b2 offset 0 batch [] row 2 column 1
+//!   }
+//! }
+//!
+//! kernel histogram(b0: read f32[4], b1: read i32[6], b2: read f32[6], b3: write f32[4]) fast {
+//!   scatter reduce_sum batch 1 between 1 length 4 inner 1 taken 6 {
+//!     x = b0
+//!     indices = b1
+//!     updates = b2
+//!     result = b3
+//!   }
+//! }
+//!
+//! kernel order(b0: read f32[6], b1: write i32[6]) fast {
+//!   argsort outer 2 length 3 inner 1 {
+//!     x = b0
+//!     result = b1
 //!   }
 //! }
 //!
@@ -51,7 +77,10 @@
 //!
 //! A `while cond_consts 0 body_consts 1` has the parts `cond` and `body`, a `switch b0` its `branch`es.
 
-use super::{Affine, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Scan, Slot, Switch, ValueId, While};
+use super::{
+    Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Scan, Scatter, Slot, Switch, ValueId,
+    While,
+};
 use crate::Numerics;
 use crate::schedule::Schedule;
 use crate::text::Name;
@@ -77,6 +106,8 @@ impl fmt::Display for Kernel {
             Body::Scan(s) => scan(f, s)?,
             Body::While(w) => while_loop(f, w)?,
             Body::Switch(s) => switch(f, s)?,
+            Body::Scatter(c) => scatter(f, c)?,
+            Body::Argsort(c) => argsort(f, c)?,
         }
         f.write_str("}\n")
     }
@@ -99,6 +130,14 @@ fn loops(f: &mut fmt::Formatter<'_>, nest: &LoopNest) -> fmt::Result {
                 Inst::Literal(literal) => write!(f, "constant {} {literal}", literal.dtype())?,
                 Inst::Index(a) => write!(f, "index {}", index(a))?,
                 Inst::Load { operand, index: a } => write!(f, "load b{operand}[{}]", index(a))?,
+                Inst::LoadWithin { operand, index: a, along } => {
+                    write!(f, "load b{operand}[{}] at ", index(a))?;
+                    positions(f, along, nest.domain.len())?;
+                }
+                Inst::Within(along) => {
+                    f.write_str("within ")?;
+                    positions(f, along, nest.domain.len())?;
+                }
                 Inst::Unary(u, x) => write!(f, "{} {x}", u.name())?,
                 Inst::Binary(b, x, y) => write!(f, "{} {x} {y}", b.name())?,
                 Inst::Compare(c, x, y) => write!(f, "{} {x} {y}", c.name())?,
@@ -154,6 +193,36 @@ impl fmt::Display for Index<'_> {
     }
 }
 
+/// `r0 + -2 in 0..5 by 1, %4 in 0..7 by 6`
+fn positions(f: &mut fmt::Formatter<'_>, along: &[Along], domain: usize) -> fmt::Result {
+    for (i, a) in along.iter().enumerate() {
+        let mut plus = if i > 0 { ", " } else { "" };
+        for (axis, stride) in a.strides.iter().enumerate().filter(|(_, s)| **s != 0) {
+            f.write_str(plus)?;
+            plus = " + ";
+            if *stride != 1 {
+                write!(f, "{stride}*")?;
+            }
+            match axis.checked_sub(domain) {
+                None => write!(f, "p{axis}")?,
+                Some(r) => write!(f, "r{r}")?,
+            }
+        }
+        if let Some(value) = a.plus {
+            write!(f, "{plus}{value}")?;
+            plus = " + ";
+        }
+        if plus != " + " || a.offset != 0 {
+            write!(f, "{plus}{}", a.offset)?;
+        }
+        write!(f, " in 0..{}", a.extent)?;
+        if a.by != 0 {
+            write!(f, " by {}", a.by)?;
+        }
+    }
+    Ok(())
+}
+
 fn contract(f: &mut fmt::Formatter<'_>, c: &Contract) -> fmt::Result {
     writeln!(f, "  contract {} batch {:?} m {} n {} k {} {{", c.dtype, c.batch, c.m, c.n, c.k)?;
     for (name, m) in [("a", &c.a), ("b", &c.b), ("c", &c.c)] {
@@ -161,6 +230,21 @@ fn contract(f: &mut fmt::Formatter<'_>, c: &Contract) -> fmt::Result {
         writeln!(f, "    {name} = b{operand} offset {offset} batch {batch_strides:?} row {row} column {column}")?;
     }
     f.write_str("  }\n")
+}
+
+fn scatter(f: &mut fmt::Formatter<'_>, c: &Scatter) -> fmt::Result {
+    let Scatter { kind, batch, between, length, inner, taken, x, indices, updates, result } = c;
+    writeln!(
+        f,
+        "  scatter {} batch {batch} between {between} length {length} inner {inner} taken {taken} {{",
+        kind.name()
+    )?;
+    writeln!(f, "    x = b{x}\n    indices = b{indices}\n    updates = b{updates}\n    result = b{result}\n  }}")
+}
+
+fn argsort(f: &mut fmt::Formatter<'_>, c: &Argsort) -> fmt::Result {
+    let Argsort { outer, length, inner, x, result } = c;
+    writeln!(f, "  argsort outer {outer} length {length} inner {inner} {{\n    x = b{x}\n    result = b{result}\n  }}")
 }
 
 fn call(f: &mut fmt::Formatter<'_>, c: &Call) -> fmt::Result {

@@ -1,7 +1,8 @@
 //! The verifier of kernels and schedules: what backends may rely on.
 
 use super::{
-    Affine, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Scan, Slot, Store, Switch, ValueId, While,
+    Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Scan, Scatter, Slot, Store,
+    Switch, ValueId, While,
 };
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
@@ -63,6 +64,8 @@ impl Kernel {
             Body::Scan(scan) => check_scan(scan, &self.operands),
             Body::While(w) => check_while(w, &self.operands),
             Body::Switch(switch) => check_switch(switch, &self.operands),
+            Body::Scatter(scatter) => check_scatter(scatter, &self.operands),
+            Body::Argsort(argsort) => check_argsort(argsort, &self.operands),
         };
         checked.map_err(|what| Error::internal(format!("kernel `{}`: {what}", self.name)))
     }
@@ -108,6 +111,26 @@ fn check_loops(nest: &LoopNest, operands: &[Operand], stored: Stored) -> Check {
                         return Err(format!("{what}: no earlier pass stored that element at the same point"));
                     }
                 }
+                Inst::LoadWithin { operand, index, along } => {
+                    let what = format!("pass {p}: load of b{operand}");
+                    check_positions(along, &axes).map_err(|e| format!("{what}: {e}"))?;
+                    // The farthest positions inside are as far as an axis of `extent` steps of `by`.
+                    let far = Affine {
+                        offset: index.offset,
+                        strides: index.strides.iter().copied().chain(along.iter().map(|a| a.by)).collect(),
+                    };
+                    let extents: Vec<usize> = axes.iter().copied().chain(along.iter().map(|a| a.extent)).collect();
+                    in_bounds(&operands[*operand], &far, &extents).map_err(|e| format!("{what}: {e}"))?;
+                    if operands[*operand].written {
+                        return Err(format!("{what}: it is written, and positions may be any"));
+                    }
+                }
+                Inst::Within(along) => {
+                    check_positions(along, &axes).map_err(|e| format!("pass {p}: `within`: {e}"))?;
+                    if along.iter().any(|a| a.by != 0) {
+                        return Err(format!("pass {p}: `within`: there are no elements to go by"));
+                    }
+                }
                 Inst::Literal(_)
                 | Inst::Unary(..)
                 | Inst::Binary(..)
@@ -127,6 +150,31 @@ fn check_loops(nest: &LoopNest, operands: &[Operand], stored: Stored) -> Check {
     }
     for (i, operand) in operands.iter().enumerate().filter(|(_, o)| o.written) {
         check_written(nest, i, operand, stored)?;
+    }
+    Ok(())
+}
+
+/// So many positions an axis may have, and so large one may be: its sum with any `i32` then lies
+/// outside, or doesn't wrap around.
+const MOST_POSITIONS: usize = 1 << 30;
+
+fn check_positions(along: &[Along], axes: &[usize]) -> Check {
+    if along.is_empty() {
+        return Err("there is no position".into());
+    }
+    for a in along {
+        if a.strides.len() != axes.len() {
+            return Err(format!("a position has {} strides for {} axes", a.strides.len(), axes.len()));
+        }
+        if a.extent == 0 || a.extent > MOST_POSITIONS {
+            return Err(format!("there are {} positions", a.extent));
+        }
+        let far = a.strides.iter().zip(axes).try_fold(a.offset.unsigned_abs(), |sum, (stride, n)| {
+            stride.unsigned_abs().checked_mul(n - 1)?.checked_add(sum)
+        });
+        if far.is_none_or(|far| far > MOST_POSITIONS) {
+            return Err("a position is no number of 31 bits".into());
+        }
     }
     Ok(())
 }
@@ -188,10 +236,12 @@ fn inst_dtype(inst: &Inst, operands: &[Operand], dtypes: &[Dtype], visible: &[bo
     let op = match inst {
         Inst::Literal(literal) => return Ok(literal.dtype()),
         Inst::Index(_) => return Ok(Dtype::I32),
-        Inst::Load { operand, .. } => {
-            let operand = operands.get(*operand).ok_or_else(|| format!("there is no operand b{operand}"))?;
-            return Ok(operand.dtype);
+        Inst::Load { operand, .. } => return dtype_of(*operand, operands),
+        Inst::LoadWithin { operand, along, .. } => {
+            check_added(along, dtypes, visible)?;
+            return dtype_of(*operand, operands);
         }
+        Inst::Within(along) => return check_added(along, dtypes, visible).map(|()| Dtype::Bool),
         Inst::Unary(u, _) => Op::Unary(*u),
         Inst::Binary(b, ..) => Op::Binary(*b),
         Inst::Compare(c, ..) => Op::Compare(*c),
@@ -205,6 +255,21 @@ fn inst_dtype(inst: &Inst, operands: &[Operand], dtypes: &[Dtype], visible: &[bo
     }
     let avals: Vec<&Aval> = avals.iter().collect();
     infer::infer(&op, &avals).map(|a| a.dtype).map_err(|e| e.report().message.clone())
+}
+
+fn dtype_of(operand: usize, operands: &[Operand]) -> Check<Dtype> {
+    operands.get(operand).map(|o| o.dtype).ok_or_else(|| format!("there is no operand b{operand}"))
+}
+
+/// Checks the values added to positions.
+fn check_added(along: &[Along], dtypes: &[Dtype], visible: &[bool]) -> Check {
+    for value in along.iter().filter_map(|a| a.plus) {
+        let dtype = use_of(value, dtypes, visible)?;
+        if dtype != Dtype::I32 {
+            return Err(format!("{value}, added to a position, is {dtype}, not i32"));
+        }
+    }
+    Ok(())
 }
 
 /// The largest index an affine makes.
@@ -368,6 +433,52 @@ fn check_matrix(
     in_bounds(operand, &Affine { offset: matrix.offset, strides: strides.into() }, &axes)
 }
 
+/// Checks that the operands, of which the last is written, are all there are, and of these types and
+/// lengths; `None` is any type.
+fn check_whole(operands: &[Operand], want: &[(&str, usize, Option<Dtype>, Option<usize>)]) -> Check {
+    for (i, (name, at, dtype, len)) in want.iter().enumerate() {
+        let operand = operands.get(*at).ok_or_else(|| format!("there is no operand b{at}"))?;
+        let written = i + 1 == want.len();
+        if operand.written != written {
+            return Err(format!("{name}: b{at} is {}", if written { "only read" } else { "written" }));
+        }
+        if dtype.is_some_and(|dtype| dtype != operand.dtype) || Some(operand.len) != *len {
+            let len = len.map_or("too many".to_owned(), |n| n.to_string());
+            let dtype = dtype.unwrap_or(operand.dtype);
+            return Err(format!("{name}: b{at} is {} {}, not {len} {dtype}", operand.len, operand.dtype));
+        }
+    }
+    match (0..operands.len()).find(|i| !want.iter().any(|(_, at, ..)| at == i)) {
+        Some(i) => Err(format!("b{i} is no operand of it")),
+        None => Ok(()),
+    }
+}
+
+fn check_scatter(c: &Scatter, operands: &[Operand]) -> Check {
+    let [x, indices, updates] = c.sizes().map_or([None; 3], |sizes| sizes.map(Some));
+    let dtype = operands.get(c.x).map(|o| o.dtype);
+    if dtype == Some(Dtype::Bool) {
+        return Err("combines numbers, not bool".into());
+    }
+    check_whole(
+        operands,
+        &[
+            ("x", c.x, None, x),
+            ("indices", c.indices, Some(Dtype::I32), indices),
+            ("updates", c.updates, dtype, updates),
+            ("result", c.result, dtype, x),
+        ],
+    )
+}
+
+fn check_argsort(c: &Argsort, operands: &[Operand]) -> Check {
+    if i32::try_from(c.length).is_err() {
+        return Err(format!("positions up to {} are no i32", c.length));
+    }
+    let len = c.outer.checked_mul(c.length).and_then(|n| n.checked_mul(c.inner));
+    check_whole(operands, &[("x", c.x, None, len), ("result", c.result, Some(Dtype::I32), len)])
+}
+
 fn check_call(c: &Call, operands: &[Operand]) -> Check {
     c.callee.verify().map_err(|e| format!("callee: {}", e.report().message))?;
     if c.count == 0 {
@@ -414,7 +525,7 @@ fn avals(of: &[(BufferId, Aval)]) -> impl Iterator<Item = &Aval> + Clone {
 }
 
 /// What a loop or branch is handed whole, in one piece (`steps` is `None`) or an element per step.
-fn check_whole(slot: &Slot, aval: &Aval, steps: Option<usize>, written: bool, operands: &[Operand]) -> Check {
+fn check_piece(slot: &Slot, aval: &Aval, steps: Option<usize>, written: bool, operands: &[Operand]) -> Check {
     let Slot { operand: i, stride } = *slot;
     let operand = operands.get(i).ok_or_else(|| format!("there is no operand b{i}"))?;
     let len = aval.shape.checked_size().ok_or_else(|| format!("{aval} has too many elements"))?;
@@ -449,11 +560,11 @@ fn check_scan(s: &Scan, operands: &[Operand]) -> Check {
     };
     for (i, (slot, aval)) in s.inputs.iter().zip(avals(inputs)).enumerate() {
         let steps = (i >= fixed).then_some(s.length);
-        check_whole(slot, aval, steps, false, operands).map_err(|e| format!("input {i}: {e}"))?;
+        check_piece(slot, aval, steps, false, operands).map_err(|e| format!("input {i}: {e}"))?;
     }
     for (i, (slot, aval)) in s.outputs.iter().zip(avals(outputs)).enumerate() {
         let steps = (i >= s.carry).then_some(s.length);
-        check_whole(slot, aval, steps, true, operands).map_err(|e| format!("output {i}: {e}"))?;
+        check_piece(slot, aval, steps, true, operands).map_err(|e| format!("output {i}: {e}"))?;
     }
     check_carry(avals(&inputs[s.consts..fixed]), avals(&outputs[..s.carry]))?;
     each_once(&s.outputs, operands)
@@ -473,10 +584,10 @@ fn check_while(w: &While, operands: &[Operand]) -> Check {
     }
     let asked = avals(&w.cond.inputs[..w.cond_consts]).chain(avals(&w.body.inputs));
     for (i, (slot, aval)) in w.inputs.iter().zip(asked).enumerate() {
-        check_whole(slot, aval, None, false, operands).map_err(|e| format!("input {i}: {e}"))?;
+        check_piece(slot, aval, None, false, operands).map_err(|e| format!("input {i}: {e}"))?;
     }
     for (i, (slot, aval)) in w.outputs.iter().zip(avals(&w.body.outputs)).enumerate() {
-        check_whole(slot, aval, None, true, operands).map_err(|e| format!("output {i}: {e}"))?;
+        check_piece(slot, aval, None, true, operands).map_err(|e| format!("output {i}: {e}"))?;
     }
     check_carry(avals(&w.body.inputs[w.body_consts..]), avals(&w.body.outputs))?;
     check_carry(avals(&w.cond.inputs[w.cond_consts..]), avals(&w.body.outputs))?;
@@ -487,7 +598,7 @@ fn check_switch(s: &Switch, operands: &[Operand]) -> Check {
     if s.branches.is_empty() {
         return Err("has no branch".into());
     }
-    check_whole(&Slot { operand: s.index, stride: 0 }, &Aval::new(Dtype::I32, []), None, false, operands)
+    check_piece(&Slot { operand: s.index, stride: 0 }, &Aval::new(Dtype::I32, []), None, false, operands)
         .map_err(|e| format!("index: {e}"))?;
     for (b, branch) in s.branches.iter().enumerate() {
         let role = format!("branch {b}");
@@ -495,10 +606,10 @@ fn check_switch(s: &Switch, operands: &[Operand]) -> Check {
         number(&format!("{role}'s inputs"), s.inputs.len(), branch.inputs.len())?;
         number(&format!("{role}'s outputs"), s.outputs.len(), branch.outputs.len())?;
         for (i, (slot, aval)) in s.inputs.iter().zip(avals(&branch.inputs)).enumerate() {
-            check_whole(slot, aval, None, false, operands).map_err(|e| format!("{role}, input {i}: {e}"))?;
+            check_piece(slot, aval, None, false, operands).map_err(|e| format!("{role}, input {i}: {e}"))?;
         }
         for (i, (slot, aval)) in s.outputs.iter().zip(avals(&branch.outputs)).enumerate() {
-            check_whole(slot, aval, None, true, operands).map_err(|e| format!("{role}, output {i}: {e}"))?;
+            check_piece(slot, aval, None, true, operands).map_err(|e| format!("{role}, output {i}: {e}"))?;
         }
     }
     each_once(&s.outputs, operands)

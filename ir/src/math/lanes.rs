@@ -107,7 +107,7 @@ pub trait Lanes {
     /// do the rare work only when some lane asks for it, out of line if its code is long: any way
     /// that gives the bits of [`Rare::emit`] in the lanes that ask, for instance a call of
     /// [`Rare::eval32`] or [`Rare::eval64`] per lane.
-    fn rarely(&mut self, when: Self::M, x: Self::F, usual: [Self::F; 2], rare: Rare) -> [Self::F; 2]
+    fn rarely(&mut self, when: Self::M, x: [Self::F; 2], usual: [Self::F; 2], rare: Rare) -> [Self::F; 2]
     where
         Self: Sized,
     {

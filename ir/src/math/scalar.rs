@@ -132,7 +132,7 @@ macro_rules! scalar {
             }
 
             #[inline]
-            fn rarely(&mut self, when: bool, x: $Float, usual: [$Float; 2], rare: Rare) -> [$Float; 2] {
+            fn rarely(&mut self, when: bool, x: [$Float; 2], usual: [$Float; 2], rare: Rare) -> [$Float; 2] {
                 if when { rare.$eval(x) } else { usual }
             }
         }

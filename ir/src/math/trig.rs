@@ -113,7 +113,7 @@ fn reduce<L: Lanes>(l: &mut L, trig: &Trig, x: L::F) -> [L::F; 2] {
     }
     let huge = l.float(trig.huge);
     let huge = l.gt(x, huge);
-    l.rarely(huge, x, [r, rounded], trig.rare)
+    l.rarely(huge, [x, x], [r, rounded], trig.rare)
 }
 
 /// 2/π, its bits after the point.
@@ -159,7 +159,7 @@ const CHUNKS: usize = 5;
 /// exact products. Products that are multiples of 4 quarter turns count for nothing; so for large x
 /// the leading chunks are left out, and x takes on the exponent that remains. Five chunks follow. All
 /// of it is floating-point arithmetic with error-free sums; the result is right to an ulp.
-fn huge_angle<L: Lanes>(l: &mut L, trig: &Trig, x: L::F) -> [L::F; 2] {
+pub(super) fn huge_angle<L: Lanes>(l: &mut L, trig: &Trig, x: L::F) -> [L::F; 2] {
     let format = trig.format;
     let width = format.mantissa + 1;
 
@@ -243,15 +243,5 @@ fn distil<L: Lanes>(l: &mut L, terms: &mut [L::F]) {
         let sum = two_sum(l, terms[index - 1], terms[index]);
         terms[index - 1] = sum.hi;
         terms[index] = sum.lo;
-    }
-}
-
-impl Rare {
-    /// Emits the work in line: for every lane, its result where `x` is in the work's domain.
-    pub fn emit<L: Lanes>(self, l: &mut L, x: L::F) -> [L::F; 2] {
-        match self {
-            Rare::HugeAngle32 => huge_angle(l, &SINGLE, x),
-            Rare::HugeAngle64 => huge_angle(l, &DOUBLE, x),
-        }
     }
 }

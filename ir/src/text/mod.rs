@@ -175,5 +175,12 @@ fn op_attrs(f: &mut fmt::Formatter<'_>, op: &Op) -> fmt::Result {
             let ([x, y], [a, b]) = (&dims.contract, &dims.batch);
             write!(f, " {{contract = [{x:?}, {y:?}], batch = [{a:?}, {b:?}]}}")
         }
+        Op::Slice { start, limit } => write!(f, " {{start = {start:?}, limit = {limit:?}}}"),
+        Op::Pad { low, high } => write!(f, " {{low = {low:?}, high = {high:?}}}"),
+        Op::Reverse(axes) => write!(f, " {{axes = {axes:?}}}"),
+        Op::Concatenate(axis) | Op::Argsort(axis) => write!(f, " {{axis = {axis}}}"),
+        Op::Take { axis, batch } | Op::Scatter { kind: _, axis, batch } => {
+            write!(f, " {{axis = {axis}, batch = {batch}}}")
+        }
     }
 }

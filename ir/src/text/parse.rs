@@ -5,7 +5,7 @@ use crate::dtype::Dtype;
 use crate::error::{Error, Result, Span};
 use crate::graph::{Aval, Control, FnId, Function, NodeId, NodeKind, Program, Transform};
 use crate::infer;
-use crate::op::{Axes, Binary, Compare, DotDims, Op, Reduce, Unary};
+use crate::op::{Axes, Binary, Compare, DotDims, Op, Reduce, Unary, scatter_name};
 use crate::shape::Shape;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -496,7 +496,20 @@ impl<'a> Attrs<'a> {
                 contract: self.axes_pair("contract", name, at)?,
                 batch: self.axes_pair("batch", name, at)?,
             }),
-            _ => return Err(unknown(name, at)),
+            "slice" => Op::Slice { start: self.axes("start", name, at)?, limit: self.axes("limit", name, at)? },
+            "pad" => Op::Pad { low: self.axes("low", name, at)?, high: self.axes("high", name, at)? },
+            "reverse" => Op::Reverse(self.axes("axes", name, at)?),
+            "concatenate" => Op::Concatenate(self.number("axis", name, at)?),
+            "argsort" => Op::Argsort(self.number("axis", name, at)?),
+            "take" => Op::Take { axis: self.number("axis", name, at)?, batch: self.number("batch", name, at)? },
+            _ => match Reduce::ALL.iter().find(|kind| scatter_name(**kind) == name) {
+                Some(kind) => Op::Scatter {
+                    kind: *kind,
+                    axis: self.number("axis", name, at)?,
+                    batch: self.number("batch", name, at)?,
+                },
+                None => return Err(unknown(name, at)),
+            },
         })
     }
 }

@@ -257,7 +257,7 @@ impl Terms {
                         }
                         return Ok(Some(found));
                     }
-                    Prim::BroadcastInDim | Prim::Reshape | Prim::Transpose => {
+                    Prim::BroadcastInDim | Prim::Reshape | Prim::Transpose | Prim::Slice | Prim::Reverse => {
                         let operand = self.args(member).last().map(|o| self.class(*o));
                         if let Some(operand) = operand.filter(|o| seen.insert(*o)) {
                             queue.push((operand, Some((member, next))));
@@ -272,7 +272,12 @@ impl Terms {
                     | Prim::IntegerPow
                     | Prim::Convert
                     | Prim::Reduce(_)
-                    | Prim::DotGeneral => {}
+                    | Prim::DotGeneral
+                    | Prim::Pad
+                    | Prim::Concatenate
+                    | Prim::Take
+                    | Prim::Scatter(_)
+                    | Prim::Argsort => {}
                 }
             }
             next += 1;

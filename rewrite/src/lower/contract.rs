@@ -5,12 +5,12 @@
 //! broadcast of a value in memory needs no copy). Axes of one role are then merged where the
 //! strides allow it; rows or columns that don't merge become batch axes.
 
-use super::index::{Axis, Digit, Index, operand_index};
+use super::index::{Axis, Index, Position, operand_index};
 use super::{Chosen, Illegal, Lowered, Operands};
 use crate::choices::ValueIx;
-use egrad_ir::kernel::{Body, Contract, Matrix};
+use egrad_ir::kernel::{Affine, Body, Contract, Matrix};
 use egrad_ir::{DotDims, Op, Shape};
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 /// An axis of the product, with the stride of each of left, right and result.
 #[derive(Clone, Copy, Debug)]
@@ -36,11 +36,12 @@ pub(crate) fn contract(chosen: &dyn Chosen, v: ValueIx) -> Result<Lowered, Illeg
     let mut extents: SmallVec<[Extent; 8]> =
         axes.extents.iter().map(|e| Extent { extent: *e, strides: [0; 3] }).collect();
     let mut operands = Operands::default();
-    let mut positions = [0; 3];
+    let (mut positions, mut offsets) = ([0; 3], [0; 3]);
     for (side, value) in [x, y].into_iter().enumerate() {
-        let (storage, strides) = view(chosen, value, axes.operands[side].clone(), extents.len())?;
+        let (storage, place) = view(chosen, value, axes.operands[side].clone(), extents.len())?;
         positions[side] = operands.position(chosen, storage, false);
-        for (e, s) in extents.iter_mut().zip(strides) {
+        offsets[side] = place.offset;
+        for (e, s) in extents.iter_mut().zip(place.strides) {
             e.strides[side] = s;
         }
     }
@@ -68,7 +69,7 @@ pub(crate) fn contract(chosen: &dyn Chosen, v: ValueIx) -> Result<Lowered, Illeg
     batch.extend(columns_left);
     let matrix = |side: usize, row: &Extent, column: &Extent| Matrix {
         operand: positions[side],
-        offset: 0,
+        offset: offsets[side],
         batch_strides: batch.iter().map(|e| e.strides[side]).collect(),
         row: row.strides[side],
         column: column.strides[side],
@@ -100,14 +101,14 @@ struct Axes {
 fn axes(dims: &DotDims, shapes: [&Shape; 2]) -> Axes {
     let mut extents: SmallVec<[usize; 8]> = SmallVec::new();
     let mut operands: [Index; 2] = [
-        SmallVec::from_elem(SmallVec::new(), shapes[0].rank()),
-        SmallVec::from_elem(SmallVec::new(), shapes[1].rank()),
+        SmallVec::from_elem(Position::default(), shapes[0].rank()),
+        SmallVec::from_elem(Position::default(), shapes[1].rank()),
     ];
     let mut add = |at: &[(usize, usize)], extents: &mut SmallVec<[usize; 8]>| {
         let extent = shapes[at[0].0][at[0].1];
-        let digit = Digit { axis: Axis::Loop(extents.len() as u8), extent };
+        let along = Position::along(Axis::Loop(extents.len() as u8), extent);
         for (side, axis) in at {
-            operands[*side][*axis] = if extent == 1 { SmallVec::new() } else { smallvec![digit] };
+            operands[*side][*axis] = if extent == 1 { Position::default() } else { along.clone() };
         }
         extents.push(extent);
     };
@@ -129,21 +130,20 @@ fn axes(dims: &DotDims, shapes: [&Shape; 2]) -> Axes {
     Axes { extents, rows, columns, contracted, operands }
 }
 
-/// The value in memory that `v` is a view of, and the stride along each of the product's axes.
-fn view(chosen: &dyn Chosen, mut v: ValueIx, mut index: Index, axes: usize) -> Result<(ValueIx, Vec<usize>), Illegal> {
+/// The value in memory that `v` is a view of, and where its elements are by the product's axes.
+fn view(chosen: &dyn Chosen, mut v: ValueIx, mut index: Index, axes: usize) -> Result<(ValueIx, Affine), Illegal> {
     let start = v;
     loop {
         if chosen.in_memory(v) {
             let strides = chosen.choices().value(v).aval.shape.strides();
-            let affine = super::affine(&index, &strides, 0, axes);
-            return Ok((v, affine.strides.to_vec()));
+            return Ok((v, super::affine(&index, &strides, 0, axes)));
         }
         if super::literal(chosen, v).is_some() {
             return Err(Illegal::Anchor(start));
         }
         let alternative = chosen.alternative(v);
         match &alternative.op {
-            Op::Reshape(_) | Op::Transpose(_) | Op::BroadcastInDim { .. } => {
+            Op::Reshape(_) | Op::Transpose(_) | Op::BroadcastInDim { .. } | Op::Slice { .. } => {
                 let below = alternative.args[0];
                 let shape = &chosen.choices().value(below).aval.shape;
                 index = operand_index(&alternative.op, 0, shape, &index).ok_or(Illegal::Anchor(start))?;
@@ -158,7 +158,13 @@ fn view(chosen: &dyn Chosen, mut v: ValueIx, mut index: Index, axes: usize) -> R
             | Op::IntegerPow(_)
             | Op::Convert(_)
             | Op::Reduce { .. }
-            | Op::DotGeneral(_) => return Err(Illegal::Anchor(start)),
+            | Op::DotGeneral(_)
+            | Op::Pad { .. }
+            | Op::Reverse(_)
+            | Op::Concatenate(_)
+            | Op::Take { .. }
+            | Op::Scatter { .. }
+            | Op::Argsort(_) => return Err(Illegal::Anchor(start)),
         }
     }
 }

@@ -1,16 +1,18 @@
 //! From chosen values to kernels: which loops compute a group of values, and in which passes.
 
+mod alone;
 mod call;
 mod contract;
 mod index;
 mod nest;
 
+pub(crate) use alone::alone;
 pub(crate) use call::call;
 pub(crate) use contract::contract;
 pub(crate) use nest::nest;
 
 use crate::choices::{Alternative, Choices, Source, ValueIx};
-use egrad_ir::kernel::{Affine, Body, Operand};
+use egrad_ir::kernel::{Affine, Along, Body, Operand};
 use egrad_ir::{Op, Shape};
 use smallvec::SmallVec;
 
@@ -58,7 +60,13 @@ impl Lowered {
     pub(crate) fn insts(&self) -> usize {
         match &self.body {
             Body::Loops(nest) => nest.passes.iter().map(|p| p.insts.len()).sum(),
-            Body::Contract(_) | Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => 1,
+            Body::Contract(_)
+            | Body::Call(_)
+            | Body::Scatter(_)
+            | Body::Argsort(_)
+            | Body::Scan(_)
+            | Body::While(_)
+            | Body::Switch(_) => 1,
         }
     }
 
@@ -104,7 +112,39 @@ pub(crate) fn is_reduction(op: &Op) -> bool {
         | Op::Convert(_)
         | Op::BroadcastInDim { .. }
         | Op::Reshape(_)
-        | Op::Transpose(_) => false,
+        | Op::Transpose(_)
+        | Op::Slice { .. }
+        | Op::Pad { .. }
+        | Op::Reverse(_)
+        | Op::Concatenate(_)
+        | Op::Take { .. }
+        | Op::Scatter { .. }
+        | Op::Argsort(_) => false,
+    }
+}
+
+/// Whether the primitive is a kernel of its own, on operands in memory, and no loop nest.
+pub(crate) fn is_alone(op: &Op) -> bool {
+    match op {
+        Op::Scatter { .. } | Op::Argsort(_) => true,
+        Op::Constant(_)
+        | Op::Iota { .. }
+        | Op::Unary(_)
+        | Op::Binary(_)
+        | Op::Compare(_)
+        | Op::Select
+        | Op::IntegerPow(_)
+        | Op::Convert(_)
+        | Op::BroadcastInDim { .. }
+        | Op::Reshape(_)
+        | Op::Transpose(_)
+        | Op::Reduce { .. }
+        | Op::DotGeneral(_)
+        | Op::Slice { .. }
+        | Op::Pad { .. }
+        | Op::Reverse(_)
+        | Op::Concatenate(_)
+        | Op::Take { .. } => false,
     }
 }
 
@@ -113,17 +153,37 @@ pub(crate) fn extents(shape: &Shape) -> SmallVec<[usize; 4]> {
     shape.iter().copied().filter(|d| *d != 1).collect()
 }
 
-/// The element of a row-major tensor at this index, as an affine function of the axes.
+/// The element of a row-major tensor at this index, as an affine function of the axes: of positions
+/// that are neither mirrored nor before the start, and to which nothing is added.
 fn affine(index: &index::Index, strides: &[usize], domain: usize, loops: usize) -> Affine {
     let mut affine = Affine { offset: 0, strides: SmallVec::from_elem(0, domain + loops) };
-    for (digits, stride) in index.iter().zip(strides) {
+    for (position, stride) in index.iter().zip(strides) {
+        affine.offset += position.offset as usize * stride;
         let mut stride = *stride;
-        for digit in digits.iter().rev() {
+        for digit in position.digits.iter().rev() {
             affine.strides[digit.axis.position(domain)] += stride;
             stride *= digit.extent;
         }
     }
     affine
+}
+
+/// A position as a kernel tests it, in an axis of that length whose elements are `by` apart; what is
+/// taken is yet to be added.
+fn along(position: &index::Position, extent: usize, by: usize, domain: usize, loops: usize) -> Along {
+    let mut along =
+        Along { offset: position.offset, strides: SmallVec::from_elem(0, domain + loops), plus: None, extent, by };
+    let mut stride = if position.mirrored { -1 } else { 1 };
+    for digit in position.digits.iter().rev() {
+        along.strides[digit.axis.position(domain)] += stride;
+        stride *= digit.extent as isize;
+    }
+    along
+}
+
+/// Whether a position is inside of an axis of that length wherever it is.
+fn always_inside(position: &index::Position, extent: usize) -> bool {
+    position.reach().is_some_and(|(low, high)| low >= 0 && high < extent as isize)
 }
 
 /// The source of a value, for a reader.

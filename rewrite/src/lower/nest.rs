@@ -10,10 +10,13 @@
 //! not stored for others is kept in the memory of a later result of the same type, which
 //! overwrites it: a row of exponentials waits where the softmax is going to be.
 
-use super::index::{Axis, Digit, Index, operand_index};
-use super::{Chosen, Illegal, Lowered, MAX_INSTS, MAX_OPERANDS, Operands, affine, extents, is_reduction, literal};
+use super::index::{Axis, Digit, Index, Position, Taken, operand_index};
+use super::{
+    Chosen, Illegal, Lowered, MAX_INSTS, MAX_OPERANDS, Operands, affine, along, always_inside, extents, is_reduction,
+    literal,
+};
 use crate::choices::ValueIx;
-use egrad_ir::kernel::{Acc, Affine, Body, Inst, LoopNest, Pass, Store, ValueId};
+use egrad_ir::kernel::{Acc, Affine, Along, Body, Inst, LoopNest, Pass, Positions, Store, ValueId};
 use egrad_ir::{Binary, Dtype, Literal, Op, Reduce, Shape, Unary};
 use hashbrown::HashMap;
 use smallvec::{SmallVec, smallvec};
@@ -211,11 +214,11 @@ impl Nest<'_> {
     /// The index of an outer value: its axes are the domain's.
     fn outer_index(&self, shape: &Shape) -> Index {
         let mut axes = 0..;
-        let digit = |extent: &usize| match extent {
-            1 => SmallVec::new(),
-            _ => smallvec![Digit { axis: Axis::Domain(axes.next().unwrap_or(u8::MAX)), extent: *extent }],
+        let position = |extent: &usize| match extent {
+            1 => Position::default(),
+            _ => Position::along(Axis::Domain(axes.next().unwrap_or(u8::MAX)), *extent),
         };
-        shape.iter().map(digit).collect()
+        shape.iter().map(position).collect()
     }
 
     /// How many rounds of the group's reductions come before `v` can be computed.
@@ -269,7 +272,7 @@ impl Nest<'_> {
     }
 
     fn inst(&mut self, pass: usize, inst: Inst, args: SmallVec<[Temp; 3]>, at: ValueIx) -> Result<Temp, Illegal> {
-        if !matches!(inst, Inst::Literal(_) | Inst::Load { .. }) {
+        if !matches!(inst, Inst::Literal(_) | Inst::Load { .. } | Inst::LoadWithin { .. }) {
             self.insts += 1;
         }
         if self.insts > MAX_INSTS {
@@ -306,8 +309,7 @@ impl Nest<'_> {
             self.memo.insert(key, t);
             return Ok(t);
         }
-        let is_inner = |i: &Index| i.iter().flatten().any(|d| matches!(d.axis, Axis::Loop(_)));
-        let pass = if is_inner(&self.indices[at as usize]) {
+        let pass = if self.is_inner(at) {
             inner.ok_or(Illegal::Together)?
         } else {
             let depth = self.depth(v)?;
@@ -328,6 +330,13 @@ impl Nest<'_> {
         };
         self.memo.insert(key, t);
         Ok(t)
+    }
+
+    /// Whether an index runs along loops of a pass, or what is added to it does.
+    fn is_inner(&self, at: IndexIx) -> bool {
+        self.indices[at as usize].iter().any(|p| {
+            p.digits.iter().any(|d| matches!(d.axis, Axis::Loop(_))) || p.taken.is_some_and(|t| self.is_inner(t.at))
+        })
     }
 
     /// What passes run in the order of.
@@ -352,14 +361,19 @@ impl Nest<'_> {
 
     fn compute(&mut self, v: ValueIx, at: IndexIx, pass: usize, inner: Option<usize>) -> Result<Temp, Illegal> {
         if self.is_loaded(v) {
-            let strides = self.shape(v).strides();
-            return self.load(v, at, &strides, pass);
+            let shape = self.shape(v).clone();
+            return self.load(v, at, &shape, pass, inner);
         }
         if self.reductions.contains(&v) {
             // A reduction's result is at hand at its own domain point alone.
-            let digits: SmallVec<[Digit; 4]> = self.indices[at as usize].iter().flatten().copied().collect();
+            let index = &self.indices[at as usize];
+            let digits = index.iter().flat_map(|p| p.digits.iter().copied());
             let own = self.domain.iter().enumerate().map(|(i, e)| Digit { axis: Axis::Domain(i as u8), extent: *e });
-            return if digits.into_iter().eq(own) { Ok(self.results[&v]) } else { Err(Illegal::Together) };
+            return if index.iter().all(Position::is_plain) && digits.eq(own) {
+                Ok(self.results[&v])
+            } else {
+                Err(Illegal::Together)
+            };
         }
         let chosen = self.chosen;
         let alternative = chosen.alternative(v);
@@ -372,10 +386,8 @@ impl Nest<'_> {
         match op {
             Op::Constant(l) => self.inst(pass, Inst::Literal(*l), SmallVec::new(), v),
             Op::Iota { dtype, axis, .. } => {
-                let mut strides: SmallVec<[usize; 4]> = SmallVec::from_elem(0, index.len());
-                strides[*axis] = 1;
-                let count = Inst::Index(affine(index, &strides, self.domain.len(), self.passes[pass].loops.len()));
-                let t = self.inst(pass, count, SmallVec::new(), v)?;
+                let position = index[*axis].clone();
+                let t = self.count(&position, pass, inner, v)?;
                 if *dtype == Dtype::I32 {
                     return Ok(t);
                 }
@@ -383,14 +395,83 @@ impl Nest<'_> {
             }
             Op::Reshape(_) if self.is_loaded(args[0]) => {
                 // Memory is row-major: the reshaped position is the position.
-                let strides = self.shape(v).strides();
-                self.load(args[0], at, &strides, pass)
+                let shape = self.shape(v).clone();
+                self.load(args[0], at, &shape, pass, inner)
             }
-            Op::Reshape(_) | Op::BroadcastInDim { .. } | Op::Transpose(_) | Op::Reduce { .. } => {
+            // A reshape has its operand's shape to regroup by.
+            Op::Reshape(_)
+            | Op::BroadcastInDim { .. }
+            | Op::Transpose(_)
+            | Op::Reduce { .. }
+            | Op::Slice { .. }
+            | Op::Reverse(_) => {
                 let below = operand_index(op, 0, self.shape(args[0]), index).ok_or(Illegal::Anchor(args[0]))?;
                 let below = self.intern(below);
                 self.emit(args[0], below, inner)
             }
+            Op::Pad { .. } if self.shape(args[0]).contains(&0) => self.operand(v, op, args, 1, at, inner),
+            Op::Pad { .. } => {
+                let shape = self.shape(args[0]).clone();
+                let below = operand_index(op, 0, &shape, index).ok_or(Illegal::Anchor(args[0]))?;
+                let tested: Vec<(Position, usize)> = below.into_iter().zip(shape.iter().copied()).collect();
+                let inside = self.within(&tested, pass, inner, v)?;
+                let x = self.operand(v, op, args, 0, at, inner)?;
+                match inside {
+                    None => Ok(x),
+                    Some(inside) => {
+                        let value = self.operand(v, op, args, 1, at, inner)?;
+                        self.choose([inside, x, value], pass, v)
+                    }
+                }
+            }
+            Op::Concatenate(axis) => {
+                let first = self.shape(args[0])[*axis];
+                let mut second = index.clone();
+                second[*axis].offset -= first as isize;
+                let position = index[*axis].clone();
+                let reach = position.reach();
+                let all_first = self.shape(args[1])[*axis] == 0 || reach.is_some_and(|(_, high)| high < first as isize);
+                let all_second = first == 0 || reach.is_some_and(|(low, _)| low >= first as isize);
+                if all_first {
+                    return self.emit(args[0], at, inner);
+                }
+                let second = self.intern(second);
+                if all_second {
+                    return self.emit(args[1], second, inner);
+                }
+                let inside = self.within(&[(position, first)], pass, inner, v)?;
+                let (x, y) = (self.emit(args[0], at, inner)?, self.emit(args[1], second, inner)?);
+                match inside {
+                    None => Ok(x),
+                    Some(inside) => self.choose([inside, x, y], pass, v),
+                }
+            }
+            Op::Take { axis, .. } => {
+                let shape = self.shape(args[0]).clone();
+                let zero = Inst::Literal(Literal::new(self.dtype(v), 0.0));
+                if shape[*axis] == 0 {
+                    return self.inst(pass, zero, SmallVec::new(), v);
+                }
+                let indices = operand_index(op, 1, self.shape(args[1]), index).ok_or(Illegal::Anchor(args[1]))?;
+                let mut below = operand_index(op, 0, &shape, index).ok_or(Illegal::Anchor(args[0]))?;
+                let taken = Some(Taken { value: args[1], at: self.intern(indices) });
+                below[*axis] = Position { taken, ..Position::default() };
+                let position = below[*axis].clone();
+                let below = self.intern(below);
+                let x = self.emit(args[0], below, inner)?;
+                // What lies outside of memory reads as zero anyhow.
+                if self.is_loaded(args[0]) {
+                    return Ok(x);
+                }
+                match self.within(&[(position, shape[*axis])], pass, inner, v)? {
+                    None => Ok(x),
+                    Some(inside) => {
+                        let zero = self.inst(pass, zero, SmallVec::new(), v)?;
+                        self.choose([inside, x, zero], pass, v)
+                    }
+                }
+            }
+            Op::Scatter { .. } | Op::Argsort(_) => Err(Illegal::Anchor(v)),
             Op::Unary(Unary::StopGradient) => self.emit(args[0], at, inner),
             Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::IntegerPow(_) | Op::Convert(_) => {
                 let temps = args.iter().map(|a| self.emit(*a, at, inner)).collect::<Result<_, _>>()?;
@@ -407,7 +488,14 @@ impl Nest<'_> {
                     | Op::Reshape(_)
                     | Op::Transpose(_)
                     | Op::Reduce { .. }
-                    | Op::DotGeneral(_) => unreachable!("matched above"),
+                    | Op::DotGeneral(_)
+                    | Op::Slice { .. }
+                    | Op::Pad { .. }
+                    | Op::Reverse(_)
+                    | Op::Concatenate(_)
+                    | Op::Take { .. }
+                    | Op::Scatter { .. }
+                    | Op::Argsort(_) => unreachable!("matched above"),
                 };
                 self.inst(pass, inst, temps, v)
             }
@@ -425,13 +513,126 @@ impl Nest<'_> {
         }
     }
 
-    fn load(&mut self, v: ValueIx, at: IndexIx, strides: &[usize], pass: usize) -> Result<Temp, Illegal> {
+    /// An operand of `v`, which is wanted at that index.
+    fn operand(
+        &mut self,
+        v: ValueIx,
+        op: &Op,
+        args: &[ValueIx],
+        which: usize,
+        at: IndexIx,
+        inner: Option<usize>,
+    ) -> Result<Temp, Illegal> {
+        let arg = args[which];
+        let below = operand_index(op, which, self.shape(arg), &self.indices[at as usize]).ok_or(Illegal::Anchor(v))?;
+        let below = self.intern(below);
+        self.emit(arg, below, inner)
+    }
+
+    fn choose(&mut self, args: [Temp; 3], pass: usize, v: ValueIx) -> Result<Temp, Illegal> {
+        self.inst(pass, Inst::Select(PLACEHOLDER, PLACEHOLDER, PLACEHOLDER), args.into_iter().collect(), v)
+    }
+
+    /// What is added to a position, if something is.
+    fn taken(&mut self, p: &Position, pass: usize, inner: Option<usize>, v: ValueIx) -> Result<Option<Temp>, Illegal> {
+        let Some(taken) = p.taken else { return Ok(None) };
+        let t = self.emit(taken.value, taken.at, inner)?;
+        if !p.mirrored {
+            return Ok(Some(t));
+        }
+        // The least i32 stays itself, and outside.
+        self.inst(pass, Inst::Unary(Unary::Neg, PLACEHOLDER), smallvec![t], v).map(Some)
+    }
+
+    /// Positions to test, in axes of these lengths whose elements are so far apart, with the values
+    /// that are added to them.
+    fn positions(
+        &mut self,
+        tested: &[(Position, usize, usize)],
+        pass: usize,
+        inner: Option<usize>,
+        v: ValueIx,
+    ) -> Result<(Positions, SmallVec<[Temp; 3]>), Illegal> {
+        let (mut positions, mut temps) = (Positions::new(), SmallVec::new());
+        for (position, extent, by) in tested {
+            let plus = self.taken(position, pass, inner, v)?;
+            let loops = self.passes[pass].loops.len();
+            let along = along(position, *extent, *by, self.domain.len(), loops);
+            positions.push(Along { plus: plus.map(|_| PLACEHOLDER), ..along });
+            temps.extend(plus);
+        }
+        Ok((positions, temps))
+    }
+
+    /// Whether these positions are inside of axes of these lengths; none if they always are.
+    fn within(
+        &mut self,
+        tested: &[(Position, usize)],
+        pass: usize,
+        inner: Option<usize>,
+        v: ValueIx,
+    ) -> Result<Option<Temp>, Illegal> {
+        let unsure = tested.iter().filter(|(p, extent)| !always_inside(p, *extent));
+        let unsure: Vec<_> = unsure.map(|(p, extent)| (p.clone(), *extent, 0)).collect();
+        if unsure.is_empty() {
+            return Ok(None);
+        }
+        let (positions, temps) = self.positions(&unsure, pass, inner, v)?;
+        self.inst(pass, Inst::Within(positions), temps, v).map(Some)
+    }
+
+    /// A position as an `i32`.
+    fn count(&mut self, p: &Position, pass: usize, inner: Option<usize>, v: ValueIx) -> Result<Temp, Illegal> {
+        let digits = Index::from_elem(Position { digits: p.digits.clone(), ..Position::default() }, 1);
+        let loops = self.passes[pass].loops.len();
+        let mut t =
+            self.inst(pass, Inst::Index(affine(&digits, &[1], self.domain.len(), loops)), SmallVec::new(), v)?;
+        if p.mirrored {
+            t = self.inst(pass, Inst::Unary(Unary::Neg, PLACEHOLDER), smallvec![t], v)?;
+        }
+        let plus = self.taken(p, pass, inner, v)?;
+        let offset = match p.offset {
+            0 => None,
+            n => Some(self.inst(pass, Inst::Literal(Literal::new(Dtype::I32, n as f64)), SmallVec::new(), v)?),
+        };
+        for term in plus.into_iter().chain(offset) {
+            t = self.inst(pass, Inst::Binary(Binary::Add, PLACEHOLDER, PLACEHOLDER), smallvec![t, term], v)?;
+        }
+        Ok(t)
+    }
+
+    /// Loads from the memory of `v`, whose elements are those of a tensor of that shape.
+    fn load(
+        &mut self,
+        v: ValueIx,
+        at: IndexIx,
+        shape: &Shape,
+        pass: usize,
+        inner: Option<usize>,
+    ) -> Result<Temp, Illegal> {
+        let (strides, index) = (shape.strides(), self.indices[at as usize].clone());
+        let mut sure = Index::new();
+        let mut unsure = Vec::new();
+        for ((p, extent), by) in index.into_iter().zip(shape.iter().copied()).zip(strides.iter().copied()) {
+            let inside = always_inside(&p, extent) && !p.mirrored;
+            sure.push(if inside { p.clone() } else { Position::default() });
+            if !inside {
+                unsure.push((p, extent, by));
+            }
+        }
+        if shape.contains(&0) {
+            // Nobody wants it: it is chosen against.
+            return self.inst(pass, Inst::Literal(Literal::new(self.dtype(v), 0.0)), SmallVec::new(), v);
+        }
         let operand = self.operands.position(self.chosen, v, false);
         if self.operands.values.len() > MAX_OPERANDS {
             return Err(Illegal::Anchor(v));
         }
-        let index = affine(&self.indices[at as usize], strides, self.domain.len(), self.passes[pass].loops.len());
-        self.inst(pass, Inst::Load { operand, index }, SmallVec::new(), v)
+        let (along, temps) = self.positions(&unsure, pass, inner, v)?;
+        let index = affine(&sure, &strides, self.domain.len(), self.passes[pass].loops.len());
+        let load =
+            if along.is_empty() { Inst::Load { operand, index } } else { Inst::LoadWithin { operand, index, along } };
+        self.inst(pass, load, temps, v)
     }
 
     /// Accumulates a reduction over the loops of its pass.
@@ -442,15 +643,15 @@ impl Nest<'_> {
         let outer = self.outer_index(self.shape(r));
         self.name(alternative.op.name());
         let strict = chosen.strict();
-        let loop_index = |extents: &mut SmallVec<[usize; 4]>, extent: usize| -> SmallVec<[Digit; 1]> {
+        let loop_index = |extents: &mut SmallVec<[usize; 4]>, extent: usize| -> Position {
             // The order of a strict sum counts its axes as written.
             if extent != 1 || strict {
                 extents.push(extent);
             }
             if extent == 1 {
-                return SmallVec::new();
+                return Position::default();
             }
-            smallvec![Digit { axis: Axis::Loop((extents.len() - 1) as u8), extent }]
+            Position::along(Axis::Loop((extents.len() - 1) as u8), extent)
         };
         let mut loops = SmallVec::new();
         let (kind, value, pass) = match &alternative.op {
@@ -500,7 +701,14 @@ impl Nest<'_> {
             | Op::Convert(_)
             | Op::BroadcastInDim { .. }
             | Op::Reshape(_)
-            | Op::Transpose(_) => unreachable!("no reduction"),
+            | Op::Transpose(_)
+            | Op::Slice { .. }
+            | Op::Pad { .. }
+            | Op::Reverse(_)
+            | Op::Concatenate(_)
+            | Op::Take { .. }
+            | Op::Scatter { .. }
+            | Op::Argsort(_) => unreachable!("no reduction"),
         };
         // What is accumulated is a value of the pass, also where it is the same at every index.
         let value = match value {
@@ -601,7 +809,7 @@ impl Nest<'_> {
         let mut long = 0;
         for extent in shape.iter() {
             if *extent == 1 {
-                index.push(SmallVec::new());
+                index.push(Position::default());
                 continue;
             }
             let axis = match domain_axes.iter().position(|a| *a == long) {
@@ -612,7 +820,7 @@ impl Nest<'_> {
                 }
             };
             long += 1;
-            index.push(smallvec![Digit { axis, extent: *extent }]);
+            index.push(Position::along(axis, *extent));
         }
         let depth = self.depth(v)? + 1;
         let pass = self.pass(depth, &loops);
@@ -677,6 +885,10 @@ impl Nest<'_> {
                 let a = |i: usize| id(&args[i]);
                 match inst {
                     Inst::Literal(_) | Inst::Index(_) | Inst::Load { .. } => inst,
+                    Inst::LoadWithin { operand, index, along } => {
+                        Inst::LoadWithin { operand, index, along: added(along, &args, &id) }
+                    }
+                    Inst::Within(along) => Inst::Within(added(along, &args, &id)),
                     Inst::Unary(u, _) => Inst::Unary(u, a(0)),
                     Inst::Binary(b, _, _) => Inst::Binary(b, a(0), a(1)),
                     Inst::Compare(c, _, _) => Inst::Compare(c, a(0), a(1)),
@@ -703,6 +915,13 @@ impl Nest<'_> {
         let body = Body::Loops(LoopNest { domain: self.domain.to_vec(), passes });
         Ok(Lowered { body, operands: self.operands.operands, values: self.operands.values, name })
     }
+}
+
+/// Positions with the values added to them, which `temps` are in order.
+fn added(mut along: Positions, temps: &[Temp], id: &dyn Fn(&Temp) -> ValueId) -> Positions {
+    let values = along.iter_mut().filter_map(|a| a.plus.as_mut());
+    values.zip(temps).for_each(|(value, t)| *value = id(t));
+    along
 }
 
 /// How much had been emitted when a placement was tried.
@@ -745,6 +964,7 @@ fn placements(own: &[usize], domain: &[usize]) -> Vec<SmallVec<[usize; 4]>> {
 fn identity(kind: Reduce, dtype: Dtype) -> Literal {
     match (kind, dtype) {
         (Reduce::Sum, _) => Literal::new(dtype, 0.0),
+        (Reduce::Prod, _) => Literal::new(dtype, 1.0),
         (Reduce::Max, Dtype::I32) => Literal::new(dtype, f64::from(i32::MIN)),
         (Reduce::Max, Dtype::F32 | Dtype::F64 | Dtype::Bool) => Literal::new(dtype, f64::NEG_INFINITY),
     }

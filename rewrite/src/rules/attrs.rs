@@ -159,6 +159,8 @@ table! {
     pick(shape: Dims, dims: Dims) = Attr::dims(entries(shape, dims)?);
     /// The entries of `shape` at the positions that are not among `axes`.
     without(shape: Dims, axes: Dims) = Attr::dims((0..shape.len()).filter(|a| !axes.contains(a)).map(|a| shape[a]));
+    /// The shape of one axis with as many elements as the axes have together.
+    total(shape: Dims, axes: Dims) = Attr::dims([entries(shape, axes)?.into_iter().product()]);
     /// The entries of `dims` that are not among `axes`.
     except_from(dims: Dims, axes: Dims) = Attr::dims(dims.iter().copied().filter(|d| !axes.contains(d)));
     /// What `dims` are called once `axes` have disappeared.
@@ -173,6 +175,24 @@ table! {
         Attr::dims(all)
     };
 
+    // Parts of axes.
+    /// 0 for every axis of x.
+    origin(x: Value) = Attr::dims(x.shape.iter().map(|_| 0));
+    /// Entry by entry, how far `limit` is from the end of x.
+    beyond(limit: Dims, x: Value) = Attr::dims(x.shape.iter().zip(limit).map(|(n, l)| n.saturating_sub(*l)));
+    /// Entry by entry the sum.
+    plus(a: Dims, b: Dims) = Attr::dims(a.iter().zip(b).map(|(a, b)| a + b));
+    /// The length of x along the axis, 0 for its other axes.
+    along(axis: Int, x: Value) =
+        Attr::dims(x.shape.iter().enumerate().map(|(i, n)| if i as i64 == axis { *n } else { 0 }));
+    /// Each axis of `axes` that is not among `others`, and the other way round.
+    either(axes: Dims, others: Dims) = {
+        let mut either: Vec<usize> = axes.iter().filter(|a| !others.contains(a)).copied().collect();
+        either.extend(others.iter().filter(|a| !axes.contains(a)));
+        either.sort_unstable();
+        Attr::dims(either)
+    };
+
     // The batch axis, always at the front.
     /// 1, 2, … for every axis of x: where they go when a batch axis is put before them.
     tail(x: Value) = Attr::dims(1..x.shape.rank() + 1);
@@ -180,6 +200,8 @@ table! {
     shift(axes: Dims) = Attr::dims(axes.iter().map(|a| a + 1));
     /// 0, then every axis one further.
     behind_batch(axes: Dims) = Attr::dims(std::iter::once(0).chain(axes.iter().map(|a| a + 1)));
+    /// 0, then the same numbers.
+    unpadded(amounts: Dims) = Attr::dims(std::iter::once(0).chain(amounts.iter().copied()));
     /// `shape` with the batch size of x before it.
     batched(shape: Dims, x: Value) = Attr::dims(std::iter::once(*x.shape.first()?).chain(shape.iter().copied()));
     /// The permutation of a dot's result that brings the batch axis, the first free axis of the
@@ -203,6 +225,10 @@ table! {
     /// How often the axes that a broadcast to `shape` adds among `axes` repeat each element.
     repeats(axes: Dims, shape: Dims, dims: Dims) =
         Attr::Int(axes.iter().filter(|a| !dims.contains(a)).filter_map(|a| shape.get(*a)).map(|n| *n as i64).product());
+    /// n + 1.
+    succ(n: Int) = Attr::Int(n + 1);
+    /// The zero of x's element type.
+    zero(x: Value) = Attr::Literal(Literal::new(x.dtype, 0.0));
     /// n − 1.
     pred(n: Int) = Attr::Int(n - 1);
     /// −n.
@@ -278,6 +304,10 @@ table! {
     };
     /// x has this shape.
     has_shape(x: Value, shape: Dims) = *x.shape == *shape;
+    /// Every number is 0.
+    starts(start: Dims) = start.iter().all(|s| *s == 0);
+    /// From `low` on, all of x is before `limit`, and nothing else.
+    ends(x: Value, low: Dims, limit: Dims) = x.shape.iter().zip(low).zip(limit).all(|((n, low), limit)| n + low == *limit);
     /// x has this element type.
     has_dtype(x: Value, dtype: Dtype) = x.dtype == dtype;
     /// The axes are 0, 1, … in order, one per axis of x: moving them there moves nothing.

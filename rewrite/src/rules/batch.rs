@@ -34,6 +34,42 @@ pub fn lines() -> Vec<Line> {
         "batch/transpose"        Exact: "(batch:transpose:1 ?p ?x)"           => "(transpose {behind_batch ?p} ?x)";
         "batch/reduce"           Exact: "(batch:@reduce:1 ?a ?x)"             => "(@reduce {shift ?a} ?x)";
 
+        /// Every axis is one further; an unbatched operand is repeated.
+        "batch/slice" Exact: "(batch:slice:1 ?s ?l ?x)" => "(slice {unpadded ?s} {batched ?l ?x} ?x)";
+        "batch/reverse" Exact: "(batch:reverse:1 ?a ?x)" => "(reverse {shift ?a} ?x)";
+        "batch/argsort" Exact: "(batch:argsort:1 ?a ?x)" => "(argsort {succ ?a} ?x)";
+        "batch/concatenate-11" Exact: "(batch:concatenate:11 ?a ?x ?y)" => "(concatenate {succ ?a} ?x ?y)";
+        "batch/concatenate-10" Exact: "(batch:concatenate:10 ?a ?x ?y)" => "(concatenate {succ ?a} ?x (broadcast_in_dim {batched {shape ?y} ?x} {tail ?y} ?y))";
+        "batch/concatenate-01" Exact: "(batch:concatenate:01 ?a ?x ?y)" => "(concatenate {succ ?a} (broadcast_in_dim {batched {shape ?x} ?y} {tail ?x} ?x) ?y)";
+        "batch/pad-10" Exact: "(batch:pad:10 ?l ?h ?x ?v)" => "(pad {unpadded ?l} {unpadded ?h} ?x ?v)";
+        /// Around each element is what belongs to it.
+        "batch/pad-11" Exact: "(batch:pad:11 ?l ?h ?x ?v)"
+            => "(select (pad {unpadded ?l} {unpadded ?h} (full 0 (convert bool ?x)) (constant truebool))
+                        (broadcast_in_dim {plus {plus {unpadded ?l} {unpadded ?h}} {shape ?x}} [0] ?v)
+                        (pad {unpadded ?l} {unpadded ?h} ?x (constant {zero ?x})))";
+        "batch/pad-01" Exact: "(batch:pad:01 ?l ?h ?x ?v)"
+            => "(select (broadcast_in_dim {batched {plus {plus ?l ?h} {shape ?x}} ?v} {tail ?x} (pad ?l ?h (full 0 (convert bool ?x)) (constant truebool)))
+                        (broadcast_in_dim {batched {plus {plus ?l ?h} {shape ?x}} ?v} [0] ?v)
+                        (broadcast_in_dim {batched {plus {plus ?l ?h} {shape ?x}} ?v} {tail ?x} (pad ?l ?h ?x (constant {zero ?x}))))";
+
+        /// A batch of either shares the batch axis; indices of no batch and of no shared axes serve all,
+        /// and so does what a batch of indices takes whole elements from.
+        "batch/take-11" Exact: "(batch:take:11 ?a ?b ?x ?i)" => "(take {succ ?a} {succ ?b} ?x ?i)";
+        "batch/take-10" Exact: "(batch:take:10 ?a ?b ?x ?i)" => "(take {succ ?a} ?b ?x ?i)", if "int ?b 0";
+        "batch/take-10-shared" Exact: "(batch:take:10 ?a ?b ?x ?i)" => "(take {succ ?a} {succ ?b} ?x (broadcast_in_dim {batched {shape ?i} ?x} {tail ?i} ?i))", if "not_int ?b 0";
+        "batch/take-01" Exact: "(batch:take:01 ?a ?b ?x ?i)" => "(take 0 0 ?x ?i)", if "int ?a 0";
+        "batch/take-01-inner" Exact: "(batch:take:01 ?a ?b ?x ?i)" => "(take {succ ?a} {succ ?b} (broadcast_in_dim {batched {shape ?x} ?i} {tail ?x} ?x) ?i)", if "not_int ?a 0";
+        "batch/scatter-111" Exact: "(batch:@scatter:111 ?a ?b ?x ?i ?u)" => "(@scatter {succ ?a} {succ ?b} ?x ?i ?u)";
+        "batch/scatter-110" Exact: "(batch:@scatter:110 ?a ?b ?x ?i ?u)" => "(@scatter {succ ?a} {succ ?b} ?x ?i (broadcast_in_dim {batched {shape ?u} ?x} {tail ?u} ?u))";
+        "batch/scatter-101" Exact: "(batch:@scatter:101 ?a ?b ?x ?i ?u)" => "(@scatter {succ ?a} ?b ?x ?i ?u)", if "int ?b 0";
+        "batch/scatter-101-shared" Exact: "(batch:@scatter:101 ?a ?b ?x ?i ?u)" => "(@scatter {succ ?a} {succ ?b} ?x (broadcast_in_dim {batched {shape ?i} ?x} {tail ?i} ?i) ?u)", if "not_int ?b 0";
+        "batch/scatter-011" Exact: "(batch:@scatter:011 ?a ?b ?x ?i ?u)" => "(@scatter {succ ?a} {succ ?b} (broadcast_in_dim {batched {shape ?x} ?i} {tail ?x} ?x) ?i ?u)";
+        "batch/scatter-100" Exact: "(batch:@scatter:100 ?a ?b ?x ?i ?u)" => "(@scatter {succ ?a} ?b ?x ?i (broadcast_in_dim {batched {shape ?u} ?x} {tail ?u} ?u))", if "int ?b 0";
+        "batch/scatter-100-shared" Exact: "(batch:@scatter:100 ?a ?b ?x ?i ?u)" => "(@scatter {succ ?a} {succ ?b} ?x (broadcast_in_dim {batched {shape ?i} ?x} {tail ?i} ?i) (broadcast_in_dim {batched {shape ?u} ?x} {tail ?u} ?u))", if "not_int ?b 0";
+        "batch/scatter-010" Exact: "(batch:@scatter:010 ?a ?b ?x ?i ?u)" => "(@scatter {succ ?a} {succ ?b} (broadcast_in_dim {batched {shape ?x} ?i} {tail ?x} ?x) ?i (broadcast_in_dim {batched {shape ?u} ?i} {tail ?u} ?u))";
+        "batch/scatter-001" Exact: "(batch:@scatter:001 ?a ?b ?x ?i ?u)" => "(@scatter {succ ?a} ?b (broadcast_in_dim {batched {shape ?x} ?u} {tail ?x} ?x) ?i ?u)", if "int ?b 0";
+        "batch/scatter-001-shared" Exact: "(batch:@scatter:001 ?a ?b ?x ?i ?u)" => "(@scatter {succ ?a} {succ ?b} (broadcast_in_dim {batched {shape ?x} ?u} {tail ?x} ?x) (broadcast_in_dim {batched {shape ?i} ?u} {tail ?i} ?i) ?u)", if "not_int ?b 0";
+
         /// A batched pair shares the batch axis; a single batched operand has one more free axis,
         /// which goes to the front.
         "batch/dot_general-11" Exact: "(batch:dot_general:11 ?cx ?cy ?bx ?by ?x ?y)"

@@ -31,6 +31,13 @@ pub fn lines() -> Vec<Line> {
         "fuse/kernel-transpose"  Exact: "(transpose ?p ?x)"              => "(kernel (body (transpose ?p ?x)))";
         "fuse/kernel-reduce"     Exact: "(@reduce ?a ?x)"                => "(kernel (body (@reduce ?a ?x)))";
         "fuse/kernel-dot"        Exact: "(dot_general ?k ?l ?b ?c ?x ?y)" => "(kernel (body (dot_general ?k ?l ?b ?c ?x ?y)))";
+        "fuse/kernel-slice"      Exact: "(slice ?s ?l ?x)"                => "(kernel (body (slice ?s ?l ?x)))";
+        "fuse/kernel-pad"        Exact: "(pad ?l ?h ?x ?v)"               => "(kernel (body (pad ?l ?h ?x ?v)))";
+        "fuse/kernel-reverse"    Exact: "(reverse ?a ?x)"                 => "(kernel (body (reverse ?a ?x)))";
+        "fuse/kernel-concat"     Exact: "(concatenate ?a ?x ?y)"          => "(kernel (body (concatenate ?a ?x ?y)))";
+        "fuse/kernel-take"       Exact: "(take ?a ?b ?x ?i)"              => "(kernel (body (take ?a ?b ?x ?i)))";
+        "fuse/kernel-scatter"    Exact: "(@scatter ?a ?b ?x ?i ?u)"       => "(kernel (body (@scatter ?a ?b ?x ?i ?u)))";
+        "fuse/kernel-argsort"    Exact: "(argsort ?a ?x)"                 => "(kernel (body (argsort ?a ?x)))";
 
         /// A kernel computes it in loops, from sources.
         "fuse/compute-unary"     Exact: "(body (@unary ?x))"             => "(compute:@unary (source ?x))";
@@ -46,6 +53,13 @@ pub fn lines() -> Vec<Line> {
         "fuse/compute-reduce"    Exact: "(body (@reduce ?a ?x))"         => "(compute:@reduce ?a (source ?x))";
         "fuse/compute-dot"       Exact: "(body (dot_general ?k ?l ?b ?c ?x ?y))"
                                                                          => "(compute:dot_general ?k ?l ?b ?c (source ?x) (source ?y))";
+        "fuse/compute-slice"     Exact: "(body (slice ?s ?l ?x))"         => "(compute:slice ?s ?l (source ?x))";
+        "fuse/compute-pad"       Exact: "(body (pad ?l ?h ?x ?v))"        => "(compute:pad ?l ?h (source ?x) (source ?v))";
+        "fuse/compute-reverse"   Exact: "(body (reverse ?a ?x))"          => "(compute:reverse ?a (source ?x))";
+        "fuse/compute-concat"    Exact: "(body (concatenate ?a ?x ?y))"   => "(compute:concatenate ?a (source ?x) (source ?y))";
+        "fuse/compute-take"      Exact: "(body (take ?a ?b ?x ?i))"       => "(compute:take ?a ?b (source ?x) (source ?i))";
+        "fuse/compute-scatter"   Exact: "(body (@scatter ?a ?b ?x ?i ?u))"=> "(compute:@scatter ?a ?b (source ?x) (source ?i) (source ?u))";
+        "fuse/compute-argsort"   Exact: "(body (argsort ?a ?x))"          => "(compute:argsort ?a (source ?x))";
 
         /// A product of floats may be left to a matrix kernel, which sums in its own order.
         "fuse/contract"   Reassociates: "(body (dot_general ?k ?l ?b ?c ?x ?y))"
@@ -65,6 +79,11 @@ pub fn lines() -> Vec<Line> {
         "fuse/inline-broadcast"  Exact: "(source (broadcast_in_dim ?s ?d ?x))" => "(inline (body (broadcast_in_dim ?s ?d ?x)))";
         "fuse/inline-reshape"    Exact: "(source (reshape ?s ?x))"       => "(inline (body (reshape ?s ?x)))";
         "fuse/inline-transpose"  Exact: "(source (transpose ?p ?x))"     => "(inline (body (transpose ?p ?x)))";
+        "fuse/inline-slice"      Exact: "(source (slice ?s ?l ?x))"       => "(inline (body (slice ?s ?l ?x)))";
+        "fuse/inline-pad"        Exact: "(source (pad ?l ?h ?x ?v))"      => "(inline (body (pad ?l ?h ?x ?v)))";
+        "fuse/inline-reverse"    Exact: "(source (reverse ?a ?x))"        => "(inline (body (reverse ?a ?x)))";
+        "fuse/inline-concat"     Exact: "(source (concatenate ?a ?x ?y))" => "(inline (body (concatenate ?a ?x ?y)))";
+        "fuse/inline-take"       Exact: "(source (take ?a ?b ?x ?i))"     => "(inline (body (take ?a ?b ?x ?i)))";
         "fuse/inline-dot"        Exact: "(source (dot_general ?k ?l ?b ?c ?x ?y))"
                                                                          => "(inline (body (dot_general ?k ?l ?b ?c ?x ?y)))", if "empty ?k";
     }

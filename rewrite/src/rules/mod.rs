@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A line has a name (`stage/op[-case]`), a float class, a pattern, a [template] and guards.
-//! `@unary`, `@binary`, `@compare` and `@reduce` stand for every primitive of the class. `absent`
+//! `@unary`, `@binary`, `@compare`, `@reduce` and `@scatter` stand for every primitive of the class. `absent`
 //! says that the edge doesn't exist: no marker is made, which is not the same as a zero (zero times
 //! infinity is NaN). The mathematics stands in a `///` comment above the lines it is about, which
 //! keep it ([`Line::about`]) so that it can be printed with them; `/// #` begins a section.
@@ -28,6 +28,7 @@ use crate::analysis::{EGraph, Facts};
 use crate::clock;
 use crate::term::{Head, Key, Term};
 use egg::{Applier, Id, Pattern, PatternAst, Rewrite, SearchMatches, Subst, Symbol, Var};
+use egrad_ir::op::scatter_name;
 use egrad_ir::{Binary, Compare, Error, Literal, Numerics, Reduce, Result, Unary};
 use hashbrown::{HashMap, HashSet};
 use search::{Guard, Search};
@@ -560,6 +561,7 @@ fn members(line: &Line) -> Vec<Option<(&'static str, &'static str)>> {
         Some(rest) if rest.starts_with("binary") => of("@binary", Binary::ALL, Binary::name),
         Some(rest) if rest.starts_with("compare") => of("@compare", Compare::ALL, Compare::name),
         Some(rest) if rest.starts_with("reduce") => of("@reduce", Reduce::ALL, Reduce::name),
+        Some(rest) if rest.starts_with("scatter") => of("@scatter", Reduce::ALL, scatter_name),
         Some(_) | None => vec![None],
     }
 }

@@ -16,6 +16,8 @@ pub fn lines() -> Vec<Line> {
 
         /// Piecewise constant, or said to be.
         "pull/sign"          Exact: "(pull:sign:0 ?x ?y ?c)"          => absent;
+        "pull/floor"         Exact: "(pull:floor:0 ?x ?y ?c)"         => absent;
+        "pull/round"         Exact: "(pull:round:0 ?x ?y ?c)"         => absent;
         "pull/stop_gradient" Exact: "(pull:stop_gradient:0 ?x ?y ?c)" => absent;
 
         /// y = √x: 1 / 2y.   y = x^(−1/2): −y / 2x.
@@ -37,6 +39,17 @@ pub fn lines() -> Vec<Line> {
         "pull/tanh"        Exact: "(pull:tanh:0 ?x ?y ?c)"        => "(mul (add ?c (mul ?c ?y)) (sub (full 1 ?x) ?y))";
         "pull/logistic"    Exact: "(pull:logistic:0 ?x ?y ?c)"    => "(mul ?c (mul ?y (sub (full 1 ?x) ?y)))";
 
+        /// arcsin: 1/√(1 − x²), where (1 − x)(1 + x) keeps its digits near ±1.   arccos: the negative.
+        /// arctan: 1/(1 + x²).
+        "pull/asin"        Exact: "(pull:asin:0 ?x ?y ?c)"         => "(mul ?c (rsqrt (mul (sub (full 1 ?x) ?x) (add (full 1 ?x) ?x))))";
+        "pull/acos"        Exact: "(pull:acos:0 ?x ?y ?c)"         => "(neg (mul ?c (rsqrt (mul (sub (full 1 ?x) ?x) (add (full 1 ?x) ?x)))))";
+        "pull/atan"        Exact: "(pull:atan:0 ?x ?y ?c)"         => "(div ?c (add (full 1 ?x) (mul ?x ?x)))";
+
+        /// erf: 2/√π e^(−x²).   1 − erf: the negative.   y with erf y = x: √π/2 e^(y²).
+        "pull/erf"         Exact: "(pull:erf:0 ?x ?y ?c)"          => "(mul ?c (mul (full 1.1283791670955126 ?x) (exp (neg (mul ?x ?x)))))";
+        "pull/erfc"        Exact: "(pull:erfc:0 ?x ?y ?c)"         => "(mul ?c (mul (full -1.1283791670955126 ?x) (exp (neg (mul ?x ?x)))))";
+        "pull/erf_inv"     Exact: "(pull:erf_inv:0 ?x ?y ?c)"      => "(mul ?c (mul (full 0.886226925452758 ?x) (exp (mul ?y ?y))))";
+
         /// Linear in each operand.
         "pull/add-0"       Exact: "(pull:add:0 ?x ?y ?z ?c)"      => "?c";
         "pull/add-1"       Exact: "(pull:add:1 ?x ?y ?z ?c)"      => "?c";
@@ -52,6 +65,14 @@ pub fn lines() -> Vec<Line> {
         /// z = x^y: ∂x = y x^(y−1), ∂y = z ln x, with ln 1 in place of ln 0.
         "pull/pow-0"       Exact: "(pull:pow:0 ?x ?y ?z ?c)"      => "(mul ?c (mul ?y (pow ?x (sub ?y (full 1 ?y)))))";
         "pull/pow-1"       Exact: "(pull:pow:1 ?x ?y ?z ?c)"      => "(mul ?c (mul (log (select (eq ?x (full 0 ?x)) (full 1 ?x) ?x)) ?z))";
+
+        /// x − n y, n the quotient rounded to zero: ∂x = 1, ∂y = −n.
+        "pull/rem-0"       Exact: "(pull:rem:0 ?x ?y ?z ?c)"       => "?c";
+        "pull/rem-1"       Exact: "(pull:rem:1 ?x ?y ?z ?c)"       => "(neg (mul ?c (mul (sign (div ?x ?y)) (floor (abs (div ?x ?y))))))";
+
+        /// The angle of (y, x), here the operands (x, y): ∂x = y/(x² + y²), ∂y = −x/(x² + y²).
+        "pull/atan2-0"     Exact: "(pull:atan2:0 ?x ?y ?z ?c)"     => "(mul ?c (div ?y (add (mul ?x ?x) (mul ?y ?y))))";
+        "pull/atan2-1"     Exact: "(pull:atan2:1 ?x ?y ?z ?c)"     => "(neg (mul ?c (div ?x (add (mul ?x ?x) (mul ?y ?y)))))";
 
         /// Where an operand is the result it gets all of c, where both are, each gets half.
         "pull/max-0"       Exact: "(pull:max:0 ?x ?y ?z ?c)"      => "(mul ?c (select (eq ?x ?z) (select (eq ?y ?z) (full 0.5 ?x) (full 1 ?x)) (full 0 ?x)))";
@@ -74,12 +95,40 @@ pub fn lines() -> Vec<Line> {
         "pull/transpose"        Exact: "(pull:transpose:0 ?p ?x ?y ?c)"          => "(transpose {inverse ?p} ?c)";
         "pull/reduce_sum"       Exact: "(pull:reduce_sum:0 ?a ?x ?y ?c)"         => "(broadcast_in_dim {shape ?x} {except ?a ?x} ?c)";
 
+        /// What was cut off gets nothing; what a pad put around gets all that lies there.
+        "pull/slice"         Exact: "(pull:slice:0 ?s ?l ?x ?y ?c)"           => "(pad ?s {beyond ?l ?x} ?c (constant {zero ?c}))";
+        "pull/pad-0"         Exact: "(pull:pad:0 ?l ?h ?x ?v ?z ?c)"          => "(slice ?l {plus ?l {shape ?x}} ?c)";
+        "pull/pad-1"         Exact: "(pull:pad:1 ?l ?h ?x ?v ?z ?c)"
+            => "(reduce_sum {count {shape ?c}} (select (pad ?l ?h (full 0 (convert bool ?x)) (constant truebool)) ?c (full 0 ?c)))";
+        "pull/reverse"       Exact: "(pull:reverse:0 ?a ?x ?y ?c)"            => "(reverse ?a ?c)";
+        "pull/concatenate-0" Exact: "(pull:concatenate:0 ?a ?x ?y ?z ?c)"     => "(slice {origin ?x} {shape ?x} ?c)";
+        "pull/concatenate-1" Exact: "(pull:concatenate:1 ?a ?x ?y ?z ?c)"     => "(slice {along ?a ?x} {shape ?c} ?c)";
+
+        /// What was taken adds up where it was taken from, and the other way round.
+        "pull/take"          Exact: "(pull:take:0 ?a ?b ?x ?i ?y ?c)"         => "(scatter_add ?a ?b (full 0 ?x) ?i ?c)";
+        "pull/scatter_add-0" Exact: "(pull:scatter_add:0 ?a ?b ?x ?i ?u ?z ?c)" => "?c";
+        "pull/scatter_add-2" Exact: "(pull:scatter_add:2 ?a ?b ?x ?i ?u ?z ?c)" => "(take ?a ?b ?c ?i)";
+
         /// The elements that equal the maximum share c equally; if it is NaN, none gets any.
         "pull/reduce_max"       Exact: "(pull:reduce_max:0 ?a ?x ?y ?c)"
             => "(select (eq ?x (broadcast_in_dim {shape ?x} {except ?a ?x} ?y))
                         (broadcast_in_dim {shape ?x} {except ?a ?x}
                           (div ?c (reduce_sum ?a (convert {dtype ?x} (eq ?x (broadcast_in_dim {shape ?x} {except ?a ?x} ?y))))))
                         (full 0 ?x))";
+
+        /// Each element gets the product of the others: of as many copies of the axes as they have
+        /// elements, the k-th with a 1 for its k-th element. No division, so zeros are no exception.
+        "pull/reduce_prod"      Exact: "(pull:reduce_prod:0 ?a ?x ?y ?c)"
+            => "(mul (broadcast_in_dim {shape ?x} {except ?a ?x} ?c)
+                     (reduce_prod {after {shape ?x} ?a}
+                           (select (eq (broadcast_in_dim {concat {shape ?x} {pick {shape ?x} ?a}} ?a
+                                         (reshape {pick {shape ?x} ?a} (iota i32 {total {shape ?x} ?a} 0)))
+                                       (broadcast_in_dim {concat {shape ?x} {pick {shape ?x} ?a}} {after {shape ?x} ?a}
+                                         (reshape {pick {shape ?x} ?a} (iota i32 {total {shape ?x} ?a} 0))))
+                                   (full 1 (broadcast_in_dim {concat {shape ?x} {pick {shape ?x} ?a}} {concat {except ?a ?x} {after {shape ?x} ?a}}
+                                     (transpose {concat {except ?a ?x} ?a} ?x)))
+                                   (broadcast_in_dim {concat {shape ?x} {pick {shape ?x} ?a}} {concat {except ?a ?x} {after {shape ?x} ?a}}
+                                     (transpose {concat {except ?a ?x} ?a} ?x)))))";
 
         /// z[b,i,j] = Σₖ x[b,i,k] y[b,k,j]: ∂x = Σⱼ c[b,i,j] y[b,k,j], ∂y = Σᵢ x[b,i,k] c[b,i,j];
         /// then the axes go back to where the operand has them.

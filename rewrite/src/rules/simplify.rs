@@ -20,6 +20,7 @@ pub fn lines() -> Vec<Line> {
         "simplify/reduce-none"        Exact: "(@reduce ?a ?x)"             => "?x", if "empty ?a";
         /// A maximum over axes of length 1; a sum starts from 0, and 0 + (−0) = 0.
         "simplify/max-one"            Exact: "(reduce_max ?a ?x)" => "(reshape {without {shape ?x} ?a} ?x)", if "length_one ?x ?a";
+        "simplify/prod-one"           Exact: "(reduce_prod ?a ?x)" => "(reshape {without {shape ?x} ?a} ?x)", if "length_one ?x ?a";
         "simplify/sum-one"       SignedZero: "(reduce_sum ?a ?x)" => "(reshape {without {shape ?x} ?a} ?x)", if "length_one ?x ?a";
 
         /// # Moves of moves
@@ -43,6 +44,8 @@ pub fn lines() -> Vec<Line> {
         /// # Signs
         "simplify/neg-neg"       Exact: "(neg (neg ?x))"          => "?x";
         "simplify/abs-neg"       Exact: "(abs (neg ?x))"          => "(abs ?x)";
+        "simplify/floor-floor"   Exact: "(floor (floor ?x))"      => "(floor ?x)";
+        "simplify/round-round"   Exact: "(round (round ?x))"      => "(round ?x)";
         "simplify/abs-abs"       Exact: "(abs (abs ?x))"          => "(abs ?x)";
         "simplify/add-neg"       Exact: "(add ?x (neg ?y))"       => "(sub ?x ?y)";
         "simplify/neg-add"       Exact: "(add (neg ?x) ?y)"       => "(sub ?y ?x)";
@@ -74,7 +77,13 @@ pub fn lines() -> Vec<Line> {
         "simplify/mul-zero"   AssumesFinite: "(mul ?x ?k)" => "?k", if "constant ?k 0";
         "simplify/zero-mul"   AssumesFinite: "(mul ?k ?x)" => "?k", if "constant ?k 0";
         "simplify/sub-self"   AssumesFinite: "(sub ?x ?x)" => "(full 0 ?x)";
-        "simplify/div-self"   AssumesFinite: "(div ?x ?x)" => "(full 1 ?x)";
+        "simplify/div-self"   AssumesFinite: "(div ?x ?x)" => "(full 1 ?x)", if "float ?x";
+        "simplify/xor-zero"           Exact: "(xor ?x ?k)" => "?x", if "constant ?k 0";
+        "simplify/zero-xor"           Exact: "(xor ?k ?x)" => "?x", if "constant ?k 0";
+        "simplify/xor-self"           Exact: "(xor ?x ?x)" => "(full 0 ?x)";
+        "simplify/shift-left-none"    Exact: "(shift_left ?x ?k)" => "?x", if "constant ?k 0";
+        "simplify/shift-right-none"   Exact: "(shift_right_logical ?x ?k)" => "?x", if "constant ?k 0";
+        "simplify/shift-sign-none"    Exact: "(shift_right_arithmetic ?x ?k)" => "?x", if "constant ?k 0";
         "simplify/exp-log"    AssumesDomain: "(exp (log ?x))" => "?x";
         "simplify/log-exp"    AssumesDomain: "(log (exp ?x))" => "?x";
         /// Division by a power of two is exact; by anything else it rounds twice.
@@ -113,8 +122,15 @@ pub fn lines() -> Vec<Line> {
         "simplify/fold-power"     Exact: "(integer_pow ?n ?x)"  => "(fold integer_pow ?n ?x)", if "known ?x";
         "simplify/fold-convert"   Exact: "(convert ?d ?x)"      => "(fold convert ?d ?x)",  if "known ?x";
 
+        /// # Parts
+        "simplify/slice-slice"     Exact: "(slice ?s ?l (slice ?t ?m ?x))"   => "(slice {plus ?s ?t} {plus ?l ?t} ?x)";
+        "simplify/reverse-reverse" Exact: "(reverse ?a (reverse ?b ?x))"     => "(reverse {either ?a ?b} ?x)";
+        "simplify/slice-pad"       Exact: "(slice ?l ?m (pad ?l ?h ?x ?v))"  => "?x", if "ends ?x ?l ?m";
+        "simplify/slice-first"     Exact: "(slice ?s ?l (concatenate ?a ?x ?y))" => "?x", if "starts ?s", if "has_shape ?x ?l";
+
         /// # Sums
         "simplify/sum-sum" Reassociates: "(reduce_sum ?a (reduce_sum ?b ?x))" => "(reduce_sum {merge ?b ?a ?x} ?x)";
+        "simplify/prod-prod" Reassociates: "(reduce_prod ?a (reduce_prod ?b ?x))" => "(reduce_prod {merge ?b ?a ?x} ?x)";
         "simplify/max-max"        Exact: "(reduce_max ?a (reduce_max ?b ?x))" => "(reduce_max {merge ?b ?a ?x} ?x)";
         /// What is repeated n times sums to n times itself.
         "simplify/sum-broadcast" Reassociates: "(reduce_sum ?a (broadcast_in_dim ?s ?d ?x))"

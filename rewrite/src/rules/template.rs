@@ -184,9 +184,14 @@ fn fold(egraph: &EGraph, prim: Prim, args: &[usize], slots: &[Slot]) -> Option<L
     };
     match prim {
         Prim::Unary(u) => match u {
-            Unary::Neg | Unary::Abs | Unary::Sign | Unary::Sqrt | Unary::Not | Unary::StopGradient => {
-                scalar::unary(u, constant(0)?, mode)
-            }
+            Unary::Neg
+            | Unary::Abs
+            | Unary::Sign
+            | Unary::Floor
+            | Unary::Round
+            | Unary::Sqrt
+            | Unary::Not
+            | Unary::StopGradient => scalar::unary(u, constant(0)?, mode),
             Unary::Rsqrt
             | Unary::Exp
             | Unary::Expm1
@@ -194,10 +199,16 @@ fn fold(egraph: &EGraph, prim: Prim, args: &[usize], slots: &[Slot]) -> Option<L
             | Unary::Log1p
             | Unary::Sin
             | Unary::Cos
+            | Unary::Asin
+            | Unary::Acos
+            | Unary::Atan
             | Unary::Tanh
-            | Unary::Logistic => None,
+            | Unary::Logistic
+            | Unary::Erf
+            | Unary::Erfc
+            | Unary::ErfInv => None,
         },
-        Prim::Binary(Binary::Pow) => None,
+        Prim::Binary(Binary::Pow | Binary::Atan2) => None,
         Prim::Binary(b) => scalar::binary(b, constant(0)?, constant(1)?, mode),
         Prim::Compare(c) => scalar::compare(c, constant(0)?, constant(1)?).map(Element::literal),
         Prim::IntegerPow => {
@@ -215,7 +226,14 @@ fn fold(egraph: &EGraph, prim: Prim, args: &[usize], slots: &[Slot]) -> Option<L
         | Prim::Reshape
         | Prim::Transpose
         | Prim::Reduce(_)
-        | Prim::DotGeneral => None,
+        | Prim::DotGeneral
+        | Prim::Slice
+        | Prim::Pad
+        | Prim::Reverse
+        | Prim::Concatenate
+        | Prim::Take
+        | Prim::Scatter(_)
+        | Prim::Argsort => None,
     }
 }
 
@@ -272,7 +290,18 @@ fn still(egraph: &EGraph, head: &Head, args: &[usize], slots: &[Slot]) -> Option
     };
     let attr = |i: usize| slots[args[i]].attr(egraph);
     let (id, aval) = match prim {
-        Prim::Convert | Prim::BroadcastInDim | Prim::Reshape | Prim::Transpose | Prim::Reduce(_) => operand()?,
+        Prim::Convert
+        | Prim::BroadcastInDim
+        | Prim::Reshape
+        | Prim::Transpose
+        | Prim::Reduce(_)
+        | Prim::Slice
+        | Prim::Reverse => operand()?,
+        // What is padded comes before what it is padded with.
+        Prim::Pad => match slots[args[2]] {
+            Slot::Class(id) => (id, egraph[id].data.aval()?),
+            Slot::Attr(_) => return None,
+        },
         Prim::Constant
         | Prim::Iota
         | Prim::Unary(_)
@@ -280,13 +309,24 @@ fn still(egraph: &EGraph, head: &Head, args: &[usize], slots: &[Slot]) -> Option
         | Prim::Compare(_)
         | Prim::Select
         | Prim::IntegerPow
-        | Prim::DotGeneral => return None,
+        | Prim::DotGeneral
+        | Prim::Concatenate
+        | Prim::Take
+        | Prim::Scatter(_)
+        | Prim::Argsort => return None,
     };
     let same = match (prim, attr(0)?) {
         (Prim::Convert, Attr::Dtype(d)) => *d == aval.dtype,
         (Prim::Reshape | Prim::BroadcastInDim, Attr::Dims(shape)) => **shape == *aval.shape,
         (Prim::Transpose, Attr::Dims(perm)) => perm.iter().copied().eq(0..perm.len()),
-        (Prim::Reduce(_), Attr::Dims(axes)) => axes.is_empty(),
+        (Prim::Reduce(_) | Prim::Reverse, Attr::Dims(axes)) => axes.is_empty(),
+        // The size is the same only where it starts at the start.
+        (Prim::Slice, Attr::Dims(_)) => {
+            attr(1)?.as_dims()? == &*aval.shape && attr(0)?.as_dims()?.iter().all(|s| *s == 0)
+        }
+        (Prim::Pad, Attr::Dims(_)) => {
+            (0..2).all(|i| attr(i).and_then(Attr::as_dims).is_some_and(|d| d.iter().all(|n| *n == 0)))
+        }
         (_, Attr::Literal(_) | Attr::Dims(_) | Attr::Int(_) | Attr::Dtype(_)) => false,
     };
     same.then_some(id)

@@ -1,7 +1,7 @@
 //! Applications of every primitive, with every kind of attribute.
 
 use egrad_ir::op::Axes;
-use egrad_ir::{Aval, Binary, DotDims, Dtype, Op, Shape, Unary};
+use egrad_ir::{Aval, Binary, DotDims, Dtype, Op, Reduce, Shape, Unary, infer};
 use egrad_rewrite::term::Prim;
 
 /// A primitive, operands it takes, and the numbers it is smooth on.
@@ -37,6 +37,11 @@ pub fn samples() -> Vec<Sample> {
                         add(op.clone(), vec![float(&[2, 3])], 0.3, 2.0);
                         add(op, vec![float(&[])], 0.3, 2.0);
                     }
+                    // Between integers.
+                    Unary::Floor | Unary::Round => {
+                        add(op.clone(), vec![float(&[2, 3])], 1.55, 1.95);
+                        add(op, vec![float(&[])], -0.45, -0.05);
+                    }
                     Unary::Neg
                     | Unary::Abs
                     | Unary::Sign
@@ -45,8 +50,14 @@ pub fn samples() -> Vec<Sample> {
                     | Unary::Log1p
                     | Unary::Sin
                     | Unary::Cos
+                    | Unary::Asin
+                    | Unary::Acos
+                    | Unary::Atan
                     | Unary::Tanh
                     | Unary::Logistic
+                    | Unary::Erf
+                    | Unary::Erfc
+                    | Unary::ErfInv
                     | Unary::StopGradient => {
                         add(op.clone(), vec![float(&[2, 3])], 0.1, 0.9);
                         add(op.clone(), vec![float(&[3])], -0.9, -0.1);
@@ -57,13 +68,21 @@ pub fn samples() -> Vec<Sample> {
             Prim::Binary(b) => {
                 let op = Op::Binary(b);
                 match b {
-                    Binary::And | Binary::Or => {
+                    Binary::And | Binary::Or | Binary::Xor => {
                         add(op.clone(), vec![of(Dtype::Bool, &[4]); 2], 0.0, 1.0);
                         add(op, vec![of(Dtype::I32, &[4]); 2], -9.0, 9.0);
                     }
-                    Binary::Div | Binary::Pow => {
+                    Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => {
+                        add(op, vec![of(Dtype::I32, &[7]); 2], -9.0, 40.0);
+                    }
+                    Binary::Pow | Binary::Atan2 => {
                         add(op.clone(), vec![float(&[2, 3]); 2], 0.3, 2.0);
                         add(op, vec![float(&[]); 2], 0.3, 2.0);
+                    }
+                    Binary::Div | Binary::Rem => {
+                        add(op.clone(), vec![float(&[2, 3]); 2], 0.3, 2.0);
+                        add(op.clone(), vec![float(&[]); 2], 0.3, 2.0);
+                        add(op, vec![of(Dtype::I32, &[7]); 2], -9.0, 9.0);
                     }
                     Binary::Add | Binary::Sub | Binary::Mul | Binary::Max | Binary::Min => {
                         add(op.clone(), vec![float(&[2, 3]); 2], -2.0, 2.0);
@@ -117,6 +136,55 @@ pub fn samples() -> Vec<Sample> {
                     add(Op::Reduce { kind, axes: axes(a) }, vec![float(&[2, 3, 2])], -2.0, 2.0);
                 }
                 add(Op::Reduce { kind, axes: axes(&[0]) }, vec![of(Dtype::I32, &[3, 2])], -2.0, 2.0);
+            }
+            Prim::Slice => {
+                let slice = |start: &[usize], limit: &[usize]| Op::Slice { start: axes(start), limit: axes(limit) };
+                add(slice(&[0, 1], &[2, 3]), vec![float(&[2, 4])], -2.0, 2.0);
+                add(slice(&[1, 2], &[1, 4]), vec![float(&[2, 4])], -2.0, 2.0);
+                add(slice(&[], &[]), vec![float(&[])], -2.0, 2.0);
+                add(slice(&[1], &[2]), vec![of(Dtype::Bool, &[3])], 0.0, 1.0);
+            }
+            Prim::Pad => {
+                let pad = |low: &[usize], high: &[usize]| Op::Pad { low: axes(low), high: axes(high) };
+                add(pad(&[1, 0], &[0, 2]), vec![float(&[2, 3]), float(&[])], -2.0, 2.0);
+                add(pad(&[2], &[1]), vec![float(&[0]), float(&[])], -2.0, 2.0);
+                add(pad(&[], &[]), vec![float(&[]), float(&[])], -2.0, 2.0);
+                add(pad(&[2], &[1]), vec![of(Dtype::I32, &[3]), of(Dtype::I32, &[])], -2.0, 2.0);
+            }
+            Prim::Reverse => {
+                for a in [&[0][..], &[1], &[0, 1], &[]] {
+                    add(Op::Reverse(axes(a)), vec![float(&[2, 3])], -2.0, 2.0);
+                }
+            }
+            Prim::Concatenate => {
+                add(Op::Concatenate(1), vec![float(&[2, 3]), float(&[2, 1])], -2.0, 2.0);
+                add(Op::Concatenate(0), vec![float(&[0, 2]), float(&[3, 2])], -2.0, 2.0);
+                add(Op::Concatenate(0), vec![of(Dtype::Bool, &[2]), of(Dtype::Bool, &[3])], 0.0, 1.0);
+            }
+            Prim::Take | Prim::Scatter(_) => {
+                for (x, indices, axis, batch) in [
+                    (&[4, 2][..], &[3][..], 0, 0),
+                    (&[2, 4, 3], &[], 1, 0),
+                    (&[2, 4], &[2, 3], 1, 1),
+                    (&[2, 3, 4], &[2, 5], 2, 1),
+                    (&[4], &[2, 2], 0, 0),
+                    (&[3, 4, 2], &[0], 1, 0),
+                ] {
+                    // The largest has no derivative, as in JAX.
+                    let dtype = if prim == Prim::Scatter(Reduce::Max) { Dtype::I32 } else { Dtype::F64 };
+                    let (x, indices) = (of(dtype, x), of(Dtype::I32, indices));
+                    match prim {
+                        Prim::Scatter(kind) => {
+                            let taken = infer::infer(&Op::Take { axis, batch }, &[&x, &indices]).unwrap();
+                            add(Op::Scatter { kind, axis, batch }, vec![x, indices, taken], -2.0, 5.0);
+                        }
+                        _ => add(Op::Take { axis, batch }, vec![x, indices], -2.0, 5.0),
+                    }
+                }
+            }
+            Prim::Argsort => {
+                add(Op::Argsort(1), vec![float(&[2, 5])], -2.0, 2.0);
+                add(Op::Argsort(0), vec![of(Dtype::I32, &[5, 2])], -2.0, 2.0);
             }
             Prim::DotGeneral => {
                 let mut dot = |x: &[usize], y: &[usize], contract: [&[usize]; 2], batch: [&[usize]; 2]| {

@@ -103,7 +103,13 @@ const OTHER_SIGNS: &[(&str, &[(&str, &str)])] = &[
             ("edge_nonfinite/acosh", "jvp"),
             ("edge_nonfinite/atanh", "vjp"),
             ("edge_nonfinite/logaddexp", "vjp"),
+            ("random_programs/program13", "vmap[0] vjp"),
         ],
+    ),
+    (
+        "JAX differentiates a product as a tree, padded to a power of two: it sums where c times the product of the \
+         other factors is all there is here, and multiplies where here the tangents of the factors are summed.",
+        &[("edge_kinks/reduce_prod_zeros", "vjp"), ("edge_kinks/reduce_prod_zeros", "jvp")],
     ),
     (
         "The cotangent is -0, and JAX adds two terms of which one is 0, where there is one term here.",

@@ -1,7 +1,7 @@
 //! The operations of the reference vectors as the frontend's methods.
 
 use super::schema::{Equation, Kind, Number};
-use egrad::{AxisList, Dtype, Tensor, einsum, eye, iota, stack};
+use egrad::{AxisList, Convolution, Dtype, Outside, Tensor, concatenate, conv, einsum, eye, iota, stack};
 
 /// An equation's operation with its attributes, on the operands.
 pub(super) type Method = Box<dyn Fn(&[Tensor]) -> Vec<Tensor>>;
@@ -45,6 +45,17 @@ pub(super) fn method(equation: &Equation, width: Dtype) -> Result<Option<Method>
         "sinh"          => one(Tensor::sinh),
         "cosh"          => one(Tensor::cosh),
         "tanh"          => one(Tensor::tanh),
+        "asin"          => one(Tensor::asin),
+        "acos"          => one(Tensor::acos),
+        "atan"          => one(Tensor::atan),
+        "erf"           => one(Tensor::erf),
+        "erfc"          => one(Tensor::erfc),
+        "erf_inv"       => one(Tensor::erf_inv),
+        "lgamma"        => one(Tensor::lgamma),
+        "digamma"       => one(Tensor::digamma),
+        "floor"         => one(Tensor::floor),
+        "ceil"          => one(Tensor::ceil),
+        "round"         => one(Tensor::round),
         "asinh"         => one(Tensor::asinh),
         "acosh"         => one(Tensor::acosh),
         "atanh"         => one(Tensor::atanh),
@@ -57,6 +68,7 @@ pub(super) fn method(equation: &Equation, width: Dtype) -> Result<Option<Method>
         "elu"           => { let alpha = attrs.get("alpha")?; one(move |x| x.elu(alpha)) }
         "leaky_relu"    => { let slope = attrs.get("slope")?; one(move |x| x.leaky_relu(slope)) }
         "gelu" if attrs.get("approximate")? => one(Tensor::gelu_tanh),
+        "gelu"          => one(Tensor::gelu),
         "integer_pow"   => { let n = attrs.get("n")?; one(move |x| x.powi(n)) }
         "is_finite"     => one(Tensor::is_finite),
         "is_nan"        => one(Tensor::is_nan),
@@ -70,6 +82,11 @@ pub(super) fn method(equation: &Equation, width: Dtype) -> Result<Option<Method>
         "pow"       => two(|x, y| x.pow(y)),
         "max"       => two(|x, y| x.maximum(y)),
         "min"       => two(|x, y| x.minimum(y)),
+        "mod"       => two(|x, y| x.modulo(y)),
+        "floor_div" => two(|x, y| x.floor_div(y)),
+        "rem"       => two(|x, y| x.rem(y)),
+        "div_trunc" => two(|x, y| x.div_trunc(y)),
+        "atan2"     => two(|x, y| x.atan2(y)),
         "hypot"     => two(|x, y| x.hypot(y)),
         "logaddexp" => two(|x, y| x.logaddexp(y)),
         "copysign"  => two(|x, y| x.copysign(y)),
@@ -86,12 +103,17 @@ pub(super) fn method(equation: &Equation, width: Dtype) -> Result<Option<Method>
         "not"       => one(|x| !x),
         "bit_and"   => two(|x, y| x & y),
         "bit_or"    => two(|x, y| x | y),
+        "bit_xor"   => two(|x, y| x ^ y),
+        "shift_left" => two(|x, y| x << y),
+        "shift_right_logical" => two(|x, y| x.shift_right_logical(y)),
+        "shift_right_arithmetic" => two(|x, y| x >> y),
         "bit_not"   => one(|x| !x),
         "select"    => three(|p, x, y| p.select(x, y)),
         "clamp"     => three(|low, x, high| x.clamp(low, high)),
 
         "reduce_sum"  => reduction(Tensor::sum_axes, Tensor::sum_keepdims)?,
         "reduce_mean" => reduction(Tensor::mean_axes, Tensor::mean_keepdims)?,
+        "reduce_prod" => reduction(Tensor::prod_axes, Tensor::prod_keepdims)?,
         "reduce_max"  => reduction(Tensor::max_axes, Tensor::max_keepdims)?,
         "reduce_min"  => reduction(Tensor::min_axes, Tensor::min_keepdims)?,
         "reduce_any"  => reduction(Tensor::any_axes, Tensor::any_keepdims)?,
@@ -119,6 +141,70 @@ pub(super) fn method(equation: &Equation, width: Dtype) -> Result<Option<Method>
         "triu"        => { let k = attrs.maybe("k")?.unwrap_or(0); one(move |x| x.triu(k)) }
         "one_hot"     => { let n = attrs.get("n")?; one(move |x| x.one_hot(n, width)) }
         "stack"       => { let a = axis()?; Box::new(move |xs| vec![stack(xs, a)]) }
+
+        "flip"        => { let a = axes()?; one(move |x| x.flip(a.clone())) }
+        "slice"       => {
+            let (s, l) = (attrs.get::<Vec<usize>>("start")?, attrs.get::<Vec<usize>>("limit")?);
+            let stride = attrs.maybe::<Vec<usize>>("stride")?.unwrap_or(vec![1; s.len()]);
+            one(move |x| x.slice_strided(&s, &l, &stride))
+        }
+        "pad"         => {
+            let (low, high) = (attrs.get::<Vec<isize>>("low")?, attrs.get::<Vec<isize>>("high")?);
+            let interior = attrs.maybe::<Vec<usize>>("interior")?.unwrap_or(vec![0; low.len()]);
+            let padding: Vec<_> = (0..low.len()).map(|i| (low[i], high[i], interior[i])).collect();
+            two(move |x, value| x.pad(value, padding.clone()))
+        }
+        "concatenate" => { let a = axis()?; Box::new(move |xs| vec![concatenate(xs, a)]) }
+        "split"       => { let (s, a) = (attrs.get::<Vec<usize>>("sizes")?, axis()?); Box::new(move |x| x[0].split(&s, a)) }
+        "roll"        => { let (n, a) = (attrs.get("shift")?, axis()?); one(move |x| x.roll(n, a)) }
+        "diagonal"    => one(Tensor::diagonal),
+
+        "take"        => {
+            let a = axis()?;
+            let outside = match attrs.maybe::<String>("mode")?.as_deref() {
+                None | Some("fill") => Outside::Fill,
+                Some("clip") => Outside::Clip,
+                Some("wrap") => Outside::Wrap,
+                Some(other) => return Err(format!("there is no mode `{other}`")),
+            };
+            two(move |x, i| x.take(i, a, outside))
+        }
+        "take_along_axis" => { let a = axis()?; two(move |x, i| x.take_along_axis(i, a)) }
+        "gather_nd"   => Box::new(|x| vec![x[0].gather(&x[1..])]),
+        "scatter_add" => three(Tensor::scatter_add),
+        "scatter_set" => three(Tensor::scatter_set),
+        "scatter_mul" => three(Tensor::scatter_mul),
+        "scatter_max" => three(Tensor::scatter_max),
+        "scatter_add_nd" => Box::new(|x| vec![x[0].scatter_add_at(&x[2..], x[1])]),
+        "segment_sum" => { let n = attrs.get("n")?; two(move |x, s| x.segment_sum(s, n)) }
+        "dynamic_slice" => { let s = attrs.get::<Vec<usize>>("sizes")?; Box::new(move |x| vec![x[0].dynamic_slice(&x[1..], &s)]) }
+        "dynamic_update_slice" => Box::new(|x| vec![x[0].dynamic_update_slice(x[1], &x[2..])]),
+
+        "sort"        => { let a = axis()?; one(move |x| x.sort(a)) }
+        "argsort"     => { let a = axis()?; one(move |x| x.argsort(a)) }
+        "top_k"       => { let k = attrs.get("k")?; Box::new(move |x| { let (v, i) = x[0].top_k(k); vec![v, i] }) }
+        "argmax"      => extreme(equation, Tensor::argmax)?,
+        "argmin"      => extreme(equation, Tensor::argmin)?,
+        "cumsum"      => cumulative(equation, Tensor::cumsum)?,
+        "cumprod"     => cumulative(equation, Tensor::cumprod)?,
+        "cummax"      => cumulative(equation, Tensor::cummax)?,
+        "cummin"      => cumulative(equation, Tensor::cummin)?,
+        "cumlogsumexp" => cumulative(equation, Tensor::cumlogsumexp)?,
+
+        "window_sum"  => window(equation, Tensor::window_sum)?,
+        "window_max"  => window(equation, Tensor::window_max)?,
+        "window_min"  => window(equation, Tensor::window_min)?,
+        "conv"        => {
+            let how = Convolution {
+                layouts: [attrs.get("lhs")?, attrs.get("rhs")?, attrs.get("out")?],
+                strides: attrs.maybe("strides")?.unwrap_or_default(),
+                padding: attrs.maybe("padding")?.unwrap_or_default(),
+                lhs_dilation: attrs.maybe("lhs_dilation")?.unwrap_or_default(),
+                rhs_dilation: attrs.maybe("rhs_dilation")?.unwrap_or_default(),
+                groups: attrs.maybe("groups")?.unwrap_or(1),
+            };
+            two(move |x, k| conv(x, k, &how))
+        }
 
         "matmul"      => two(|x, y| x.matmul(y)),
         "einsum"      => { let spec: String = attrs.get("spec")?; Box::new(move |xs| vec![einsum(&spec, xs)]) }
@@ -173,6 +259,31 @@ fn variance(equation: &Equation, ddof: usize) -> Result<Method, String> {
     let axes = equation.attrs.maybe::<Vec<isize>>("axes")?;
     let shape = equation.types[0].shape.clone();
     Ok(one(move |x| x.var_ddof(all_or(&axes, x), ddof).reshape(shape.clone())))
+}
+
+/// The position of an extreme along `axis`, keeping the axis if `keepdims`.
+fn extreme(equation: &Equation, f: fn(Tensor, isize) -> Tensor) -> Result<Method, String> {
+    let axis = equation.attrs.get::<isize>("axis")?;
+    let keep = equation.attrs.maybe("keepdims")?.unwrap_or(false);
+    Ok(one(move |x| {
+        let y = f(x, axis);
+        if keep { y.expand_dims(if axis < 0 { axis + x.rank() as isize } else { axis }) } else { y }
+    }))
+}
+
+fn cumulative(equation: &Equation, f: fn(Tensor, isize, bool) -> Tensor) -> Result<Method, String> {
+    let axis = equation.attrs.get::<isize>("axis")?;
+    let reverse = equation.attrs.maybe("reverse")?.unwrap_or(false);
+    Ok(one(move |x| f(x, axis, reverse)))
+}
+
+type Windowed = fn(Tensor, &[usize], &[usize], &[(usize, usize)]) -> Tensor;
+
+fn window(equation: &Equation, f: Windowed) -> Result<Method, String> {
+    let window = equation.attrs.get::<Vec<usize>>("window")?;
+    let strides = equation.attrs.get::<Vec<usize>>("strides")?;
+    let padding = equation.attrs.get::<Vec<(usize, usize)>>("padding")?;
+    Ok(one(move |x| f(x, &window, &strides, &padding)))
 }
 
 fn all_or(axes: &Option<Vec<isize>>, x: Tensor) -> AxisList {

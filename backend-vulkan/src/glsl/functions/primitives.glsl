@@ -24,8 +24,8 @@ double square_root(double x) {
 // x to the power n by repeated squaring, for negative n the reciprocal of the positive power.
 double integer_pow(double x, int n) {
     double result = 1.0lf, square = x;
-    for (uint rest = uint(abs(n)); rest > 0u; rest /= 2u) {
-        if (rest % 2u == 1u) result *= square;
+    [[unroll]] for (int i = 0; i < 32; i++) {
+        if ((uint(abs(n)) >> i) % 2u == 1u) result *= square;
         square *= square;
     }
     return n < 0 ? 1.0lf / result : result;

@@ -22,9 +22,9 @@ int quarters_of(double x, out double r) {
     int exponent = pieces(abs(x), m);
     int skipped = max(exponent - 2, 0) / 32;
     uint product[12] = uint[](0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u);
-    for (int i = 0; i < 2; i++) {
+    [[unroll]] for (int i = 0; i < 2; i++) {
         uint carry = 0u;
-        for (int j = 0; j < 7; j++) {
+        [[unroll]] for (int j = 0; j < 7; j++) {
             uint high, low, over;
             umulExtended(m[i], TWO_OVER_PI[skipped + 6 - j], high, low);
             low = uaddCarry(low, carry, over);
@@ -39,7 +39,7 @@ int quarters_of(double x, out double r) {
     // The nearer multiple may be the one above.
     bool above = (bits_from(product, point - 32) & 0x80000000u) != 0u;
     double fraction = 0.0lf;
-    for (int i = 4; i > 0; i--) {
+    [[unroll]] for (int i = 4; i > 0; i--) {
         uint word = bits_from(product, point - 32 * i);
         fraction = (fraction + double(above ? ~word : word)) * 2.3283064365386962891e-10lf;
     }

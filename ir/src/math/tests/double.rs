@@ -63,6 +63,82 @@ fn logistic() {
 }
 
 #[test]
+fn asin() {
+    compare(Elementary::Asin, reference::ASIN, 2);
+}
+
+#[test]
+fn acos() {
+    compare(Elementary::Acos, reference::ACOS, 2);
+}
+
+#[test]
+fn atan() {
+    compare(Elementary::Atan, reference::ATAN, 2);
+}
+
+#[test]
+fn erf() {
+    compare(Elementary::Erf, reference::ERF, 2);
+}
+
+#[test]
+fn erfc() {
+    compare(Elementary::Erfc, reference::ERFC, 3);
+}
+
+#[test]
+fn erf_inv() {
+    compare(Elementary::ErfInv, reference::ERF_INV, 3);
+}
+
+/// What the oracle computes without `math`.
+#[test]
+fn error_functions_of_the_oracle() {
+    let functions: [(fn(f64) -> f64, &[(u64, u64)]); 3] = [
+        (crate::erf::erf, reference::ERF),
+        (crate::erf::erfc, reference::ERFC),
+        (crate::erf::erf_inv, reference::ERF_INV),
+    ];
+    for (k, (function, table)) in functions.into_iter().enumerate() {
+        for &(x, y) in table {
+            let (x, y) = (f64::from_bits(x), f64::from_bits(y));
+            let got = function(x);
+            assert!(apart(got, y) <= 16, "{k}: {x:e} gives {got:e}, not {y:e}: {} off", apart(got, y));
+        }
+    }
+}
+
+#[test]
+fn atan2() {
+    for &(y, x, z) in reference::ATAN2 {
+        let (y, x, z) = (f64::from_bits(y), f64::from_bits(x), f64::from_bits(z));
+        let got = double::atan2(&mut Scalar64, y, x);
+        assert!(apart(got, z) <= 2, "atan2({y:e}, {x:e}) = {got:e}, not {z:e}: {} off", apart(got, z));
+    }
+}
+
+/// Exactly Rust's `%`, for quotients of every size.
+#[test]
+fn rem() {
+    for &(x, y, _) in reference::ATAN2 {
+        let (x, y) = (f64::from_bits(x), f64::from_bits(y));
+        for (x, y) in [(x, y), (y, x), (x, x), (x, 3.0 * x), (1e9 * x, x), (1e15 * x, x)] {
+            let got = double::rem(&mut Scalar64, x, y);
+            let same = got.to_bits() == (x % y).to_bits() || got.is_nan() && (x % y).is_nan();
+            assert!(same, "{x:e} rem {y:e}: {got:e}, not {:e}", x % y);
+        }
+    }
+    for bits in 0..2000 {
+        let x = f64::from_bits((bits << 52) | 0x000f_1234_5678_9abc);
+        let y = f64::from_bits(0x0000_0000_0765_4321 + bits);
+        if x.is_finite() {
+            assert_eq!(double::rem(&mut Scalar64, x, y).to_bits(), (x % y).to_bits(), "{x:e} rem {y:e}");
+        }
+    }
+}
+
+#[test]
 fn pow() {
     for &(x, y, z) in reference::POW {
         let (x, y, z) = (f64::from_bits(x), f64::from_bits(y), f64::from_bits(z));

@@ -89,6 +89,39 @@ def logistic_points(rng, count):
     yield from (5e-324, 36.7, 37.0, -708.4, -740.0, -745.1332191019411, -745.2)
 
 
+def ratio_points(rng, count):
+    yield from spread(rng, count, -40, -1)
+    yield from (rng.uniform(-1, 1) for _ in range(count))
+    yield from (1 - x for x in spread(rng, count, -53, -2, signed=False))
+    yield from (5e-324, 1e-310, math.sqrt(0.5), -math.sqrt(0.5), 0.5, -0.9999999999999999, 0.9999999999999999)
+
+
+def slope_points(rng, count):
+    yield from spread(rng, count, -1022, -28)
+    yield from spread(rng, 2 * count, -27, 4)
+    yield from spread(rng, count, 5, 1023)
+    yield from near(1.0)
+    yield from (5e-324, 0.41421356237309503, 2.414213562373095, 1.7976931348623157e308)
+
+
+def error_points(rng, count):
+    yield from spread(rng, count, -60, -1)
+    yield from (rng.uniform(-3, 27.2) for _ in range(2 * count))
+    yield from (rng.uniform(0, 2) for _ in range(count))
+    yield from near(0.5)
+    yield from near(1.0)
+    yield from (5e-324, 5.9, 26.5, 26.6, 27.2, -5.9, -30.0)
+
+
+def point_points(rng, count):
+    for _ in range(2 * count):
+        yield next(spread(rng, 1, -1022, 1023)), next(spread(rng, 1, -1022, 1023))
+    for _ in range(2 * count):
+        x = next(spread(rng, 1, -1000, 1000))
+        yield x * rng.uniform(-3, 3), x
+    yield from ((5e-324, 5e-324), (-5e-324, 1e-323), (1.7976931348623157e308, -1.7976931348623157e308))
+
+
 def pow_points(rng, count):
     for _ in range(2 * count):
         x = math.ldexp(1 + rng.random(), rng.randint(-1022, 1022))
@@ -101,6 +134,13 @@ def pow_points(rng, count):
     yield from ((0.9999999999999999, 1e18), (1.0000000000000002, 1e18), (math.e, 1e-20), (1.5, 5e-324))
 
 
+def erf_inv(y):
+    """mpmath's own where it converges, with a step of Newton's for the last digits."""
+    with mp.workprec(400):
+        x = mp.erfinv(y)
+        return x - (mp.erf(x) - y) * mp.sqrt(mp.pi) / 2 * mp.exp(x * x)
+
+
 UNARY = {
     "exp": (exponential_points, mp.exp),
     "expm1": (exponential_points, mp.expm1),
@@ -110,6 +150,12 @@ UNARY = {
     "cos": (angle_points, mp.cos),
     "tanh": (tanh_points, mp.tanh),
     "logistic": (logistic_points, lambda x: 1 / (1 + mp.exp(-x))),
+    "asin": (ratio_points, mp.asin),
+    "acos": (ratio_points, mp.acos),
+    "atan": (slope_points, mp.atan),
+    "erf": (error_points, mp.erf),
+    "erfc": (error_points, mp.erfc),
+    "erf_inv": (ratio_points, erf_inv),
 }
 
 
@@ -139,3 +185,5 @@ if __name__ == "__main__":
         table(name, 2, entries, 2)
     entries = [(x, y, z) for (x, y), z, _ in rows(pow_points, mp.power, 20, 100)]
     table("pow", 3, entries, 1)
+    entries = [(y, x, z) for (y, x), z, _ in rows(point_points, mp.atan2, 20, 101)]
+    table("atan2", 3, entries, 1)

@@ -24,6 +24,12 @@ fn exact(function: Elementary, x: f64) -> f64 {
         Elementary::Cos => x.cos(),
         Elementary::Tanh => x.tanh(),
         Elementary::Logistic => 1.0 / (1.0 + (-x).exp()),
+        Elementary::Asin => x.asin(),
+        Elementary::Acos => x.acos(),
+        Elementary::Atan => x.atan(),
+        Elementary::Erf => crate::erf::erf(x),
+        Elementary::Erfc => crate::erf::erfc(x),
+        Elementary::ErfInv => crate::erf::erf_inv(x),
     }
 }
 
@@ -80,6 +86,82 @@ fn logistic() {
     sweep(Elementary::Logistic, 2.6);
 }
 
+#[test]
+fn asin() {
+    sweep(Elementary::Asin, 2.5);
+}
+
+#[test]
+fn acos() {
+    sweep(Elementary::Acos, 2.3);
+}
+
+#[test]
+fn atan() {
+    sweep(Elementary::Atan, 1.6);
+}
+
+#[test]
+fn erf() {
+    sweep(Elementary::Erf, 1.1);
+}
+
+#[test]
+fn erfc() {
+    sweep(Elementary::Erfc, 4.7);
+}
+
+#[test]
+fn erf_inv() {
+    sweep(Elementary::ErfInv, 2.1);
+}
+
+/// Points of every size and direction.
+#[test]
+fn atan2() {
+    let mut random = random();
+    for round in 0..1_000_000 {
+        let mut side = || {
+            let size = (random() * 277.0 - 149.0).exp2() as f32;
+            if random() < 0.5 { -size } else { size }
+        };
+        let x = side();
+        let near = x * (1.0 + (f64::from(round) / 1e6 - 0.5)) as f32;
+        let y = if round % 2 == 0 { side() } else { near };
+        let got = single::atan2(&mut Scalar32, y, x);
+        let error = ulps(got, f64::from(y).atan2(f64::from(x)));
+        assert!(error <= 2.0, "atan2({y:e}, {x:e}) = {got:e} is {error} ulp off");
+    }
+}
+
+/// Exactly Rust's `%`, for quotients of every size.
+#[test]
+fn rem() {
+    let mut random = random();
+    for round in 0..300_000 {
+        let mut side = || {
+            let size = (random() * 277.0 - 149.0).exp2() as f32;
+            if random() < 0.5 { -size } else { size }
+        };
+        let y = side();
+        let x = if round % 2 == 0 { side() } else { (f64::from(y) * f64::from(round) * 0.37) as f32 };
+        let got = single::rem(&mut Scalar32, x, y);
+        let same = got.to_bits() == (x % y).to_bits() || got.is_nan() && (x % y).is_nan();
+        assert!(same, "{x:e} rem {y:e}: {got:e}, not {:e}", x % y);
+    }
+}
+
+/// Numbers from 0 to 1, the same ones every time.
+fn random() -> impl FnMut() -> f64 {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f64 / (1 << 24) as f64
+    }
+}
+
 /// The float nearest, in proportion, to a multiple of π/2, and others that lose most of their bits.
 #[test]
 fn angles_near_multiples_of_a_quarter_turn() {
@@ -102,13 +184,7 @@ fn angles_near_multiples_of_a_quarter_turn() {
 /// xʸ over the whole range of results, with bases of every size and many near 1.
 #[test]
 fn pow() {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut random = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f64 / (1 << 24) as f64
-    };
+    let mut random = random();
     for round in 0..1_000_000 {
         let x = if round % 2 == 0 {
             (random() * 277.0 - 149.0).exp2() as f32

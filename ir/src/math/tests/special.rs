@@ -2,6 +2,8 @@
 
 use super::super::{Elementary, Scalar32, Scalar64, double, single, unary32, unary64};
 
+use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, PI};
+
 const INF: f64 = f64::INFINITY;
 const NAN: f64 = f64::NAN;
 
@@ -85,6 +87,104 @@ fn logistic() {
     assert!(double::logistic(&mut Scalar64, -745.0) > 0.0);
 }
 
+#[test]
+fn arcs() {
+    check(Elementary::Asin, &[(0.0, 0.0), (-0.0, -0.0), (1.5, NAN), (-1.5, NAN), (INF, NAN), (-INF, NAN), (NAN, NAN)]);
+    check(Elementary::Acos, &[(1.0, 0.0), (1.5, NAN), (-1.5, NAN), (INF, NAN), (-INF, NAN), (NAN, NAN)]);
+    check(Elementary::Atan, &[(0.0, 0.0), (-0.0, -0.0), (NAN, NAN)]);
+    for (function, x, y) in [
+        (Elementary::Asin, 1.0, FRAC_PI_2),
+        (Elementary::Asin, -1.0, -FRAC_PI_2),
+        (Elementary::Acos, 0.0, FRAC_PI_2),
+        (Elementary::Acos, -0.0, FRAC_PI_2),
+        (Elementary::Acos, -1.0, PI),
+        (Elementary::Atan, INF, FRAC_PI_2),
+        (Elementary::Atan, -INF, -FRAC_PI_2),
+        (Elementary::Atan, 1.0, FRAC_PI_4),
+    ] {
+        assert_eq!(unary32(&mut Scalar32, function, x as f32), y as f32, "{function:?}({x})");
+        assert_eq!(unary64(&mut Scalar64, function, x), y, "{function:?}({x})");
+    }
+}
+
+/// C99, annex F.9.1.4.
+#[test]
+fn atan2() {
+    let mut table = Vec::new();
+    for sign in [1.0, -1.0] {
+        for (y, x, z) in [
+            (0.0, 0.0, 0.0),
+            (0.0, -0.0, PI),
+            (0.0, 1.0, 0.0),
+            (0.0, -1.0, PI),
+            (0.0, INF, 0.0),
+            (0.0, -INF, PI),
+            (1.0, 0.0, FRAC_PI_2),
+            (1.0, -0.0, FRAC_PI_2),
+            (1.0, INF, 0.0),
+            (1.0, -INF, PI),
+            (INF, 1.0, FRAC_PI_2),
+            (INF, -1.0, FRAC_PI_2),
+            (INF, 0.0, FRAC_PI_2),
+            (INF, INF, FRAC_PI_4),
+            (INF, -INF, 3.0 * FRAC_PI_4),
+            (1.0, -1.0, 3.0 * FRAC_PI_4),
+        ] {
+            table.push((sign * y, x, sign * z));
+        }
+    }
+    table.extend([
+        (NAN, 0.0, NAN),
+        (NAN, INF, NAN),
+        (0.0, NAN, NAN),
+        (INF, NAN, NAN),
+        (NAN, NAN, NAN),
+        (1.0, NAN, NAN),
+    ]);
+    for (y, x, z) in table {
+        let got = single::atan2(&mut Scalar32, y as f32, x as f32);
+        assert!(same(got.into(), (z as f32).into()), "f32: atan2({y:e}, {x:e}) = {got:e}, not {z:e}");
+        let got = double::atan2(&mut Scalar64, y, x);
+        assert!(same(got, z), "f64: atan2({y:e}, {x:e}) = {got:e}, not {z:e}");
+    }
+}
+
+#[test]
+fn error_functions() {
+    check(
+        Elementary::Erf,
+        &[(0.0, 0.0), (-0.0, -0.0), (10.0, 1.0), (-10.0, -1.0), (INF, 1.0), (-INF, -1.0), (NAN, NAN)],
+    );
+    check(
+        Elementary::Erfc,
+        &[(0.0, 1.0), (-0.0, 1.0), (30.0, 0.0), (-10.0, 2.0), (1e30, 0.0), (INF, 0.0), (-INF, 2.0), (NAN, NAN)],
+    );
+    check(
+        Elementary::ErfInv,
+        &[(0.0, 0.0), (-0.0, -0.0), (1.0, INF), (-1.0, -INF), (1.5, NAN), (INF, NAN), (-INF, NAN), (NAN, NAN)],
+    );
+    assert!(single::erfc(&mut Scalar32, 10.0) > 0.0);
+    assert!(double::erfc(&mut Scalar64, 27.2) > 0.0);
+}
+
+/// C99, annex F.9.7.1.
+#[test]
+#[rustfmt::skip]
+fn rem() {
+    for (x, y, z) in [
+        (7.0, 2.0, 1.0), (-7.0, 2.0, -1.0), (7.0, -2.0, 1.0), (-7.0, -2.0, -1.0),
+        (0.0, 2.0, 0.0), (-0.0, 2.0, -0.0), (6.0, 3.0, 0.0), (-6.0, 3.0, -0.0), (0.0, INF, 0.0), (-0.0, INF, -0.0),
+        (1.0, INF, 1.0), (-1.0, -INF, -1.0), (1e3, INF, 1e3), (1.0, 0.0, NAN), (0.0, 0.0, NAN), (1.0, -0.0, NAN),
+        (INF, 1.0, NAN), (-INF, 1.0, NAN), (INF, INF, NAN), (INF, 0.0, NAN),
+        (NAN, 1.0, NAN), (1.0, NAN, NAN), (NAN, INF, NAN), (NAN, 0.0, NAN), (INF, NAN, NAN),
+    ] {
+        let got = single::rem(&mut Scalar32, x as f32, y as f32);
+        assert!(same(got.into(), z), "f32: {x:e} rem {y:e} = {got:e}, not {z:e}");
+        let got = double::rem(&mut Scalar64, x, y);
+        assert!(same(got, z), "f64: {x:e} rem {y:e} = {got:e}, not {z:e}");
+    }
+}
+
 /// A NaN comes through with any payload and sign: its bits are taken apart as a number's are.
 #[test]
 fn nan_payloads() {
@@ -103,7 +203,9 @@ fn nan_payloads() {
 /// Near 0 these are their arguments, the least subnormal numbers included.
 #[test]
 fn tiny_arguments_return() {
-    for function in [Elementary::Expm1, Elementary::Log1p, Elementary::Sin, Elementary::Tanh] {
+    for function in
+        [Elementary::Expm1, Elementary::Log1p, Elementary::Sin, Elementary::Asin, Elementary::Atan, Elementary::Tanh]
+    {
         for bits in [1, 2, 3, 7, 0x0040_0001, 0x007f_ffff, 0x0080_0000, 0x0080_0001, 0x2000_0001, 0x3100_0001] {
             let x = f32::from_bits(bits);
             assert_eq!(unary32(&mut Scalar32, function, x), x, "{function:?}");

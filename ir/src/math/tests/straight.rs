@@ -64,7 +64,7 @@ impl Lanes for Straight {
         shr(a: i32, bits: u32) -> i32;
     }
 
-    fn rarely(&mut self, when: bool, x: f32, usual: [f32; 2], rare: Rare) -> [f32; 2] {
+    fn rarely(&mut self, when: bool, x: [f32; 2], usual: [f32; 2], rare: Rare) -> [f32; 2] {
         let operations = self.operations;
         let work = rare.emit(self, x);
         self.operations = operations;
@@ -89,8 +89,14 @@ fn operations() {
         (Elementary::Log1p, 40),
         (Elementary::Sin, 23),
         (Elementary::Cos, 23),
+        (Elementary::Asin, 29),
+        (Elementary::Acos, 32),
+        (Elementary::Atan, 25),
         (Elementary::Tanh, 22),
         (Elementary::Logistic, 22),
+        (Elementary::Erf, 68),
+        (Elementary::Erfc, 69),
+        (Elementary::ErfInv, 65),
     ];
     assert_eq!(counted, expected);
 }

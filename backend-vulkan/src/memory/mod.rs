@@ -1,49 +1,25 @@
-//! Where buffers live: places in slabs of device memory, and host memory to stage through.
+//! The device's memory: which kind of it serves for what, slabs of it, and what is made of them.
+//!
+//! * [`Layout`] places a program's temporaries, by when they live;
+//! * [`Heap`] gives out parts of slabs to programs and arrays, and takes them back;
+//! * [`Ring`] is host memory through which data is staged.
 #![allow(unsafe_code)]
+
+mod heap;
+mod layout;
+mod ranges;
+mod ring;
+
+pub(crate) use heap::{Heap, Region};
+pub(crate) use layout::{Layout, Place};
+pub(crate) use ring::Ring;
 
 use crate::device::Context;
 use ash::vk;
 use egrad_ir::{Error, Result};
 use std::ptr::NonNull;
 use std::sync::Arc;
-
-/// Part of a slab.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
-    pub(crate) slab: usize,
-    pub(crate) offset: u64,
-    pub(crate) size: u64,
-}
-
-/// Places for some buffers, in as few slabs as is reasonable.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Layout {
-    pub(crate) slabs: Vec<u64>,
-}
-
-/// Slabs are made up to this size; a larger buffer has a slab of its own.
-const SLAB: u64 = 64 << 20;
-
-impl Layout {
-    /// A place for a buffer of that many bytes (1 at least, as Vulkan has no empty buffers).
-    pub(crate) fn place(&mut self, size: u64, alignment: u64) -> Place {
-        let size = size.max(1);
-        if let Some(last) = self.slabs.last_mut() {
-            let offset = last.next_multiple_of(alignment);
-            if offset + size <= SLAB {
-                *last = offset + size;
-                return Place { slab: self.slabs.len() - 1, offset, size };
-            }
-        }
-        self.slabs.push(size);
-        Place { slab: self.slabs.len() - 1, offset: 0, size }
-    }
-
-    /// All of it, in bytes.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.slabs.iter().sum()
-    }
-}
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a slab is for, which decides the memory it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,9 +60,21 @@ pub(crate) fn is_shared(context: &Context) -> bool {
     context.caps.shared_memory && pick(&context.memory, u32::MAX, Use::Shared).is_some()
 }
 
-/// A buffer with memory of its own, in which [`Place`]s are.
-pub(crate) struct Slab {
-    pub(crate) raw: vk::Buffer,
+/// Bytes of a slab, as commands name them. Equal spots are the same bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spot {
+    pub(crate) buffer: vk::Buffer,
+    /// The slab's number.
+    pub(crate) slab: u64,
+    pub(crate) offset: u64,
+    pub(crate) end: u64,
+}
+
+/// A buffer with memory of its own.
+struct Slab {
+    raw: vk::Buffer,
+    /// Different for every slab of the process, unlike handles, which come back.
+    id: u64,
     memory: vk::DeviceMemory,
     /// Where the host sees it; null where it doesn't.
     mapped: *mut u8,
@@ -102,13 +90,15 @@ unsafe impl Sync for Slab {}
 
 impl Slab {
     /// `size` bytes, not 0; their values are unspecified.
-    pub(crate) fn new(context: &Arc<Context>, size: u64, usage: Use) -> Result<Slab> {
+    fn new(context: &Arc<Context>, size: u64, usage: Use) -> Result<Slab> {
         let device = &context.raw;
         if size > context.caps.allocation {
             let (name, most) = (&context.info.name, context.caps.allocation);
             return Err(Error::memory(format!("`{name}` allocates up to {most} bytes at once; {size} were needed")));
         }
         let failed = |e| context.error(&format!("allocate {size} bytes"), e);
+        static IDS: AtomicU64 = AtomicU64::new(0);
+        let id = IDS.fetch_add(1, Ordering::Relaxed);
         let flags = match usage {
             Use::Device | Use::Shared => {
                 vk::BufferUsageFlags::STORAGE_BUFFER
@@ -119,10 +109,10 @@ impl Slab {
         };
         let create = vk::BufferCreateInfo::default().size(size).usage(flags);
         // SAFETY: the size isn't 0, and no more than the device's largest buffer.
-        let raw = unsafe { device.create_buffer(&create, None) }.map_err(failed)?;
+        let raw = context.granted().and_then(|()| unsafe { device.create_buffer(&create, None) }).map_err(failed)?;
         // Each part is kept in `slab` as soon as it exists, so that a failure drops it.
         let (memory, mapped) = (vk::DeviceMemory::null(), std::ptr::null_mut());
-        let mut slab = Slab { raw, memory, mapped, size, context: Arc::clone(context) };
+        let mut slab = Slab { raw, id, memory, mapped, size, context: Arc::clone(context) };
         // SAFETY: the buffer is alive.
         let needs = unsafe { device.get_buffer_memory_requirements(raw) };
         let kind = pick(&context.memory, needs.memory_type_bits, usage).ok_or_else(|| {
@@ -130,7 +120,8 @@ impl Slab {
         })?;
         let allocate = vk::MemoryAllocateInfo::default().allocation_size(needs.size).memory_type_index(kind);
         // SAFETY: the type is one of the device's.
-        slab.memory = unsafe { device.allocate_memory(&allocate, None) }.map_err(failed)?;
+        let memory = context.granted().and_then(|()| unsafe { device.allocate_memory(&allocate, None) });
+        slab.memory = memory.map_err(failed)?;
         // SAFETY: the memory is as large as the buffer needs, of a type it allows, and neither is
         // bound yet.
         unsafe { device.bind_buffer_memory(raw, slab.memory, 0) }.map_err(failed)?;
@@ -146,22 +137,27 @@ impl Slab {
         Ok(slab)
     }
 
-    /// Where the host sees the place.
+    /// These bytes of the slab.
+    fn spot(&self, offset: u64, size: u64) -> Spot {
+        Spot { buffer: self.raw, slab: self.id, offset, end: offset + size }
+    }
+
+    /// Where the host sees `size` bytes from `offset` on.
     ///
     /// # Panics
-    /// If the place isn't inside the slab, or the host doesn't see it.
-    pub(crate) fn address(&self, place: Place) -> NonNull<u8> {
-        assert!(place.offset.checked_add(place.size).is_some_and(|end| end <= self.size), "{place:?} is outside");
+    /// If they aren't inside the slab, or the host doesn't see it.
+    fn address(&self, offset: u64, size: u64) -> NonNull<u8> {
+        assert!(offset.checked_add(size).is_some_and(|end| end <= self.size), "{size} bytes at {offset} are outside");
         let mapped = NonNull::new(self.mapped).expect("memory the host sees");
         // SAFETY: the offset is inside the mapping, as was just checked.
-        unsafe { mapped.add(place.offset as usize) }
+        unsafe { mapped.add(offset as usize) }
     }
 }
 
 impl Drop for Slab {
     fn drop(&mut self) {
-        // SAFETY: each is null or this device's, alive and ours alone, and not in use: a frame
-        // waits before it drops its slabs. Freeing memory unmaps it.
+        // SAFETY: each is null or this device's, alive and ours alone, and not in use: the
+        // heap and the ring drop a slab when the device is done with it. Freeing memory unmaps it.
         unsafe {
             self.context.raw.destroy_buffer(self.raw, None);
             self.context.raw.free_memory(self.memory, None);
@@ -173,16 +169,6 @@ impl Drop for Slab {
 mod tests {
     use super::*;
     use vk::MemoryPropertyFlags as Flags;
-
-    #[test]
-    fn places_are_aligned_and_apart() {
-        let mut layout = Layout::default();
-        let sizes = [3, 0, 100, SLAB - 200, 80, SLAB + 5, 7];
-        let places: Vec<Place> = sizes.iter().map(|s| layout.place(*s, 64)).collect();
-        let at: Vec<(usize, u64)> = places.iter().map(|p| (p.slab, p.offset)).collect();
-        assert_eq!(at, [(0, 0), (0, 64), (0, 128), (1, 0), (1, SLAB - 192), (2, 0), (3, 0)]);
-        assert_eq!(layout.slabs, [228, SLAB - 112, SLAB + 5, 7]);
-    }
 
     #[track_caller]
     fn check(types: &[Flags], expect: [Option<u32>; 3]) {

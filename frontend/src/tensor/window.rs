@@ -1,0 +1,274 @@
+//! Convolutions, and reductions over sliding windows.
+//!
+//! Both look at the tensor through windows: [`Tensor::windows`] takes, along each axis, the elements
+//! `position·stride + offset·dilation − low`, which adds an axis of offsets behind each axis of
+//! positions. A convolution contracts the offsets with its kernel; a reduction reduces them.
+
+use super::{Tensor, iota, zeros};
+use crate::{raise, trace};
+use egrad_ir::{DotDims, Dtype, Error, Op, Span};
+
+/// A window that slides along one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Window {
+    /// How many elements it holds.
+    size: usize,
+    /// How far it moves.
+    stride: usize,
+    /// How far its elements are apart.
+    dilation: usize,
+    /// How many elements it may begin before and end after the tensor.
+    padding: (usize, usize),
+}
+
+impl Window {
+    /// How many positions it has along an axis of that length.
+    fn positions(&self, length: usize) -> usize {
+        let reach = (self.size.max(1) - 1) * self.dilation + 1;
+        let room = length + self.padding.0 + self.padding.1;
+        if room < reach { 0 } else { (room - reach) / self.stride + 1 }
+    }
+}
+
+/// How a convolution slides, as in JAX's `lax.conv_general_dilated`. Missing lists are ones, or no
+/// padding, along every spatial axis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Convolution {
+    /// The axes of the left operand, the kernel and the result: `N` batch, `C` channels, `O` and `I`
+    /// the kernel's output and input channels, any other letter a spatial axis.
+    pub layouts: [String; 3],
+    /// How far the kernel moves along each spatial axis, in the order the left operand has them.
+    pub strides: Vec<usize>,
+    /// Zeros before and after along each spatial axis.
+    pub padding: Vec<(usize, usize)>,
+    /// How far elements of the left operand are apart; zeros are put between.
+    pub lhs_dilation: Vec<usize>,
+    /// How far elements of the kernel are apart.
+    pub rhs_dilation: Vec<usize>,
+    /// In how many groups channels are convolved, each by itself.
+    pub groups: usize,
+}
+
+impl Default for Convolution {
+    /// Images in `NHWC`, kernels in `HWIO`, strides of 1, no padding.
+    fn default() -> Convolution {
+        Convolution {
+            layouts: ["NHWC", "HWIO", "NHWC"].map(str::to_owned),
+            strides: Vec::new(),
+            padding: Vec::new(),
+            lhs_dilation: Vec::new(),
+            rhs_dilation: Vec::new(),
+            groups: 1,
+        }
+    }
+}
+
+impl Tensor {
+    /// Sums over windows of these sizes, one per axis, that move by `strides`, with zeros before and
+    /// after.
+    ///
+    /// ```
+    /// # use egrad::{Array, Tensor, jit};
+    /// let f = jit(|x: Tensor| x.window_sum(&[2], &[2], &[(0, 0)]));
+    /// let y = f(&Array::from_vec(vec![1i32, 2, 3, 4], [4]).unwrap()).unwrap();
+    /// assert_eq!(y.as_slice::<i32>().unwrap(), [3, 7]);
+    /// ```
+    ///
+    /// # Errors and panics
+    /// As operators do ([`Tensor`]), if there isn't a size, a stride from 1 and a padding per axis.
+    #[track_caller]
+    pub fn window_sum(self, window: &[usize], strides: &[usize], padding: &[(usize, usize)]) -> Tensor {
+        let windows = self.sliding("window_sum", window, strides, padding);
+        self.windows(&windows, None).sum_axes(offsets(self.rank()))
+    }
+
+    /// The largest element of each window; as [`window_sum`](Tensor::window_sum), but nothing is
+    /// before and after. Where several are equal, they share the derivative.
+    ///
+    /// # Errors and panics
+    /// As [`window_sum`](Tensor::window_sum).
+    #[track_caller]
+    pub fn window_max(self, window: &[usize], strides: &[usize], padding: &[(usize, usize)]) -> Tensor {
+        let windows = self.sliding("window_max", window, strides, padding);
+        self.windows(&windows, Some(f64::NEG_INFINITY)).max_axes(offsets(self.rank()))
+    }
+
+    /// The smallest element of each window; as [`window_max`](Tensor::window_max).
+    ///
+    /// # Errors and panics
+    /// As [`window_sum`](Tensor::window_sum).
+    #[track_caller]
+    pub fn window_min(self, window: &[usize], strides: &[usize], padding: &[(usize, usize)]) -> Tensor {
+        let windows = self.sliding("window_min", window, strides, padding);
+        self.windows(&windows, Some(f64::INFINITY)).min_axes(offsets(self.rank()))
+    }
+
+    #[track_caller]
+    fn sliding(self, name: &str, window: &[usize], strides: &[usize], padding: &[(usize, usize)]) -> Vec<Window> {
+        let (span, rank) = (Span::here(), self.rank());
+        if window.len() != rank || strides.len() != rank || padding.len() != rank || strides.contains(&0) {
+            let m = format!(
+                "`{name}` of {} needs a size, a stride from 1 and a padding per axis, got {window:?}, {strides:?} and {padding:?}",
+                self.aval()
+            );
+            raise::throw(Error::axis(m).at(span));
+        }
+        let of = |i: usize| Window { size: window[i], stride: strides[i], dilation: 1, padding: padding[i] };
+        (0..rank).map(of).collect()
+    }
+
+    /// The elements in each window: behind each axis of positions an axis of offsets. Outside of the
+    /// tensor is `outside`, or zero.
+    #[track_caller]
+    fn windows(self, windows: &[Window], outside: Option<f64>) -> Tensor {
+        let mut x = self;
+        let mut inside: Option<Tensor> = None;
+        let full: Vec<usize> =
+            windows.iter().zip(self.shape().iter()).flat_map(|(w, n)| [w.positions(*n), w.size]).collect();
+        for (axis, w) in windows.iter().enumerate() {
+            let (length, at) = (self.shape()[axis], 2 * axis);
+            let shape = [w.positions(length), w.size];
+            if *w == (Window { size: 1, stride: 1, dilation: 1, padding: (0, 0) }) {
+                x = x.expand_dims(at as isize + 1);
+                continue;
+            }
+            let place = iota(shape, 0, Dtype::I32) * w.stride as i32 + iota(shape, 1, Dtype::I32) * w.dilation as i32
+                - w.padding.0 as i32;
+            x = x.take_within(place, at, 0);
+            if outside.is_some() && w.padding != (0, 0) {
+                let own = place.ge(0).and(place.lt(length as i32)).broadcast_in_dim(full.clone(), vec![at, at + 1]);
+                inside = Some(inside.map_or(own, |others| others.and(own)));
+            }
+        }
+        match (inside, outside) {
+            (Some(inside), Some(outside)) => {
+                let value = match x.dtype() {
+                    Dtype::F32 | Dtype::F64 | Dtype::Bool => outside,
+                    Dtype::I32 => outside.clamp(f64::from(i32::MIN), f64::from(i32::MAX)),
+                };
+                let literal = egrad_ir::Literal::new(x.dtype(), value);
+                let outside = trace::add(Op::Constant(literal), &[], Span::here()).broadcast_to(x.shape());
+                inside.select(x, outside)
+            }
+            _ => x,
+        }
+    }
+}
+
+/// The axes of offsets.
+fn offsets(rank: usize) -> Vec<usize> {
+    (0..rank).map(|axis| 2 * axis + 1).collect()
+}
+
+/// The convolution (in fact the cross-correlation, as everywhere in machine learning) of `lhs` with
+/// the kernel `rhs`.
+///
+/// ```
+/// # use egrad::{Array, Convolution, Tensor, conv, jit};
+/// let f = jit(|x: Tensor, k: Tensor| {
+///     let layouts = ["NWC", "WIO", "NWC"].map(str::to_owned);
+///     conv(x, k, &Convolution { layouts, ..Convolution::default() })
+/// });
+/// let x = Array::from_vec(vec![1.0f32, 2.0, 4.0], [1, 3, 1]).unwrap();
+/// let y = f(&x, &Array::from_vec(vec![1.0f32, -1.0], [2, 1, 1]).unwrap()).unwrap();
+/// assert_eq!(y.as_slice::<f32>().unwrap(), [-1.0, -2.0]);
+/// ```
+///
+/// # Errors and panics
+/// As operators do ([`Tensor`]), if the layouts aren't those of the operands, lists have another
+/// length than there are spatial axes, or channels don't fit each other and the groups.
+#[track_caller]
+pub fn conv(lhs: Tensor, rhs: Tensor, how: &Convolution) -> Tensor {
+    let span = Span::here();
+    let (x, k) = (lhs.aval(), rhs.aval());
+    let wrong = |what: String| -> ! { raise::throw(Error::shape(format!("`conv` of {x} and {k}: {what}")).at(span)) };
+    let [of_x, of_k, of_y] = how.layouts.each_ref().map(|l| l.chars().collect::<Vec<char>>());
+    let spatial: Vec<char> = of_x.iter().copied().filter(|c| *c != 'N' && *c != 'C').collect();
+    let find = |layout: &[char], c: char| layout.iter().position(|l| *l == c);
+    for (layout, rank, own) in
+        [(&of_x, x.shape.rank(), ['N', 'C']), (&of_k, k.shape.rank(), ['O', 'I']), (&of_y, x.shape.rank(), ['N', 'C'])]
+    {
+        let all = own.iter().chain(&spatial);
+        if layout.len() != rank || rank != spatial.len() + 2 || all.into_iter().any(|c| find(layout, *c).is_none()) {
+            wrong(format!("the layouts {:?} don't name their axes", how.layouts));
+        }
+    }
+    let n = spatial.len();
+    let list = |list: &[usize], what: &str| -> Vec<usize> {
+        match list {
+            [] => vec![1; n],
+            list if list.len() == n && !list.contains(&0) => list.to_vec(),
+            list => wrong(format!("{what} {list:?} for {n} spatial axes")),
+        }
+    };
+    let (strides, dilation) = (list(&how.strides, "strides"), list(&how.rhs_dilation, "kernel dilations"));
+    let apart = list(&how.lhs_dilation, "input dilations");
+    let padding = match &how.padding[..] {
+        [] => vec![(0, 0); n],
+        list if list.len() == n => list.to_vec(),
+        list => wrong(format!("padding {list:?} for {n} spatial axes")),
+    };
+    let axis = |layout: &[char], c: char| find(layout, c).unwrap_or(0);
+    // Batch, channels, spatial axes; output and input channels, spatial axes.
+    let order = |layout: &[char], first: [char; 2]| -> Vec<isize> {
+        first.iter().chain(&spatial).map(|c| axis(layout, *c) as isize).collect()
+    };
+    let (mut x, k) = (lhs.transpose(order(&of_x, ['N', 'C'])), rhs.transpose(order(&of_k, ['O', 'I'])));
+    let groups = how.groups.max(1);
+    let (batch, channels, outputs) = (x.shape()[0], x.shape()[1], k.shape()[0]);
+    if channels != k.shape()[1] * groups || outputs % groups != 0 {
+        wrong(format!("{channels} channels, {} of the kernel and {outputs} outputs in {groups} groups", k.shape()[1]));
+    }
+    if lhs.dtype() != rhs.dtype() || !lhs.dtype().is_float() {
+        raise::throw(
+            Error::dtype(format!(
+                "`conv` takes two operands of one float type, not {x} and {k}",
+                x = lhs.aval(),
+                k = rhs.aval()
+            ))
+            .at(span),
+        );
+    }
+    for (i, d) in apart.iter().enumerate() {
+        x = x.pad_axis(2 + i, (0, 0, d - 1).into(), 0.0);
+    }
+    let whole = Window { size: 1, stride: 1, dilation: 1, padding: (0, 0) };
+    let window =
+        |i: usize| Window { size: k.shape()[2 + i], stride: strides[i], dilation: dilation[i], padding: padding[i] };
+    let windows: Vec<Window> = [whole, whole].into_iter().chain((0..n).map(window)).collect();
+    let positions: Vec<usize> = (0..n).map(|i| windows[2 + i].positions(x.shape()[2 + i])).collect();
+    let sizes: Vec<usize> = windows[2..].iter().map(|w| w.size).collect();
+    // batch, 1, channels, 1, then positions and offsets in turn.
+    let seen = x.windows(&windows, None);
+    let in_group = channels / groups;
+    let pairs: Vec<usize> = positions.iter().zip(&sizes).flat_map(|(p, s)| [*p, *s]).collect();
+    let seen = seen.reshape([&[batch, groups, in_group], &pairs[..]].concat());
+    let kernel = k.reshape([&[groups, outputs / groups, in_group], &sizes[..]].concat());
+    let offsets = (0..n).map(|i| 4 + 2 * i);
+    let dims = DotDims {
+        contract: [std::iter::once(2).chain(offsets).collect(), (2..3 + n).collect()],
+        batch: [[1].into_iter().collect(), [0].into_iter().collect()],
+    };
+    if batch * outputs * positions.iter().product::<usize>() == 0 {
+        let shape: Vec<usize> = of_y
+            .iter()
+            .map(|c| match c {
+                'N' => batch,
+                'C' => outputs,
+                c => positions[spatial.iter().position(|s| s == c).unwrap_or(0)],
+            })
+            .collect();
+        return zeros(shape, lhs.dtype());
+    }
+    // groups, batch, positions, outputs of a group.
+    let y = trace::add(Op::DotGeneral(dims), &[seen, kernel], span);
+    let last = y.rank() as isize - 1;
+    let by_channel: Vec<isize> = [1, 0, last].into_iter().chain(2..last).collect();
+    let y = y.transpose(by_channel).reshape([&[batch, outputs], &positions[..]].concat());
+    let back = |c: &char| match c {
+        'N' => 0,
+        'C' => 1,
+        c => 2 + spatial.iter().position(|s| s == c).unwrap_or(0) as isize,
+    };
+    y.transpose(of_y.iter().map(back).collect::<Vec<isize>>())
+}
