@@ -4,7 +4,7 @@ use crate::tree::{Flat, Parts, Tree};
 use egrad_ir::eval::Elementary;
 use egrad_ir::kernel::{Backend, Executable, Run};
 use egrad_ir::schedule::Schedule;
-use egrad_ir::{Array, Error, Function, NodeKind, Numerics, Program, Result};
+use egrad_ir::{Array, Error, Numerics, Program, Result};
 use egrad_rewrite as rewrite;
 use egrad_vulkan::{DeviceKind, Selection, Vulkan};
 use std::fmt;
@@ -88,8 +88,8 @@ pub(crate) use rewrite::Fusion;
 
 /// A program that is ready to run on a device.
 pub(crate) enum Ready {
-    /// A function of primitives, for the interpreter.
-    Plain { function: Function, mode: Elementary },
+    /// Functions of primitives, for the interpreter.
+    Plain { program: Program, mode: Elementary },
     /// Kernels, for a backend.
     Kernels { device: Device, executable: Box<dyn Executable> },
 }
@@ -116,7 +116,8 @@ impl Ready {
                     Numerics::Fast => Elementary::Std,
                     Numerics::Strict => Elementary::Shared,
                 };
-                Ok(Ready::Plain { function: rewrite::expand(program)?, mode })
+                let tables = rewrite::rules::Tables::standard();
+                Ok(Ready::Plain { program: rewrite::transform(program, tables, Calls::Inline)?, mode })
             }
             Device::Cpu => compile(Device::Cpu, &*cpu()?, schedule(options.calls)?),
             Device::Vulkan => compile(Device::Vulkan, &vulkan(Selection::Any)?, schedule(on_gpu)?),
@@ -142,16 +143,7 @@ impl Ready {
     pub(crate) fn run(&self, inputs: &[&Array]) -> Result<Run> {
         match self {
             Ready::Kernels { executable, .. } => executable.run(inputs),
-            Ready::Plain { function, mode } => {
-                let outputs = egrad_ir::eval::eval(function, inputs, *mode)?;
-                let live = function.live();
-                let ran = |(id, node): (egrad_ir::NodeId, &egrad_ir::Node)| match node.kind {
-                    NodeKind::Op(_) => live[id.index()],
-                    NodeKind::Param(_) | NodeKind::Apply(..) | NodeKind::Get(_) => false,
-                };
-                let dispatches = function.nodes().filter(|n| ran(*n)).count();
-                Ok(Run { outputs: outputs.into(), dispatches })
-            }
+            Ready::Plain { program, mode } => egrad_ir::eval::run(program, inputs, *mode),
         }
     }
 

@@ -45,7 +45,8 @@
 //! record what is to be derived or batched. The program recorded ([`trace()`] shows it) is expanded
 //! and optimised as rewrites of one e-graph, from which the cheapest kernels are extracted and
 //! compiled. Later calls with the same types run those kernels alone. So `if` and `for` in the
-//! function see shapes, not numbers; a choice by numbers is [`Tensor::select`].
+//! function see shapes, not numbers; a choice by numbers is [`cond`] or [`Tensor::select`], and a loop
+//! that is not to be written out is [`scan`], [`fori_loop`] or [`while_loop`].
 //!
 //! # Finding one's way
 //!
@@ -56,6 +57,7 @@
 //! | several at once | [`Tree`]: tuples, `Vec`, arrays, `Option`, structs with `#[derive(Tree)]` |
 //! | derivatives | [`grad`], [`value_and_grad`], [`grad_argnums`], [`vjp`], [`jvp`], [`jacfwd`], [`jacrev`], [`hessian`], [`Tensor::stop_gradient`] |
 //! | batches | [`vmap`], [`vmap_with`], [`Axes`] |
+//! | loops and branches | [`scan`], [`scan_with`], [`while_loop`], [`fori_loop`], [`cond`], [`switch`](switch()) |
 //! | doors | [`jit`], [`eager`], [`Jit::compile`] for use from many threads, [`trace()`] |
 //! | where and how it runs | [`Options`], [`Device`], [`Numerics`], [`Report`], [`device_put`], [`device_get`] |
 //! | what can go wrong | [`Error`] |
@@ -131,7 +133,7 @@ pub use tensor::{
     ones_like, select, zeros, zeros_like,
 };
 pub use transform::{
-    Arg, Argnums, grad, grad_argnums, hessian, jacfwd, jacrev, jvp, value_and_grad, value_and_grad_argnums, vjp, vmap,
-    vmap_with,
+    Arg, Argnums, Bound, ScanOptions, cond, fori_loop, grad, grad_argnums, hessian, jacfwd, jacrev, jvp, scan,
+    scan_with, switch, value_and_grad, value_and_grad_argnums, vjp, vmap, vmap_with, while_loop,
 };
 pub use tree::{Flat, Leaf, Parts, Traced, Tree};

@@ -6,7 +6,7 @@
 
 use crate::dtype::{Dtype, Literal};
 use crate::error::{Error, Result, Span};
-use crate::graph::{Aval, FnId, Function, NodeId, NodeKind, Program, Transform};
+use crate::graph::{Aval, Control, FnId, Function, NodeId, Program, Transform};
 use crate::infer;
 use crate::op::{Axes, Binary, Compare, DotDims, Op, Reduce, Unary};
 use crate::shape::Shape;
@@ -177,7 +177,7 @@ impl Recorder for Function {
             let m = format!("{value} is no value of function `{}`, which has {} nodes", self.name, self.len());
             return Err(Error::trace(m));
         }
-        if matches!(self.node(value).kind, NodeKind::Apply(..)) {
+        if self.node(value).kind.is_tuple() {
             return Err(Error::trace(format!("{value} is a tuple of function `{}`: take a result of it", self.name)));
         }
         Ok(self.aval(value).clone())
@@ -625,6 +625,19 @@ impl<'p> GraphBuilder<'p> {
         let avals = self.program.apply_avals(&transform, callee, &avals.map_err(|e| e.at(span))?);
         let avals = avals.map_err(|e| self.blame(e, args, span))?;
         Ok(self.function.apply(transform, callee, args, avals, span))
+    }
+
+    /// The results of a loop or branch. See [`Control`] for its operands.
+    ///
+    /// # Errors
+    /// If there is no such function, or the functions or the operands don't fit.
+    #[track_caller]
+    pub fn control(&mut self, control: Control, args: &[NodeId]) -> Result<Vec<NodeId>> {
+        let span = Span::here();
+        let avals: Result<Vec<Aval>> = args.iter().map(|a| self.aval_of(*a)).collect();
+        let avals = self.program.control_avals(&control, &avals.map_err(|e| e.at(span))?);
+        let avals = avals.map_err(|e| self.blame(e, args, span))?;
+        Ok(self.function.control(control, args, avals, span))
     }
 
     /// The results of a function itself.

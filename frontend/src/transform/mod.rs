@@ -1,11 +1,13 @@
 //! Transforms of functions: each traces the function in a frame of its own and records one node
 //! that applies the transform to it. What a derivative or a batch *is* is decided by `rewrite`.
 
+mod control;
 mod grad;
 mod jacobian;
 mod push;
 mod vmap;
 
+pub use control::{Bound, ScanOptions, cond, fori_loop, scan, scan_with, switch, while_loop};
 pub use grad::{Arg, Argnums, grad, grad_argnums, value_and_grad, value_and_grad_argnums};
 pub use jacobian::{hessian, jacfwd, jacrev};
 pub use push::{jvp, vjp};
