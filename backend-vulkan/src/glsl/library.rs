@@ -21,6 +21,10 @@ const ANY_FLOAT: [&str; 7] = [
 ];
 const ANY: &str = include_str!("functions/team.glsl");
 
+/// Marks loops that must not stay loops: llvmpipe stops an invocation after so many iterations of
+/// all its loops together.
+pub(super) const UNROLL: &str = "[[unroll]]";
+
 /// The definitions for one element type.
 struct Library {
     paragraphs: Vec<String>,
@@ -63,6 +67,11 @@ impl Included {
             self.paragraph(library, *other);
         }
         self.paragraphs.push(text);
+    }
+
+    /// Whether a definition has loops that must not stay loops.
+    pub(super) fn unrolls(&self) -> bool {
+        self.paragraphs.iter().any(|p| p.contains(UNROLL))
     }
 
     /// The definitions, for teams of so many invocations, each after an empty line.

@@ -203,22 +203,3 @@ fn pipelines(context: &Arc<Context>, modules: &[Module]) -> Result<Vec<Arc<Pipel
     }
     Ok(pipelines)
 }
-
-/// The module of a launch, made in that way.
-fn module(context: &Context, shaders: Shaders, launch: &spread::Launch) -> Result<Module> {
-    let (caps, name) = (&context.caps, &context.info.name);
-    match shaders {
-        Shaders::Spirv => spirv::emit(launch, caps, name),
-        Shaders::Glsl => glsl::compile(&glsl::print(launch, caps, name)?),
-    }
-}
-
-/// Every launch in GLSL, or why it can't be.
-fn shaders(context: &Context, schedule: &Schedule) -> Vec<String> {
-    let (caps, name) = (&context.caps, &context.info.name);
-    let spread = schedule.steps.iter().flat_map(|step| match spread::spread(&step.kernel, caps) {
-        Ok(spread) => spread.launches.iter().map(|l| glsl::print(l, caps, name).map(|s| s.text)).collect(),
-        Err(e) => vec![Err(e)],
-    });
-    spread.map(|text| text.unwrap_or_else(|e| format!("// {e}"))).collect()
-}
