@@ -2,6 +2,7 @@
 //! each.
 
 use crate::contract::{self, Products};
+use crate::control::Control;
 use crate::launch::Function;
 use crate::rows::Rows;
 use crate::run::{Call, Launch, Program, Work};
@@ -27,8 +28,11 @@ pub(crate) fn compile(schedule: &Schedule) -> Result<Program> {
     let mut compiler = Compiler::new(machine, false);
     let mut functions = Functions::default();
     let mut launches = Vec::with_capacity(split.steps.len());
+    // Memory that launches have for themselves.
+    let mut own: Vec<usize> = Vec::new();
     for step in &split.steps {
         let kernel = &step.kernel;
+        let mut operands: Vec<usize> = step.operands.iter().map(|b| b.index()).collect();
         let work = match (nest(kernel), &kernel.body) {
             (Some(nest), _) => Work::Function(match functions.find(kernel) {
                 Some(function) => function,
@@ -43,11 +47,24 @@ pub(crate) fn compile(schedule: &Schedule) -> Result<Program> {
             (None, Body::Scatter(scatter)) => Work::Rows(Box::new(Rows::scatter(kernel, scatter))),
             (None, Body::Argsort(argsort)) => Work::Rows(Box::new(Rows::argsort(kernel, argsort))),
             (None, Body::Call(call)) => Work::Call(Box::new(Call::new(call, callee(&call.callee)?))),
+            (None, body @ (Body::Scan(_) | Body::While(_) | Body::Switch(_))) => {
+                let callees = body.callees().into_iter().map(callee).collect::<Result<Vec<_>>>()?;
+                let control = Control::new(body, callees);
+                if control.is_light() {
+                    let number = compiler.control(kernel, &control)?;
+                    own.push(control.scratch());
+                    operands.push(split.buffers.len() + own.len() - 1);
+                    let function = Function { number, extent: 1, grain: 1, time: control.time() };
+                    Work::Loop(function, control.callees)
+                } else {
+                    Work::Control(Box::new(control))
+                }
+            }
             (None, Body::Loops(_)) => unreachable!("loop nests are compiled"),
         };
-        launches.push(Launch { work, operands: step.operands.iter().map(|b| b.index()).collect() });
+        launches.push(Launch { work, operands });
     }
-    Ok(Program::new(&split, launches, compiler.assembly.finish()?, schedule.launches()))
+    Ok(Program::new(&split, launches, &own, compiler.assembly.finish()?, schedule.launches()))
 }
 
 /// A schedule that others call, compiled once for all of them and for batches of any size.
@@ -118,7 +135,13 @@ pub(crate) fn nest(kernel: &Kernel) -> Option<Cow<'_, LoopNest>> {
     match &kernel.body {
         Body::Loops(nest) => Some(Cow::Borrowed(nest)),
         Body::Contract(c) if contract::as_loops(c, kernel.numerics) => Some(Cow::Owned(contract::loop_nest(c))),
-        Body::Contract(_) | Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) => None,
+        Body::Contract(_)
+        | Body::Call(_)
+        | Body::Scatter(_)
+        | Body::Argsort(_)
+        | Body::Scan(_)
+        | Body::While(_)
+        | Body::Switch(_) => None,
     }
 }
 
@@ -153,6 +176,15 @@ impl Compiler {
         plan
     }
 
+    /// Compiles the function of a loop or branch; returns its number in the code.
+    fn control(&mut self, kernel: &Kernel, control: &Control) -> Result<usize> {
+        self.context.clear();
+        let operands = kernel.operands.len();
+        let module = &mut self.assembly.module;
+        emit::control::function(module, &mut self.context, &mut self.builder, control, operands);
+        self.compile(kernel)
+    }
+
     /// Compiles the function built last; returns its number in the code.
     fn compile(&mut self, kernel: &Kernel) -> Result<usize> {
         self.assembly.define(&kernel.name, &mut self.context)
@@ -184,15 +216,18 @@ impl<'a> Lister<'a> {
         match &kernel.body {
             Body::Call(call) => {
                 let times = if call.count == 1 { "once".to_owned() } else { format!("{} times", call.count) };
-                let mut text = format!("; {}: calls what follows {times}\n", kernel.name);
-                if self.shown.iter().any(|shown| Arc::ptr_eq(shown, &call.callee)) {
-                    return Some(text.replace("what follows", "what is listed above"));
-                }
-                self.shown.push(&call.callee);
-                for step in &call.callee.steps {
-                    text += &self.step(step)?;
-                }
-                Some(text)
+                self.callees(&kernel.name, &format!("calls {{}} {times}"), &[("", &call.callee)])
+            }
+            Body::Scan(scan) => {
+                self.callees(&kernel.name, &format!("runs {{}} {} times", scan.length), &[("", &scan.body)])
+            }
+            Body::While(w) => {
+                let parts = [("; condition\n", &w.cond), ("; body\n", &w.body)];
+                self.callees(&kernel.name, "runs {} as long as its condition holds", &parts)
+            }
+            Body::Switch(switch) => {
+                let parts: Vec<_> = switch.branches.iter().map(|b| ("; branch\n", b)).collect();
+                self.callees(&kernel.name, "runs one of {}", &parts)
             }
             Body::Scatter(_) | Body::Argsort(_) => Some(format!("; {}: row by row, not compiled\n", kernel.name)),
             Body::Loops(_) | Body::Contract(_) => match partial::in_two(kernel, self.compiler.fused) {
@@ -200,6 +235,23 @@ impl<'a> Lister<'a> {
                 None => self.kernel(kernel),
             },
         }
+    }
+
+    /// A kernel that runs these schedules, as `what` says of them.
+    fn callees(&mut self, name: &str, what: &str, parts: &[(&str, &'a Arc<Schedule>)]) -> Option<String> {
+        let known = parts.iter().all(|(_, part)| self.shown.iter().any(|shown| Arc::ptr_eq(shown, part)));
+        if known {
+            return Some(format!("; {name}: {}\n", what.replace("{}", "what is listed above")));
+        }
+        let mut text = format!("; {name}: {}\n", what.replace("{}", "what follows"));
+        for (role, part) in parts {
+            self.shown.push(part);
+            text += role;
+            for step in &part.steps {
+                text += &self.step(step)?;
+            }
+        }
+        Some(text)
     }
 
     fn kernel(&mut self, kernel: &Kernel) -> Option<String> {

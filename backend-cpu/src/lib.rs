@@ -11,8 +11,8 @@
 //! * `compile` does all that for a schedule, and once for each schedule that others call; `jit`
 //!   puts the functions in one `JITModule`, in memory that `memory` owns and gives back; what they
 //!   call is in `symbols`;
-//! * `run` gives kernels memory, for one element or a batch; `launch` calls them, on the threads of
-//!   `pool` if that is quicker.
+//! * `run` gives kernels memory, for one element or a batch; `control` runs loops and branches over
+//!   compiled schedules; `launch` calls kernels, on the threads of `pool` if that is quicker.
 //!
 //! A function takes the address of an argument block: a range of a domain axis, for threads to share
 //! the rest; a range of a batch; per operand its address, and its stride from one element of the
@@ -22,6 +22,7 @@
 
 mod compile;
 mod contract;
+mod control;
 mod emit;
 mod isa;
 mod jit;

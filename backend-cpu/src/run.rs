@@ -12,29 +12,31 @@
 
 use crate::compile::Callee;
 use crate::contract::Products;
+use crate::control::Control;
 use crate::jit::Code;
 use crate::launch::{self, Function, Place, part};
 use crate::pool::Pool;
 use crate::rows::Rows;
 use egrad_ir::kernel::{self, Run};
-use egrad_ir::schedule::Schedule;
+use egrad_ir::schedule::{BufferId, Schedule};
 use egrad_ir::{Array, Aval, Dtype, Error, Result};
 use smallvec::SmallVec;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How to run a schedule.
 pub(crate) struct Program {
-    launches: Vec<Launch>,
-    /// Per buffer where its memory comes from.
-    homes: Vec<Home>,
+    pub(crate) launches: Vec<Launch>,
+    /// Per buffer where its memory comes from; after the schedule's buffers come those that launches
+    /// have for themselves.
+    pub(crate) homes: Vec<Home>,
     /// Per result what it is.
     results: Vec<Outcome>,
     /// Per array made for results: the first result that is it.
-    made: Vec<usize>,
+    pub(crate) made: Vec<usize>,
     /// Bytes of the block of temporaries, per element of a batch.
-    scratch: usize,
+    pub(crate) scratch: usize,
     /// What the launches' functions are in.
-    code: Code,
+    pub(crate) code: Code,
     /// About how long a run takes, in ns.
     time: f64,
     /// How many kernels of the schedule that was asked for a run launches.
@@ -44,7 +46,7 @@ pub(crate) struct Program {
 /// A step.
 pub(crate) struct Launch {
     pub(crate) work: Work,
-    /// The buffers it is launched on.
+    /// The buffers it is launched on. Those after the schedule's are memory of its own.
     pub(crate) operands: Vec<usize>,
 }
 
@@ -58,6 +60,10 @@ pub(crate) enum Work {
     Rows(Box<Rows>),
     /// Runs another schedule's steps.
     Call(Box<Call>),
+    /// Loops over other schedules, or runs one of several.
+    Control(Box<Control>),
+    /// The same, as a compiled function that calls those of the schedules, and whatever that relies on.
+    Loop(Function, Vec<Arc<Callee>>),
 }
 
 /// A call of a callee, with its slots' strides in bytes.
@@ -68,15 +74,27 @@ pub(crate) struct Call {
     outputs: Vec<Slot>,
 }
 
-/// The operand of an input or output, and the bytes from one element of the batch to the next.
-struct Slot {
-    operand: usize,
-    stride: u64,
+/// The operand of an input or output, and the bytes from one element of the batch, or step of a loop,
+/// to the next.
+pub(crate) struct Slot {
+    pub(crate) operand: usize,
+    pub(crate) stride: u64,
+}
+
+impl Slot {
+    /// Those of a schedule's inputs or outputs.
+    pub(crate) fn all(slots: &[kernel::Slot], own: &[(BufferId, Aval)]) -> Vec<Slot> {
+        let slot = |(slot, (_, aval)): (&kernel::Slot, &(BufferId, Aval))| Slot {
+            operand: slot.operand,
+            stride: (slot.stride * aval.dtype.bytes()) as u64,
+        };
+        slots.iter().zip(own).map(slot).collect()
+    }
 }
 
 /// Where a buffer's memory comes from.
 #[derive(Clone, Copy, PartialEq)]
-enum Home {
+pub(crate) enum Home {
     /// It is given to the run: the inputs, then an array made for each result that is none.
     Given(usize),
     /// So many bytes, from there in the block of temporaries.
@@ -92,7 +110,7 @@ struct Outcome {
 }
 
 /// Temporaries begin at multiples of this many bytes.
-const ALIGN: usize = 64;
+pub(crate) const ALIGN: usize = 64;
 
 /// Up to so many bytes, the temporaries of a batch stay in the cache from one kernel to the next.
 const TILE: usize = 1 << 18;
@@ -109,19 +127,26 @@ struct Frame<'a> {
 
 impl Call {
     pub(crate) fn new(call: &kernel::Call, callee: Arc<Callee>) -> Call {
-        let slots = |slots: &[kernel::Slot], own: &[(_, Aval)]| {
-            let slot = |(slot, (_, aval)): (&kernel::Slot, &(_, Aval))| Slot {
-                operand: slot.operand,
-                stride: (slot.stride * aval.dtype.bytes()) as u64,
-            };
-            slots.iter().zip(own).map(slot).collect()
-        };
-        let (inputs, outputs) = (&call.callee.inputs, &call.callee.outputs);
-        Call { count: call.count, inputs: slots(&call.inputs, inputs), outputs: slots(&call.outputs, outputs), callee }
+        let inputs = Slot::all(&call.inputs, &call.callee.inputs);
+        let outputs = Slot::all(&call.outputs, &call.callee.outputs);
+        Call { count: call.count, inputs, outputs, callee }
     }
 
     fn time(&self) -> f64 {
         self.callee.program.time * self.count as f64
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn callee(&self) -> &Arc<Callee> {
+        &self.callee
+    }
+
+    /// Where inputs and outputs are.
+    pub(crate) fn slots(&self) -> [&[Slot]; 2] {
+        [&self.inputs, &self.outputs]
     }
 
     /// Runs the call for so many elements of an outer batch, whose operands are at `places`.
@@ -157,9 +182,16 @@ impl Call {
 }
 
 impl Program {
-    /// Plans the runs of a verified schedule, which count as so many dispatches.
-    pub(crate) fn new(schedule: &Schedule, launches: Vec<Launch>, code: Code, dispatches: usize) -> Program {
-        let mut homes = vec![Home::None; schedule.buffers.len()];
+    /// Plans the runs of a verified schedule, which count as so many dispatches. `own` are the bytes of
+    /// memory that launches have for themselves.
+    pub(crate) fn new(
+        schedule: &Schedule,
+        launches: Vec<Launch>,
+        own: &[usize],
+        code: Code,
+        dispatches: usize,
+    ) -> Program {
+        let mut homes = vec![Home::None; schedule.buffers.len() + own.len()];
         let inputs = schedule.inputs.len();
         for (i, (id, _)) in schedule.inputs.iter().enumerate() {
             homes[id.index()] = Home::Given(i);
@@ -175,7 +207,8 @@ impl Program {
             let Home::Given(given) = *home else { unreachable!("no temporaries yet") };
             results.push(Outcome { given, bytes: aval.shape.size() * aval.dtype.bytes() });
         }
-        let scratch = place_temporaries(schedule, &mut homes);
+        let bytes = schedule.buffers.iter().map(|b| b.len * b.dtype.bytes()).chain(own.iter().copied());
+        let scratch = place_temporaries(&launches, &bytes.collect::<Vec<_>>(), &mut homes);
         let time = launches.iter().map(|launch| launch.work.time()).sum();
         Program { launches, homes, results, made, scratch, code, time, dispatches }
     }
@@ -222,14 +255,8 @@ impl Program {
             let given: SmallVec<[Place; 8]> = given.iter().map(at).collect();
             // SAFETY: by the caller's promise, for these elements of the batch.
             unsafe { self.launch(&given, range.len(), pool)? };
-            for (i, outcome) in self.results.iter().enumerate() {
-                let first = outcome.given.checked_sub(inputs.len()).map(|made| self.made[made]);
-                if first != Some(i) {
-                    // SAFETY: by the caller's promise; the verifier has checked that what becomes
-                    // this result, an input or another result, has as many elements of its type.
-                    unsafe { launch::copy(given[outcome.given], at(&outputs[i]), outcome.bytes, range.len()) };
-                }
-            }
+            // SAFETY: as above.
+            unsafe { self.hand_out(inputs.len(), &given, &|i| at(&outputs[i]), range.len()) };
             Ok(())
         };
         let fits = TILE.checked_div(self.scratch).map_or(count, |n| n.clamp(1, count));
@@ -253,6 +280,54 @@ impl Program {
         }
     }
 
+    /// Copies results that are inputs, or other results, to where they belong, for so many elements.
+    ///
+    /// # Safety
+    /// As for [`Program::run_batch`]; what is given are its inputs, so many, then the results made.
+    unsafe fn hand_out(&self, inputs: usize, given: &[Place], outputs: &dyn Fn(usize) -> Place, count: usize) {
+        for (result, from, bytes) in self.handed_out(inputs) {
+            // SAFETY: by the caller's promise; the verifier has checked that what becomes this
+            // result, an input or another result, has as many elements of its type.
+            unsafe { launch::copy(given[from], outputs(result), bytes, count) };
+        }
+    }
+
+    /// Results that are inputs, of which there are so many, or other results: which, of what is given
+    /// to a run, and its bytes.
+    pub(crate) fn handed_out(&self, inputs: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+        let of = move |(i, outcome): (usize, &Outcome)| {
+            let first = outcome.given.checked_sub(inputs).map(|made| self.made[made]);
+            (first != Some(i)).then_some((i, outcome.given, outcome.bytes))
+        };
+        self.results.iter().enumerate().filter_map(of)
+    }
+
+    /// Runs once, with temporaries in a block that the caller has.
+    ///
+    /// # Safety
+    /// As for [`Program::run_batch`], of one element; the block is live memory of
+    /// `scratch` bytes, aligned to [`ALIGN`], that nothing else accesses meanwhile.
+    pub(crate) unsafe fn step(
+        &self,
+        inputs: &[Place],
+        outputs: &[Place],
+        block: *mut u8,
+        pool: Option<&Pool>,
+    ) -> Result<()> {
+        let made = self.made.iter().map(|result| outputs[*result]);
+        let given: SmallVec<[Place; 8]> = inputs.iter().copied().chain(made).collect();
+        // SAFETY: by the caller's promise.
+        unsafe { self.launch_in(&given, 1, pool, block)? };
+        // SAFETY: by the caller's promise.
+        unsafe { self.hand_out(inputs.len(), &given, &|i| outputs[i], 1) };
+        Ok(())
+    }
+
+    /// About how long a run takes, in ns.
+    pub(crate) fn time(&self) -> f64 {
+        self.time
+    }
+
     /// Runs the steps for so many elements of a batch, with temporaries of its own.
     ///
     /// # Safety
@@ -261,17 +336,28 @@ impl Program {
     unsafe fn launch(&self, given: &[Place], count: usize, pool: Option<&Pool>) -> Result<()> {
         let mut scratch = match self.scratch {
             0 => None,
-            bytes => Some(Array::scratch(Aval::new(Dtype::F64, [bytes.saturating_mul(count).div_ceil(8)]))?),
+            bytes => Some(block(bytes.saturating_mul(count))?),
         };
         let block = scratch.as_mut().map_or(std::ptr::null_mut(), address);
+        // SAFETY: by the caller's promise; the block is this call's own, with room for each element.
+        unsafe { self.launch_in(given, count, pool, block) }
+    }
+
+    /// Runs the steps for so many elements of a batch, with temporaries in this block.
+    ///
+    /// # Safety
+    /// As for [`Program::launch`]; the block is live memory of `scratch` bytes for each
+    /// element, aligned to [`ALIGN`], that nothing else accesses meanwhile.
+    unsafe fn launch_in(&self, given: &[Place], count: usize, pool: Option<&Pool>, block: *mut u8) -> Result<()> {
         let frame = Frame { given, block, count };
         for launch in &self.launches {
             let places = launch.operands.iter().map(|buffer| self.place(*buffer, &frame));
             match &launch.work {
-                Work::Function(function) => {
+                Work::Function(function) | Work::Loop(function, _) => {
                     let entry = self.code.entry(function.number);
-                    // SAFETY: the function was compiled from this step's kernel, and the schedule has
-                    // been verified: the kernel's operands have the buffers' types and lengths, and a
+                    // SAFETY: the function was compiled from this step's kernel (a loop or branch calls
+                    // those of callees, which it keeps, by the same rules), and the schedule has been
+                    // verified: the kernel's operands have the buffers' types and lengths, and a
                     // written one is no input and aliases no other one, its bytes of the block not
                     // being shared while it lives.
                     unsafe { launch::kernel(entry, function, places, count, pool) };
@@ -288,6 +374,11 @@ impl Program {
                     let places: SmallVec<[Place; 8]> = places.collect();
                     // SAFETY: as above.
                     unsafe { call.run(&places, count, pool)? };
+                }
+                Work::Control(control) => {
+                    let places: SmallVec<[Place; 8]> = places.collect();
+                    // SAFETY: as above.
+                    unsafe { control.run(&places, count, pool)? };
                 }
             }
         }
@@ -313,8 +404,13 @@ impl Program {
         for launch in &self.launches {
             match &launch.work {
                 Work::Function(function) => code.push(self.code.entry(function.number) as usize),
+                Work::Loop(function, callees) => {
+                    code.push(self.code.entry(function.number) as usize);
+                    code.extend(callees.iter().flat_map(|callee| callee.program.code()));
+                }
                 Work::Products(_) | Work::Rows(_) => {}
                 Work::Call(call) => code.extend(call.callee.program.code()),
+                Work::Control(control) => code.extend(control.code()),
             }
         }
         code
@@ -323,41 +419,46 @@ impl Program {
 
 impl Work {
     /// About how long it takes, in ns.
-    fn time(&self) -> f64 {
+    pub(crate) fn time(&self) -> f64 {
         match self {
-            Work::Function(function) => function.time,
+            Work::Function(function) | Work::Loop(function, _) => function.time,
             Work::Products(products) => products.time,
             Work::Rows(rows) => rows.time,
             Work::Call(call) => call.time(),
+            Work::Control(control) => control.time(),
         }
     }
 }
 
+/// Memory of so many bytes.
+pub(crate) fn block(bytes: usize) -> Result<Array> {
+    Array::scratch(Aval::new(Dtype::F64, [bytes.div_ceil(8)]))
+}
+
 /// Where an array that has just been made begins.
-fn address(array: &mut Array) -> *mut u8 {
+pub(crate) fn address(array: &mut Array) -> *mut u8 {
     array.as_mut_ptr().expect("nothing else refers to an array that has just been made")
 }
 
 /// Gives every temporary its bytes in one block, first fit by lifetime; returns the block's length.
-fn place_temporaries(schedule: &Schedule, homes: &mut [Home]) -> usize {
-    let mut last_use = vec![0; schedule.buffers.len()];
-    for (i, step) in schedule.steps.iter().enumerate() {
-        for buffer in &step.operands {
-            last_use[buffer.index()] = i;
+fn place_temporaries(launches: &[Launch], bytes: &[usize], homes: &mut [Home]) -> usize {
+    let mut last_use = vec![0; bytes.len()];
+    for (i, launch) in launches.iter().enumerate() {
+        for buffer in &launch.operands {
+            last_use[*buffer] = i;
         }
     }
     // Bytes in use: from, to, and the step that uses them last; by where they begin.
     let mut used: Vec<(usize, usize, usize)> = Vec::new();
     let mut total = 0;
-    for (i, step) in schedule.steps.iter().enumerate() {
+    for (i, launch) in launches.iter().enumerate() {
         used.retain(|(_, _, last)| *last >= i);
-        for buffer in &step.operands {
-            let b = buffer.index();
+        for b in launch.operands.iter().copied() {
             if homes[b] != Home::None {
                 continue;
             }
-            let info = &schedule.buffers[b];
-            let bytes = (info.len * info.dtype.bytes()).max(1).next_multiple_of(ALIGN);
+            let each = bytes[b];
+            let bytes = each.max(1).next_multiple_of(ALIGN);
             let mut start = 0;
             let mut at = 0;
             for (from, to, _) in &used {
@@ -368,7 +469,7 @@ fn place_temporaries(schedule: &Schedule, homes: &mut [Home]) -> usize {
                 at += 1;
             }
             used.insert(at, (start, start + bytes, last_use[b]));
-            homes[b] = Home::Scratch { offset: start, bytes: info.len * info.dtype.bytes() };
+            homes[b] = Home::Scratch { offset: start, bytes: each };
             total = total.max(start + bytes);
         }
     }

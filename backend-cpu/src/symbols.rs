@@ -2,6 +2,7 @@
 //! what this machine has no instruction for.
 #![allow(unsafe_code)]
 
+use crate::contract::Products;
 use egrad_ir::math::Rare;
 
 /// The name of what does the rare work. It takes the address of five arrays of `lanes` elements,
@@ -14,6 +15,31 @@ pub(crate) fn rare(work: Rare) -> &'static str {
         Rare::LargeQuotient32 => "egrad_large_quotient32",
         Rare::LargeQuotient64 => "egrad_large_quotient64",
     }
+}
+
+/// What copies bytes: from where, to where, how many.
+pub(crate) fn copy() -> *const u8 {
+    unsafe extern "C" fn copy(from: *const u8, to: *mut u8, bytes: usize) {
+        // SAFETY: generated code, which alone calls this, passes places of operands of that many
+        // bytes that don't overlap, as the verifier has checked.
+        unsafe { from.copy_to_nonoverlapping(to, bytes) };
+    }
+    copy as *const u8
+}
+
+/// What multiplies matrices: which ones, and the addresses of the operands.
+pub(crate) fn products() -> *const u8 {
+    unsafe extern "C" fn products(products: *const Products, operands: *const u64) {
+        // SAFETY: generated code, which alone calls this, passes products that live as long as the
+        // code does, and its own stack memory of three addresses: those of the operands, which are
+        // live memory of their lengths, the third of which nothing else accesses.
+        let (products, operands) = unsafe { (&*products, std::slice::from_raw_parts(operands, 3)) };
+        for number in 0..products.batch {
+            // SAFETY: as above.
+            unsafe { products.run(number, 1, operands) };
+        }
+    }
+    products as *const u8
 }
 
 /// The function of that name; those with a C name are `cranelift_module::default_libcall_names`.

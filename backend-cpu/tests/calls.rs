@@ -2,13 +2,13 @@
 
 mod common;
 
-use common::maker::{Maker, work};
+use common::functions::{call, function};
 use common::{Close, Fill, Numbers, assert_close, check_on, inputs, kernel, schedule};
 use egrad_cpu::Cpu;
 use egrad_ir::kernel::{Backend, Body, Call, Executable, Kernel, Operand, Slot};
 use egrad_ir::scalar::Elementary;
 use egrad_ir::schedule::{Buffer, BufferId, Schedule, Step};
-use egrad_ir::{Array, Aval, Dtype, Numerics, Shape};
+use egrad_ir::{Array, Aval, Dtype, Numerics};
 use std::sync::Arc;
 
 /// Backends with one and several threads.
@@ -16,100 +16,10 @@ fn cpus() -> [Cpu; 3] {
     [Cpu::with_threads(1).unwrap(), Cpu::sharing_anything(2).unwrap(), Cpu::sharing_anything(4).unwrap()]
 }
 
-/// A call of `callee`: inputs shared, side by side, apart or overlapping, perhaps several in one
-/// operand.
-fn call(callee: &Arc<Schedule>, count: usize, numbers: &mut Numbers) -> Kernel {
-    let mut operands: Vec<Operand> = Vec::new();
-    let mut inputs = Vec::new();
-    for (_, aval) in &callee.inputs {
-        let len = aval.shape.size();
-        let stride = [0, len, len + 1 + numbers.below(3), 1][numbers.below(4)];
-        let reach = stride * (count - 1) + len;
-        let fits = |o: &Operand| o.dtype == aval.dtype && o.len >= reach;
-        let operand = match operands.iter().position(fits) {
-            Some(operand) if numbers.below(2) == 0 => operand,
-            _ => {
-                operands.push(Operand { dtype: aval.dtype, len: reach + numbers.below(2), written: false });
-                operands.len() - 1
-            }
-        };
-        inputs.push(Slot { operand, stride });
-    }
-    let mut outputs = Vec::new();
-    for (_, aval) in &callee.outputs {
-        let stride = aval.shape.size();
-        outputs.push(Slot { operand: operands.len(), stride });
-        operands.push(Operand { dtype: aval.dtype, len: stride * count, written: true });
-    }
-    let body = Body::Call(Call { callee: callee.clone(), count, inputs, outputs });
-    Kernel { name: "call".into(), operands, body, numerics: Numerics::Strict }
-}
-
-/// A function of a few random kernels, and of calls down to that depth.
-fn function(numbers: &mut Numbers, depth: usize) -> Schedule {
-    let mut made = Schedule::default();
-    let mut ready: Vec<BufferId> = Vec::new();
-    for _ in 0..1 + numbers.below(3) {
-        let mut kernel = if depth > 0 && numbers.below(2) == 0 {
-            let callee = Arc::new(function(numbers, depth - 1));
-            let count = [1, 2, 5][numbers.below(3)];
-            call(&callee, count, numbers)
-        } else {
-            small(numbers)
-        };
-        let mut operands = Vec::new();
-        for operand in &mut kernel.operands {
-            let fits = |id: &BufferId| {
-                let buffer = made.buffer(*id);
-                buffer.dtype == operand.dtype && buffer.len >= operand.len
-            };
-            let old: Vec<BufferId> = ready.iter().copied().filter(fits).collect();
-            if !operand.written && !old.is_empty() && numbers.below(4) > 0 {
-                let id = old[numbers.below(old.len())];
-                operand.len = made.buffer(id).len;
-                operands.push(id);
-                continue;
-            }
-            let id = BufferId::from(made.buffers.len());
-            made.buffers.push(Buffer { dtype: operand.dtype, len: operand.len });
-            if !operand.written {
-                made.inputs.push((id, Aval::new(operand.dtype, [operand.len])));
-            }
-            operands.push(id);
-        }
-        ready.extend(kernel.operands.iter().zip(&operands).filter(|(o, _)| o.written).map(|(_, id)| *id));
-        ready.extend(made.inputs.iter().map(|(id, _)| *id));
-        ready.sort_unstable();
-        ready.dedup();
-        made.steps.push(Step { kernel, operands });
-    }
-    // Results may be inputs, shared, and of other shapes.
-    for _ in 0..1 + numbers.below(3) {
-        let id = ready[numbers.below(ready.len())];
-        let Buffer { dtype, len } = *made.buffer(id);
-        let shape = if numbers.below(2) == 0 { Shape::from([len]) } else { Shape::from([1, len]) };
-        made.outputs.push((id, Aval::new(dtype, shape)));
-    }
-    made
-}
-
-/// A valid loop nest that doesn't take long.
-fn small(numbers: &mut Numbers) -> Kernel {
-    loop {
-        let kernel = Maker::kernel(numbers.bits(), 1 + numbers.below(6), false);
-        if work(&kernel) < 1500 && kernel.verify().is_ok() {
-            return kernel;
-        }
-    }
-}
-
 /// How deep calls nest in what a schedule calls.
 fn depth(schedule: &Schedule) -> usize {
-    let of = |step: &Step| match &step.kernel.body {
-        Body::Call(call) => 1 + depth(&call.callee),
-        Body::Loops(_) | Body::Contract(_) => 0,
-    };
-    schedule.steps.iter().map(of).max().unwrap_or(0)
+    let callees = schedule.steps.iter().flat_map(|step| step.kernel.body.callees());
+    callees.map(|callee| 1 + depth(callee)).max().unwrap_or(0)
 }
 
 #[test]
@@ -119,7 +29,7 @@ fn batches_run_as_their_elements_would() {
     for seed in 0..250 {
         let mut numbers = Numbers(seed);
         let deep = numbers.below(3);
-        let callee = Arc::new(function(&mut numbers, deep));
+        let callee = Arc::new(function(&mut numbers, deep, false));
         let count = [1, 2, 3, 7, 33][numbers.below(5)];
         let kernel = call(&callee, count, &mut numbers);
         let written: usize = kernel.operands.iter().map(|o| o.len).sum();

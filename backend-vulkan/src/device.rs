@@ -2,6 +2,8 @@
 #![allow(unsafe_code)]
 
 use crate::cache::Cache;
+use crate::info::{DeviceInfo, DeviceKind};
+use crate::memory;
 use crate::queue::Queue;
 use crate::spread::Worth;
 use crate::validation::{LAYER, Messages};
@@ -12,40 +14,6 @@ use std::ffi::{CStr, c_char};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-
-/// What a device is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DeviceKind {
-    /// A graphics card of its own.
-    Discrete,
-    /// Graphics in the processor.
-    Integrated,
-    /// A virtual machine's view of one.
-    Virtual,
-    /// Something else.
-    Other,
-    /// The processor itself: correct, and slow.
-    Software,
-}
-
-/// A Vulkan device.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceInfo {
-    /// Its name, as its driver gives it.
-    pub name: String,
-    /// What it is.
-    pub kind: DeviceKind,
-    /// The newest Vulkan version it speaks: major, minor.
-    pub version: (u32, u32),
-    /// Whether it computes in 64-bit floats.
-    pub float64: bool,
-    /// Whether shaders can address single bytes, as bools are stored.
-    pub storage8: bool,
-    /// The most bytes a buffer may have.
-    pub max_range: u64,
-    /// What it lacks to be of use at all, with the remedy.
-    pub lacks: Option<String>,
-}
 
 /// Why there is no device, with the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,8 +58,6 @@ pub(crate) struct Caps {
     pub(crate) alignment: u64,
     /// Whether memory that device and host share may be used, where there is some.
     pub(crate) shared_memory: bool,
-    /// Bytes of host memory to stage through, if not as many as usual.
-    pub(crate) ring: Option<u64>,
     /// Which loops are long enough to be cut.
     pub(crate) worth: Worth,
 }
@@ -122,6 +88,10 @@ pub(crate) struct Context {
     pub(crate) family: u32,
     pub(crate) cache: Cache,
     pub(crate) queue: Queue,
+    /// Whether the layers check what kernels access.
+    pub(crate) bounds: bool,
+    /// Bytes of host memory to stage through, if not as many as usual.
+    pub(crate) ring: Option<u64>,
     /// Last: destroyed after the device.
     instance: Instance,
 }
@@ -245,8 +215,13 @@ impl Instance {
         }
         let messages = Messages::default();
         let mut messenger = messages.messenger();
-        let enabled = [vk::ValidationFeatureEnableEXT::SYNCHRONIZATION_VALIDATION];
-        let mut features = vk::ValidationFeaturesEXT::default().enabled_validation_features(&enabled);
+        let all = [
+            vk::ValidationFeatureEnableEXT::SYNCHRONIZATION_VALIDATION,
+            vk::ValidationFeatureEnableEXT::GPU_ASSISTED,
+            vk::ValidationFeatureEnableEXT::GPU_ASSISTED_RESERVE_BINDING_SLOT,
+        ];
+        let enabled = if options.bounds { &all[..] } else { &all[..1] };
+        let mut features = vk::ValidationFeaturesEXT::default().enabled_validation_features(enabled);
         let mut info = vk::InstanceCreateInfo::default()
             .application_info(&application)
             .enabled_layer_names(&layers)
@@ -370,16 +345,33 @@ impl Instance {
             allocation: p11.max_memory_allocation_size.min(p13.max_buffer_size),
             alignment: limits.min_storage_buffer_offset_alignment.max(64),
             shared_memory: !without.shared_memory,
-            ring: without.ring,
             worth: without.long.map_or(Worth::USUAL, |piece| Worth { piece, ..Worth::USUAL }),
         };
         let name = base.device_name_as_c_str().unwrap_or(c"a device without a name");
+        // SAFETY: as above.
+        let memory = unsafe { self.raw.get_physical_device_memory_properties(raw) };
+        let local = |h: &vk::MemoryHeap| h.flags.contains(vk::MemoryHeapFlags::DEVICE_LOCAL);
+        let text = |s: Result<&CStr, _>| s.map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        let driver = [text(float.driver_name_as_c_str()), text(float.driver_info_as_c_str())].join(" ");
+        let driver = match driver.trim() {
+            "" => format!("of version {:#x}", base.driver_version),
+            driver => driver.to_owned(),
+        };
         let info = DeviceInfo {
             name: name.to_string_lossy().into_owned(),
             kind,
             version,
+            driver,
             float64: caps.float64,
+            int64: caps.int64,
             storage8: caps.storage8,
+            subgroup: caps.subgroup,
+            workgroup: caps.workgroup,
+            local_bytes: caps.local_bytes,
+            cooperative: caps.cooperative.clone(),
+            timeline: yes(f12.timeline_semaphore) && !without.timeline,
+            shared_memory: caps.shared_memory && memory::has_shared(&memory),
+            heaps: memory.memory_heaps_as_slice().iter().map(|h| (h.size, local(h))).collect(),
             max_range: caps.range,
             lacks,
         };
@@ -487,7 +479,18 @@ impl Context {
         let timeline = unsafe { raw.create_semaphore(&semaphore, None) };
         let lost = timeline.err();
         let queue = Queue::new(queue, timeline.unwrap_or_default(), options.faults.clone());
-        let context = Context { raw, info, caps, memory, family, cache, queue, instance };
+        let context = Context {
+            raw,
+            info,
+            caps,
+            memory,
+            family,
+            cache,
+            queue,
+            bounds: options.bounds,
+            ring: options.without.ring,
+            instance,
+        };
         if let Some(e) = lost {
             let why = format!("`{}` can't be opened: {e}", context.info.name);
             return Err(Unavailable::NoDevice { why });
@@ -528,34 +531,6 @@ impl Drop for Context {
     }
 }
 
-impl fmt::Display for DeviceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            DeviceKind::Discrete => "discrete",
-            DeviceKind::Integrated => "integrated",
-            DeviceKind::Virtual => "virtual",
-            DeviceKind::Other => "other",
-            DeviceKind::Software => "software",
-        })
-    }
-}
-
-impl fmt::Display for DeviceInfo {
-    /// Name, kind, version and the features that matter, on one line.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (major, minor) = self.version;
-        write!(f, "{} ({}, Vulkan {major}.{minor}", self.name, self.kind)?;
-        for (has, what) in [(self.float64, "f64"), (self.storage8, "bool")] {
-            write!(f, ", {}{what}", if has { "" } else { "no " })?;
-        }
-        write!(f, ", buffers up to {} MiB)", self.max_range >> 20)?;
-        match &self.lacks {
-            Some(what) => write!(f, "; unusable: lacks {what}"),
-            None => Ok(()),
-        }
-    }
-}
-
 impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -586,11 +561,7 @@ pub(crate) const ENTRY: &CStr = c"main";
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn device(name: &str, kind: DeviceKind) -> DeviceInfo {
-        let (name, version, max_range) = (name.to_owned(), (1, 3), 1 << 27);
-        DeviceInfo { name, kind, version, float64: true, storage8: true, max_range, lacks: None }
-    }
+    use crate::info::tests::device;
 
     #[track_caller]
     fn check(devices: &[DeviceInfo], selection: Selection, named: Option<&str>, expect: Result<usize, &str>) {
@@ -623,11 +594,5 @@ mod tests {
         check(&[old.clone(), cpu.clone()], Selection::Any, None, Ok(1));
         check(&[old, cpu], Selection::Hardware, None, Err("Fast 9000 lacks Vulkan 1.3: update its driver"));
         check(&[], Selection::Any, None, Err("the driver shows no Vulkan device"));
-    }
-
-    #[test]
-    fn a_device_in_words() {
-        let info = DeviceInfo { storage8: false, ..device("Fast 9000", DeviceKind::Discrete) };
-        assert_eq!(info.to_string(), "Fast 9000 (discrete, Vulkan 1.3, f64, no bool, buffers up to 128 MiB)");
     }
 }

@@ -18,7 +18,8 @@
 //! The backend runs every kernel, but not under strict numerics.
 //!
 //! Set `EGRAD_VULKAN_DEVICE` to a device's number or part of its name to take that one,
-//! `EGRAD_VULKAN_VALIDATION=1` to run under the validation layers, `EGRAD_VULKAN_LOADER` to the
+//! `EGRAD_VULKAN_VALIDATION=1` to run under the validation layers and `=gpu` to have them check what
+//! kernels access as well, `EGRAD_VULKAN_LOADER` to the
 //! path of a Vulkan loader to open that instead of the system's, and `EGRAD_VULKAN_SHADERS=glsl` to
 //! compile kernels from GLSL. What drivers compiled is kept in `EGRAD_CACHE_DIR`, or else the
 //! platform's directory for caches; set to nothing, nowhere.
@@ -27,6 +28,7 @@ mod cache;
 mod commands;
 mod device;
 mod glsl;
+mod info;
 mod memory;
 mod pipeline;
 mod queue;
@@ -38,7 +40,7 @@ mod spread;
 mod tests;
 mod validation;
 
-pub use device::{DeviceInfo, DeviceKind};
+pub use info::{DeviceInfo, DeviceKind};
 pub use validation::Messages;
 
 use egrad_ir::kernel::{Backend, Executable};
@@ -81,12 +83,15 @@ pub struct Options {
     /// Whether the validation layers watch, synchronization included; what they say is in
     /// [`Vulkan::messages`].
     pub validation: bool,
+    /// Whether they check, beside that, what kernels access while they run (GPU-assisted
+    /// validation). That is slow.
+    pub bounds: bool,
     /// The Vulkan loader to open instead of the system's.
     pub loader: Option<PathBuf>,
-    /// What kernels are compiled from.
-    pub shaders: Shaders,
     /// The directory to keep compiled pipelines in, for the next process; `None`: nowhere.
     pub cache: Option<PathBuf>,
+    /// What kernels are compiled from.
+    pub shaders: Shaders,
     /// Capabilities to do without.
     pub without: Without,
     /// What to let fail, in tests.
@@ -135,11 +140,12 @@ impl Options {
     /// The options the environment asks for: `EGRAD_VULKAN_VALIDATION`, `EGRAD_VULKAN_LOADER`,
     /// `EGRAD_VULKAN_SHADERS`, `EGRAD_CACHE_DIR`.
     pub fn from_env(selection: Selection) -> Options {
-        let validation = std::env::var_os("EGRAD_VULKAN_VALIDATION").is_some_and(|v| v != "0" && !v.is_empty());
+        let asked = std::env::var_os("EGRAD_VULKAN_VALIDATION").filter(|v| v != "0" && !v.is_empty());
+        let (validation, bounds) = (asked.is_some(), asked.is_some_and(|v| v == "gpu"));
         let loader = std::env::var_os("EGRAD_VULKAN_LOADER").filter(|v| !v.is_empty()).map(PathBuf::from);
         let glsl = std::env::var_os("EGRAD_VULKAN_SHADERS").is_some_and(|v| v == "glsl");
         let shaders = if glsl { Shaders::Glsl } else { Shaders::Spirv };
-        Options { selection, validation, loader, shaders, cache: cache::directory(), ..Options::default() }
+        Options { selection, validation, bounds, loader, shaders, cache: cache::directory(), ..Options::default() }
     }
 }
 

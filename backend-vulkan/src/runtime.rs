@@ -121,7 +121,7 @@ impl Runtime {
     }
 
     fn ring_bytes(&self) -> u64 {
-        self.context.caps.ring.unwrap_or(RING).max(2)
+        self.context.ring.unwrap_or(RING).max(2)
     }
 
     /// Writes an array's elements to the ring, for the caller to copy from there.

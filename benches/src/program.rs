@@ -119,14 +119,18 @@ fn temporary_bytes(schedule: &Schedule, ends: &HashSet<BufferId>) -> usize {
             lives.entry(*id).or_insert((i, i)).1 = i;
         }
     }
+    let inside = |callee: &Schedule| {
+        let ends = callee.inputs.iter().chain(&callee.outputs).map(|(id, _)| *id).collect();
+        temporary_bytes(callee, &ends)
+    };
     let at = |(i, step): (usize, &Step)| {
         let live = lives.iter().filter(|(_, (first, last))| (*first..=*last).contains(&i));
         let inside = match &step.kernel.body {
             Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) => 0,
-            Body::Call(call) => {
-                let callee = &call.callee;
-                let ends = callee.inputs.iter().chain(&callee.outputs).map(|(id, _)| *id).collect();
-                call.count * temporary_bytes(callee, &ends)
+            Body::Call(call) => call.count * inside(&call.callee),
+            // Steps share their temporaries; what they carry has two places.
+            body @ (Body::Scan(_) | Body::While(_) | Body::Switch(_)) => {
+                body.callees().into_iter().map(|callee| inside(callee)).max().unwrap_or(0)
             }
         };
         live.map(|(id, _)| buffer_bytes(schedule.buffer(*id))).sum::<usize>() + inside

@@ -1,18 +1,24 @@
 //! Devices, and what it takes to run a program on each.
 
+use crate::tree::{Flat, Parts, Tree};
 use egrad_ir::eval::Elementary;
 use egrad_ir::kernel::{Backend, Executable, Run};
 use egrad_ir::schedule::Schedule;
-use egrad_ir::{Array, Error, Function, NodeKind, Numerics, Program, Result};
+use egrad_ir::{Array, Error, Function, Numerics, Program, Result};
 use egrad_rewrite as rewrite;
+use egrad_vulkan::{DeviceKind, Selection, Vulkan};
 use std::fmt;
+use std::io::{self, Write};
 use std::str::FromStr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Where compiled functions run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Device {
-    /// What the environment variable `EGRAD_DEVICE` names, else the CPU.
+    /// What the environment variable `EGRAD_DEVICE` names; else a GPU if Vulkan has one that runs
+    /// the program, else the CPU. Software drivers are no GPUs. That there is a GPU and it isn't
+    /// used is said on standard error, once for each reason; that there is none goes without
+    /// saying. Strict numerics are a promise of the CPU's: `Auto` is the CPU under them.
     #[default]
     Auto,
     /// The reference interpreter: every primitive by itself, as written. Slow, and the measure of
@@ -88,8 +94,8 @@ pub(crate) use rewrite::Fusion;
 
 /// A program that is ready to run on a device.
 pub(crate) enum Ready {
-    /// A function of primitives, for the interpreter.
-    Plain { function: Function, mode: Elementary },
+    /// Functions of primitives, for the interpreter.
+    Plain { program: Program, mode: Elementary },
     /// Kernels, for a backend.
     Kernels { device: Device, executable: Box<dyn Executable> },
 }
@@ -100,26 +106,41 @@ impl Ready {
             Device::Auto => from_environment()?,
             named @ (Device::Interpreter | Device::Cpu | Device::Vulkan) => named,
         };
-        let compile = |device: Device, backend: &dyn Backend| {
-            let Options { device: _, numerics, disabled, calls, memory: _, debug_nans: _ } = options.clone();
-            let calls = match (device, calls) {
-                (Device::Vulkan, Calls::Auto) => Calls::Inline,
-                (_, calls) => calls,
-            };
+        let schedule = |calls: Calls| {
+            let Options { device: _, numerics, disabled, calls: _, memory: _, debug_nans: _ } = options.clone();
             let options = rewrite::Options { numerics, fusion, disabled, calls, ..rewrite::Options::default() };
-            let schedule = rewrite::compile(program, &options)?.schedule;
+            rewrite::compile(program, &options).map(|c| c.schedule)
+        };
+        let compile = |device: Device, backend: &dyn Backend, schedule: Schedule| {
             Ok(Ready::Kernels { device, executable: backend.compile(schedule)? })
         };
+        // A GPU inlines calls unless told otherwise.
+        let on_gpu = if options.calls == Calls::Auto { Calls::Inline } else { options.calls };
         match device {
             Device::Interpreter => {
                 let mode = match options.numerics {
                     Numerics::Fast => Elementary::Std,
                     Numerics::Strict => Elementary::Shared,
                 };
-                Ok(Ready::Plain { function: rewrite::expand(program)?, mode })
+                let tables = rewrite::rules::Tables::standard();
+                Ok(Ready::Plain { program: rewrite::transform(program, tables, Calls::Inline)?, mode })
             }
-            Device::Cpu | Device::Auto => compile(Device::Cpu, &*cpu()?),
-            Device::Vulkan => compile(Device::Vulkan, &*vulkan()?),
+            Device::Cpu => compile(Device::Cpu, &*cpu()?, schedule(options.calls)?),
+            Device::Vulkan => compile(Device::Vulkan, &vulkan(Selection::Any)?, schedule(on_gpu)?),
+            Device::Auto => {
+                let gpu = match options.numerics {
+                    Numerics::Fast => vulkan(Selection::Hardware).ok(),
+                    Numerics::Strict => None,
+                };
+                if let Some(gpu) = gpu {
+                    // An error of the program is one on every device.
+                    match compile(Device::Vulkan, &gpu, schedule(on_gpu)?) {
+                        Ok(ready) => return Ok(ready),
+                        Err(why) => fall_back(&why),
+                    }
+                }
+                compile(Device::Cpu, &*cpu()?, schedule(options.calls)?)
+            }
         }
     }
 
@@ -128,16 +149,7 @@ impl Ready {
     pub(crate) fn run(&self, inputs: &[&Array]) -> Result<Run> {
         match self {
             Ready::Kernels { executable, .. } => executable.run(inputs),
-            Ready::Plain { function, mode } => {
-                let outputs = egrad_ir::eval::eval(function, inputs, *mode)?;
-                let live = function.live();
-                let ran = |(id, node): (egrad_ir::NodeId, &egrad_ir::Node)| match node.kind {
-                    NodeKind::Op(_) => live[id.index()],
-                    NodeKind::Param(_) | NodeKind::Apply(..) | NodeKind::Get(_) => false,
-                };
-                let dispatches = function.nodes().filter(|n| ran(*n)).count();
-                Ok(Run { outputs: outputs.into(), dispatches })
-            }
+            Ready::Plain { program, mode } => egrad_ir::eval::run(program, inputs, *mode),
         }
     }
 
@@ -158,7 +170,7 @@ impl Ready {
     /// What the interpreter runs.
     pub(crate) fn function(&self) -> Option<&Function> {
         match self {
-            Ready::Plain { function, .. } => Some(function),
+            Ready::Plain { program, .. } => Some(program.entry()),
             Ready::Kernels { .. } => None,
         }
     }
@@ -195,9 +207,92 @@ fn cpu() -> Result<Arc<dyn Backend>> {
     CPU.get_or_init(open).clone()
 }
 
-/// The process's Vulkan backend.
-fn vulkan() -> Result<Arc<dyn Backend>> {
-    static VULKAN: OnceLock<Result<Arc<dyn Backend>>> = OnceLock::new();
-    let open = || Ok(Arc::new(egrad_vulkan::Vulkan::new(egrad_vulkan::Selection::Any)?) as Arc<dyn Backend>);
-    VULKAN.get_or_init(open).clone()
+/// Says, once for each reason, that a GPU isn't used.
+fn fall_back(why: &Error) {
+    static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    let why = &why.report().message;
+    if !said.contains(why) {
+        said.push(why.clone());
+        // Whoever closed standard error doesn't want to know.
+        let _ = writeln!(io::stderr(), "egrad: running on the CPU: {why}");
+    }
+}
+
+/// The process's Vulkan device: whatever there is, or hardware alone. It is opened when it is
+/// first asked for, and anew if it was lost.
+fn vulkan(selection: Selection) -> Result<Vulkan> {
+    type Opened = Option<(Selection, Result<Vulkan>)>;
+    static VULKAN: Mutex<[Opened; 2]> = Mutex::new([None, None]);
+    let mut opened = VULKAN.lock().unwrap_or_else(PoisonError::into_inner);
+    for slot in opened.iter_mut() {
+        if slot.as_ref().is_some_and(|(_, v)| v.as_ref().is_ok_and(Vulkan::is_lost)) {
+            *slot = None;
+        }
+    }
+    let fits = |(asked, vulkan): &(Selection, Result<Vulkan>)| match vulkan {
+        // Hardware is what either would take.
+        Ok(vulkan) => *asked == selection || vulkan.device().kind != DeviceKind::Software,
+        Err(_) => *asked == selection,
+    };
+    if let Some((_, vulkan)) = opened.iter().flatten().find(|slot| fits(slot)) {
+        return vulkan.clone();
+    }
+    let vulkan = Vulkan::new(selection.clone());
+    if let Some(free) = opened.iter_mut().find(|slot| slot.is_none()) {
+        *free = Some((selection, vulkan.clone()));
+    }
+    vulkan
+}
+
+/// The arrays with their elements on the device, for functions compiled for it to use there
+/// without a copy. The CPU and the interpreter have theirs in the host's memory; `Auto` is the
+/// device that functions would run on. What is there already is not copied.
+///
+/// Results stay on the device that computed them, so only what comes from the host need be put.
+///
+/// ```
+/// use egrad::{Array, Device, Tensor, device_get, device_put, jit};
+/// # fn main() -> egrad::Result<()> {
+/// let weights = (Array::from(2.0f32), Array::from_vec(vec![1.0f32, 2.0], [2])?);
+/// let weights = device_put(&weights, Device::Auto)?;
+/// let f = jit(|(w, b): (Tensor, Tensor), x: Tensor| w * x + b);
+/// let y = f(&weights, &Array::from(3.0f32))?;
+/// // To the host, if it isn't there: here is seen whether all went well.
+/// let y = device_get(&y)?;
+/// assert_eq!(y.as_slice::<f32>(), Some(&[7.0f32, 8.0][..]));
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// If there is no such device, memory runs out, or an array is on another device that failed.
+pub fn device_put<T: Tree<Leaf = Array>>(arrays: &T, device: Device) -> Result<T> {
+    let device = match device {
+        Device::Auto => from_environment()?,
+        named @ (Device::Interpreter | Device::Cpu | Device::Vulkan) => named,
+    };
+    let vulkan = match device {
+        Device::Interpreter | Device::Cpu => None,
+        Device::Vulkan => Some(vulkan(Selection::Any)?),
+        Device::Auto => vulkan(Selection::Hardware).ok(),
+    };
+    moved(arrays, |array| match &vulkan {
+        Some(vulkan) => vulkan.put(array),
+        None => array.to_host(),
+    })
+}
+
+/// The arrays with their elements in the host's memory: waits for what is computed, and copies what
+/// is on a device.
+///
+/// # Errors
+/// If a device failed or memory runs out.
+pub fn device_get<T: Tree<Leaf = Array>>(arrays: &T) -> Result<T> {
+    moved(arrays, Array::to_host)
+}
+
+fn moved<T: Tree<Leaf = Array>>(arrays: &T, to: impl Fn(&Array) -> Result<Array>) -> Result<T> {
+    let flat = Flat::of(arrays);
+    let leaves = flat.leaves.iter().map(|leaf| to(leaf)).collect::<Result<_>>()?;
+    Ok(T::build(&mut Parts::new(leaves, &flat.structure)))
 }

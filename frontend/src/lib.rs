@@ -45,7 +45,8 @@
 //! record what is to be derived or batched. The program recorded ([`trace()`] shows it) is expanded
 //! and optimised as rewrites of one e-graph, from which the cheapest kernels are extracted and
 //! compiled. Later calls with the same types run those kernels alone. So `if` and `for` in the
-//! function see shapes, not numbers; a choice by numbers is [`Tensor::select`].
+//! function see shapes, not numbers; a choice by numbers is [`cond`] or [`Tensor::select`], and a loop
+//! that is not to be written out is [`scan`], [`fori_loop`] or [`while_loop`].
 //!
 //! # Finding one's way
 //!
@@ -57,9 +58,10 @@
 //! | derivatives | [`grad`], [`value_and_grad`], [`grad_argnums`], [`grad_with_aux`], [`vjp`], [`jvp`], [`linearize`], [`jacfwd`], [`jacrev`], [`hessian`], [`hvp`], [`Tensor::stop_gradient`] |
 //! | derivatives of your own | [`custom_jvp`], [`custom_vjp`]; [`check_grads`] compares with differences |
 //! | batches | [`vmap`], [`vmap_with`], [`vmap_chunked`], [`Axes`] |
+//! | loops and branches | [`scan`], [`scan_with`], [`while_loop`], [`fori_loop`], [`cond`], [`switch`](switch()) |
 //! | training | [`optim`], [`losses`] |
 //! | doors | [`jit`], [`eager`], [`Jit::compile`] for use from many threads, [`trace()`] |
-//! | where and how it runs | [`Options`], [`Device`], [`Numerics`], [`Report`] |
+//! | where and how it runs | [`Options`], [`Device`], [`Numerics`], [`Report`], [`device_put`], [`device_get`] |
 //! | what can go wrong | [`Error`] |
 //!
 //! # Transforms nest
@@ -132,7 +134,7 @@ pub mod tree;
 
 pub use axes::Axes;
 pub use check::{Modes, check_grads};
-pub use device::{Calls, Device, Options};
+pub use device::{Calls, Device, Options, device_get, device_put};
 pub use egrad_derive::Tree;
 pub use egrad_ir::{Array, Aval, Dtype, Element, Error, Literal, Numerics, Program, Result, Shape, Span};
 pub use function::{ArgAt, Args, Function};
@@ -143,8 +145,8 @@ pub use tensor::{
     ones_like, select, zeros, zeros_like,
 };
 pub use transform::{
-    Arg, Argnums, Chunked, custom_jvp, custom_vjp, grad, grad_argnums, grad_with_aux, hessian, hvp, jacfwd, jacrev,
-    jvp, linearize, value_and_grad, value_and_grad_argnums, value_and_grad_with_aux, vjp, vmap, vmap_chunked,
-    vmap_with,
+    Arg, Argnums, Bound, Chunked, ScanOptions, cond, custom_jvp, custom_vjp, fori_loop, grad, grad_argnums,
+    grad_with_aux, hessian, hvp, jacfwd, jacrev, jvp, linearize, scan, scan_with, switch, value_and_grad,
+    value_and_grad_argnums, value_and_grad_with_aux, vjp, vmap, vmap_chunked, vmap_with, while_loop,
 };
 pub use tree::{Fixed, Flat, Leaf, Outline, Parts, Traced, Tree};

@@ -121,6 +121,9 @@ fn temporaries(schedule: &Schedule) -> usize {
         let inside = match &step.kernel.body {
             Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) => 0,
             Body::Call(call) => temporaries(&call.callee),
+            Body::Scan(scan) => temporaries(&scan.body),
+            Body::While(run) => temporaries(&run.cond).max(temporaries(&run.body)),
+            Body::Switch(switch) => switch.branches.iter().map(|branch| temporaries(branch)).max().unwrap_or(0),
         };
         most = most.max(live.saturating_add(inside));
         live = live.saturating_sub(ends);

@@ -1,12 +1,12 @@
 //! The search for the operation that made a NaN.
 
-use egrad_ir::eval::{Elementary, eval_each};
-use egrad_ir::{Array, Error, Function, NodeId, NodeKind, Program, Result};
-use egrad_rewrite::expand;
+use egrad_ir::eval::{Elementary, run_each};
+use egrad_ir::{Array, Error, NodeId, NodeKind, Program, Result};
+use egrad_rewrite::{Calls, rules::Tables, transform};
 
-/// A program's primitives, to be run op by op.
+/// A program whose transforms are expanded, to be run op by op.
 pub(crate) struct Nans {
-    function: Function,
+    program: Program,
     /// How many of the parameters are leaves of arguments; the others are captured arrays.
     arguments: usize,
 }
@@ -15,7 +15,7 @@ impl Nans {
     /// # Errors
     /// Whatever expanding the program's transforms gives.
     pub(crate) fn new(program: &Program, arguments: usize) -> Result<Nans> {
-        Ok(Nans { function: expand(program)?, arguments })
+        Ok(Nans { program: transform(program, Tables::standard(), Calls::Inline)?, arguments })
     }
 
     /// Looks for NaN among the results.
@@ -24,32 +24,34 @@ impl Nans {
     /// [`Error::Numeric`] if there is one, at the line of the operation that it comes from.
     pub(crate) fn check(&self, inputs: &[&Array], results: &[Array]) -> Result<()> {
         let Some(result) = results.iter().position(has_nan) else { return Ok(()) };
-        let mut nan = vec![false; self.function.len()];
-        let again = eval_each(&self.function, inputs, Elementary::Std, |id, x| nan[id.index()] = has_nan(x))?;
-        let name = &self.function.name;
+        let function = self.program.entry();
+        let mut nan = vec![false; function.len()];
+        let again = run_each(&self.program, inputs, Elementary::Std, |id, x| nan[id.index()] |= has_nan(x))?;
+        let name = &function.name;
         if !has_nan(&again[result]) {
             let m = format!("result {result} of `{name}` holds NaN on the device, but not when it is run op by op");
             return Err(Error::numeric(m));
         }
         // From the result back to where it starts.
-        let mut at: NodeId = self.function.results()[result];
-        while let Some(operand) = self.function.node(at).args.iter().find(|a| nan[a.index()]) {
+        let mut at: NodeId = function.results()[result];
+        while let Some(operand) = function.node(at).args.iter().find(|a| nan[a.index()]) {
             at = *operand;
         }
-        let node = self.function.node(at);
+        let node = function.node(at);
         let from = match &node.kind {
             NodeKind::Param(i) if *i < self.arguments => {
                 format!("leaf {i} of the arguments, {}, holds it", node.avals[0])
             }
             NodeKind::Param(_) => format!("a captured array, {}, holds it", node.avals[0]),
             NodeKind::Op(op) => {
-                let operands: Vec<String> = node.args.iter().map(|a| self.function.aval(*a).to_string()).collect();
+                let operands: Vec<String> = node.args.iter().map(|a| function.aval(*a).to_string()).collect();
                 match operands.is_empty() {
                     true => format!("`{}` makes it", op.name()),
                     false => format!("`{}` of {} makes it", op.name(), operands.join(" and ")),
                 }
             }
-            NodeKind::Apply(..) | NodeKind::Get(_) => return Err(Error::internal("a transform that isn't expanded")),
+            NodeKind::Control(control) => format!("something in `{}` makes it", control.name()),
+            NodeKind::Apply(..) | NodeKind::Get(_) => "something in a call makes it".to_owned(),
         };
         Err(Error::numeric(format!("result {result} of `{name}` holds NaN: {from}")).at(node.span))
     }

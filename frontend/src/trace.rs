@@ -18,7 +18,7 @@ use crate::tensor::Tensor;
 use egrad_ir::builder::Recorder;
 use egrad_ir::graph::NodeKind;
 use egrad_ir::{
-    Array, Aval, Error, FnId, Function, Literal, Node, NodeId, Op, Program, Result, Span, Transform, infer,
+    Array, Aval, Control, Error, FnId, Function, Literal, Node, NodeId, Op, Program, Result, Span, Transform, infer,
 };
 use hashbrown::HashMap;
 use smallvec::{SmallVec, smallvec};
@@ -280,15 +280,44 @@ impl Recorder for Tape {
 /// Records a transform of a function, and its results.
 #[track_caller]
 pub(crate) fn apply(transform: Transform, callee: FnId, args: &[Tensor], span: Span) -> Vec<Tensor> {
+    tuple(NodeKind::Apply(transform, callee), args, span)
+}
+
+/// Records a loop or a branch, and its results.
+#[track_caller]
+pub(crate) fn control(control: Control, args: &[Tensor], span: Span) -> Vec<Tensor> {
+    tuple(NodeKind::Control(control), args, span)
+}
+
+/// Stores a function inside the current trace that is another one with other parameters (see
+/// [`Function::rearranged`]).
+#[track_caller]
+pub(crate) fn rearranged(f: FnId, params: &[(Aval, Span)], places: &[usize], span: Span) -> FnId {
+    let rearranged = on_session(span, |session| {
+        let function = session.program.function(f);
+        let function = function.rearranged(params.iter().cloned(), places, 0..function.results().len());
+        Ok(session.intern(function))
+    });
+    raise::get(rearranged)
+}
+
+/// Records a node over functions, and its results.
+#[track_caller]
+fn tuple(kind: NodeKind, args: &[Tensor], span: Span) -> Vec<Tensor> {
     let ids = raise::get(resolve(args, span));
     let applied = on_session(span, |session| {
         let avals: Vec<Aval> = {
             let frame = session.top();
             ids.iter().map(|a| frame.nodes[a.index()].avals[0].clone()).collect()
         };
-        let results = session.program.apply_avals(&transform, callee, &avals).map_err(|e| e.at(span))?;
+        let results = match &kind {
+            NodeKind::Apply(transform, callee) => session.program.apply_avals(transform, *callee, &avals),
+            NodeKind::Control(control) => session.program.control_avals(control, &avals),
+            NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Get(_) => Err(Error::internal("a node over no function")),
+        };
+        let results = results.map_err(|e| e.at(span))?;
         let frame = session.top();
-        let node = frame.push(NodeKind::Apply(transform, callee), &ids, results.iter().cloned().collect(), span);
+        let node = frame.push(kind, &ids, results.iter().cloned().collect(), span);
         let get = |(i, aval)| Tensor::new(frame.id, frame.push(NodeKind::Get(i), &[node], smallvec![aval], span));
         Ok(results.into_iter().enumerate().map(get).collect())
     });

@@ -283,6 +283,64 @@ fn runs_on_vulkan() {
     assert_eq!(ran.ok(), "0: f32[3] [1.0, nan, -inf]\n1: bool[3] [true, false, false]\n");
 }
 
+/// A recurrent cell over five inputs, and a loop with a condition.
+const LOOPS: &str = "egrad 1
+// h = tanh(w h + x).
+fn @0 cell(%0: f32[2,2], %1: f32[2], %2: f32[2]) {
+  %3 = dot_general %0 %1 {contract = [[1], [0]], batch = [[], []]}
+  %4 = add %3 %2
+  %5 = tanh %4
+  return %5
+}
+// The last h, whose largest element is halved until it is below 0.1.
+fn @1 large(%0: f32[2]) {
+  %1 = reduce_max %0 {axes = [0]}
+  %2: f32[] = constant {value = 0.1}
+  %3 = gt %1 %2
+  return %3
+}
+fn @2 half(%0: f32[2]) {
+  %1: f32[] = constant {value = 0.5}
+  %2 = broadcast_in_dim %1 {shape = [2], dims = []}
+  %3 = mul %0 %2
+  return %3
+}
+fn main(%0: f32[2,2], %1: f32[2], %2: f32[5,2]) {
+  %3 = scan @0 %0 %1 %2 {consts = 1, carry = 1, length = 5, reverse = false}
+  %4 = get %3 {index = 0}
+  %5 = while @1 @2 %4 {cond_consts = 0, body_consts = 0}
+  %6 = get %5 {index = 0}
+  return %4 %6
+}";
+
+#[test]
+fn programs_have_loops() {
+    let loops = file("loops.eg", LOOPS);
+    let traced = egrad(&["explore", &loops, "--stage", "trace"]).ok();
+    assert!(traced.contains("scan @0 %0 %1 %2 {consts = 1, carry = 1, length = 5, reverse = false}"), "{traced}");
+    assert!(traced.contains("while @1 @2 %4 {cond_consts = 0, body_consts = 0}"), "{traced}");
+    for stage in ["transformed", "extracted", "kernels", "clif"] {
+        for format in [&[][..], &["--json"], &["--dot"]] {
+            if stage == "clif" && format == ["--dot"] {
+                continue;
+            }
+            let shown = egrad(&[&["explore", &loops, "--stage", stage], format].concat()).ok();
+            assert!(shown.contains("scan") && shown.contains("while"), "{stage} {format:?}: {shown}");
+        }
+    }
+    let kernels = egrad(&["explore", &loops, "--stage", "kernels"]).ok();
+    assert!(kernels.contains("scan forward length 5 consts 1 carry 1 {"), "{kernels}");
+    for device in ["interpreter", "cpu"] {
+        assert_eq!(egrad(&["run", &loops, "--device", device]).ok(), egrad(&["run", &loops, "--device", "cpu"]).ok());
+    }
+    for args in [&["explore", &loops, "--timeline"][..], &["explore", &loops, "why", "%6"]] {
+        let ran = egrad(args);
+        assert!(ran.err.contains("about programs without loops and branches"), "{}", ran.err);
+    }
+    let ran = egrad(&["diff", &loops, "line.eg"]);
+    assert!(ran.err.contains("`main` has loops or branches"), "{}", ran.err);
+}
+
 #[test]
 fn shows_what_vulkan_runs() {
     for (stage, expect) in [("glsl", ["void main() {", "b3[point] = "]), ("spirv", ["OpFAdd", "OpStore"])] {

@@ -109,6 +109,61 @@ mod operators {
     }
 }
 
+// Each check is one line, as above.
+#[rustfmt::skip]
+mod loops {
+    use super::*;
+    macro_rules! at {
+        ($args:expr, $f:expr, $expected:literal) => { check(trace($f, &$args), line!(), $expected) };
+    }
+
+    #[test]
+    fn scans() {
+        at!((f32s([]), f32s([3])), |c: Tensor, xs: Tensor| scan(|c: Tensor, x: Tensor| (c.expand_dims(0) + x, x), c, xs), "shape: `scan`: what is carried is f32[] before a step and f32[1] after it");
+        at!((f32s([]), f32s([3])), |c: Tensor, xs: Tensor| scan(|(i, c): (Tensor, Tensor), x: Tensor| ((i.convert(Dtype::F32), c), x), (full([], 1), c), xs), "dtype: `scan`: the carry at `.0` is i32[] before a step and f32[] after it");
+        at!((f32s([]), f32s([3])), |c: Tensor, xs: Tensor| scan(|c: Vec<Tensor>, x: Tensor| (vec![c[0], c[0]], x), vec![c], xs), "tree: `scan`: what is carried has another structure after a step than before it");
+        at!((f32s([]),), |c: Tensor| scan(|c: Tensor, x: Tensor| (c, x), c, c), "axis: `scan` goes over axis 0, which xs, f32[], doesn't have");
+        at!((f32s([2]), f32s([3])), |x: Tensor, y: Tensor| scan(|c: Tensor, _: (Tensor, Tensor)| (c, c), x, (x, y)), "axis: `scan` needs one number of elements: xs at `.1`, f32[3], has 3, that of xs at `.0` is 2");
+        at!((f32s([2]),), |x: Tensor| scan_with(|c: Tensor, x: Tensor| (c, x), x.sum(), x, ScanOptions { length: Some(4), reverse: false }), "axis: `scan` needs one number of elements: xs, f32[2], has 2, the length given is 4");
+        at!((f32s([2]),), |x: Tensor| scan(|c: Tensor, _: Vec<Tensor>| (c, c), x, vec![]), "axis: `scan` over nothing needs `ScanOptions::length`");
+        // The operator's own line, inside of a body.
+        at!((f32s([2]),), |x: Tensor| scan(|c: Tensor, x: Tensor| (c.and(true), x), x.sum(), x), "dtype: `and`: the truth value true doesn't fit a tensor of f32: convert the tensor first");
+    }
+
+    #[test]
+    fn other_loops() {
+        at!((f32s([2]),), |x: Tensor| while_loop(|x: Tensor| x.lt(3), |x: Tensor| x + 1, x), "dtype: `while_loop`: the condition must give bool[], not bool[2]");
+        at!((f32s([]),), |x: Tensor| while_loop(|x: Tensor| x, |x: Tensor| x + 1, x), "dtype: `while_loop`: the condition must give bool[], not f32[]");
+        at!((f32s([]),), |x: Tensor| while_loop(|x: Tensor| x.lt(3), |x: Tensor| x.convert(Dtype::F64), x), "dtype: `while_loop`: what is carried is f32[] before a step and f64[] after it");
+        at!((f32s([]),), |x: Tensor| fori_loop(0, x, |_: Tensor, x: Tensor| x, x), "dtype: `fori_loop`: the upper bound must be i32[], not f32[]");
+        at!((f32s([]),), |x: Tensor| fori_loop(0, 3, |_: Tensor, x: Tensor| x.expand_dims(0), x), "shape: `fori_loop`: what is carried is f32[] before a step and f32[1] after it");
+    }
+
+    #[test]
+    fn branches() {
+        at!((f32s([]),), |x: Tensor| cond(x, |x: Tensor| x, |x: Tensor| x, (x,)), "dtype: `cond`: the predicate must be bool[], not f32[]");
+        at!((f32s([2]),), |x: Tensor| cond(x.lt(0), |x: Tensor| x, |x: Tensor| x, (x,)), "dtype: `cond`: the predicate must be bool[], not bool[2]");
+        at!((f32s([]),), |x: Tensor| cond(x.lt(0), |x: Tensor| (x, x.lt(0)), |x: Tensor| (x, x), (x,)), "dtype: `cond`: the result at `.1` is f32[] by on_false and bool[] by on_true");
+        at!((f32s([]),), |x: Tensor| cond(x.lt(0), |x: Tensor| vec![x], |_: Tensor| Vec::<Tensor>::new(), (x,)), "tree: `cond`: the results of on_true have another structure than those of on_false");
+        at!((f32s([]),), |x: Tensor| switch(x, [|x: Tensor| x], (x,)), "dtype: `switch`: the index must be i32[], not f32[]");
+        at!((i32s([]),), |x: Tensor| switch(x, Vec::<fn(Tensor) -> Tensor>::new(), (x,)), "tree: `switch` needs a branch");
+        at!((i32s([]),), |x: Tensor| switch(x, [|x: Tensor| x, |x: Tensor| x.expand_dims(0)] as [fn(Tensor) -> Tensor; 2], (x,)), "shape: `switch`: the result is i32[] by branch 0 and i32[1] by branch 1");
+    }
+}
+
+/// How many steps there are isn't known when the derivative is made.
+#[test]
+fn loops_that_end_by_a_condition_have_no_gradient() {
+    let line = line!() + 1;
+    let f = |x: Tensor| while_loop(|x: Tensor| x.lt(3), |x: Tensor| 2 * x, x);
+    let error = jit(grad(f))(&f32s([])).unwrap_err();
+    assert_eq!(error.kind(), "missing_rule");
+    assert!(error.to_string().contains("`while` has no reverse-mode derivative"), "{error}");
+    assert!(matches!(error.report().at, Span::Rust(at) if at.line() == line), "{error}");
+    let tangent = jit(move |x: Tensor| jvp(f)((x,), (ones_like(x),)).1)(&f32s([])).unwrap();
+    assert_eq!(tangent.item::<f32>().unwrap(), 8.0);
+}
+
 #[test]
 fn operands_are_traced_to_their_lines() {
     let made = line!() + 2;

@@ -301,3 +301,32 @@ fn diagonals_at_the_ends_of_i32() {
     assert_eq!([kept(|x| x.triu(i32::MAX)), kept(|x| x.triu(i32::MIN))], [0, 4]);
     assert_eq!([kept(|x| x.tril(i32::MAX)), kept(|x| x.tril(i32::MIN))], [4, 0]);
 }
+
+#[test]
+fn arrays_are_put_on_devices_and_fetched() {
+    let tree = (vector(&[1.0, 2.0]), vec![vector(&[3.0]), Array::from(true)]);
+    for device in [Device::Auto, Device::Cpu, Device::Interpreter] {
+        let there = egrad::device_put(&tree, device).unwrap();
+        assert_eq!(there, tree);
+        assert_eq!(egrad::device_get(&there).unwrap(), tree);
+    }
+    let vulkan = match egrad::device_put(&tree, Device::Vulkan) {
+        Ok(there) => there,
+        Err(e) if std::env::var_os("EGRAD_REQUIRE_VULKAN").is_none() => return eprintln!("SKIPPED: {e}"),
+        Err(e) => panic!("{e}"),
+    };
+    let name = vulkan.0.device().unwrap().to_owned();
+    let double = jit(|x: Tensor| x + x).device(Device::Vulkan);
+    let mut x = vulkan.0.clone();
+    for _ in 0..3 {
+        x = double(&x).unwrap();
+        assert_eq!(x.device(), Some(&*name));
+    }
+    assert_eq!(x.clone().item::<f32>().unwrap_err().kind(), "shape");
+    // The CPU's functions and traces take them as they take any.
+    let on_cpu = jit(move |y: Tensor| y * Tensor::from(&x)).device(Device::Cpu);
+    let y = on_cpu(&vulkan.1[0]).unwrap();
+    assert_eq!((y.device(), y.as_slice::<f32>().unwrap()), (None, &[24.0f32, 48.0][..]));
+    assert_eq!(egrad::device_get(&vulkan).unwrap(), tree);
+    assert_eq!(egrad::device_put(&vulkan, Device::Cpu).unwrap().0.device(), None);
+}

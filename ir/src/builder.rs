@@ -6,7 +6,7 @@
 
 use crate::dtype::{Dtype, Literal};
 use crate::error::{Error, Result, Span};
-use crate::graph::{Aval, FnId, Function, NodeId, NodeKind, Program, Transform};
+use crate::graph::{Aval, Control, FnId, Function, NodeId, Program, Transform};
 use crate::infer;
 use crate::op::{Axes, Binary, Compare, DotDims, Op, Reduce, Unary};
 use crate::shape::Shape;
@@ -177,7 +177,7 @@ impl Recorder for Function {
             let m = format!("{value} is no value of function `{}`, which has {} nodes", self.name, self.len());
             return Err(Error::trace(m));
         }
-        if matches!(self.node(value).kind, NodeKind::Apply(..)) {
+        if self.node(value).kind.is_tuple() {
             return Err(Error::trace(format!("{value} is a tuple of function `{}`: take a result of it", self.name)));
         }
         Ok(self.aval(value).clone())
@@ -318,6 +318,10 @@ impl<'p> GraphBuilder<'p> {
         abs = Abs;
         /// −1, 0 or 1 by the sign of x; a float zero keeps its sign, NaN stays NaN.
         sign = Sign;
+        /// The largest integer that isn't above x.
+        floor = Floor;
+        /// The integer nearest to x; halves go to the even one.
+        round = Round;
         /// √x
         sqrt = Sqrt;
         /// 1/√x
@@ -334,10 +338,22 @@ impl<'p> GraphBuilder<'p> {
         sin = Sin;
         /// cos x
         cos = Cos;
+        /// arcsin x
+        asin = Asin;
+        /// arccos x
+        acos = Acos;
+        /// arctan x
+        atan = Atan;
         /// tanh x
         tanh = Tanh;
         /// 1 / (1 + e⁻ˣ)
         logistic = Logistic;
+        /// The error function.
+        erf = Erf;
+        /// 1 − erf x
+        erfc = Erfc;
+        /// The inverse of the error function.
+        erf_inv = ErfInv;
         /// Logical complement of bools, bitwise of integers.
         not = Not;
         /// x, with no derivative.
@@ -351,8 +367,12 @@ impl<'p> GraphBuilder<'p> {
         sub = Sub;
         /// x · y
         mul = Mul;
-        /// x / y, of floats.
+        /// x / y; of integers rounded to zero.
         div = Div;
+        /// What that quotient, rounded to zero, leaves.
+        rem = Rem;
+        /// The angle of the point (y, x).
+        atan2 = Atan2;
         /// x to the power y, of floats.
         pow = Pow;
         /// The larger; NaN if either is NaN.
@@ -363,6 +383,14 @@ impl<'p> GraphBuilder<'p> {
         and = And;
         /// Logical (bool) or bitwise (integer) or.
         or = Or;
+        /// Logical (bool) or bitwise (integer) exclusive or.
+        xor = Xor;
+        /// The bits of an integer moved y places up.
+        shift_left = ShiftLeft;
+        /// The bits of an integer moved y places down, zeros after them.
+        shift_right_logical = ShiftRightLogical;
+        /// The bits of an integer moved y places down, copies of the sign after them.
+        shift_right_arithmetic = ShiftRightArithmetic;
     }
 
     methods! { Compare (x, y)
@@ -494,6 +522,15 @@ impl<'p> GraphBuilder<'p> {
         self.reduce(Reduce::Max, x, axes, false, Span::here())
     }
 
+    /// The product over some axes, which disappear.
+    ///
+    /// # Errors
+    /// If an axis is out of range or repeated, or `x` is bool.
+    #[track_caller]
+    pub fn reduce_prod(&mut self, x: NodeId, axes: &[isize]) -> Result<NodeId> {
+        self.reduce(Reduce::Prod, x, axes, false, Span::here())
+    }
+
     /// The generalised matrix product.
     ///
     /// # Errors
@@ -588,6 +625,19 @@ impl<'p> GraphBuilder<'p> {
         let avals = self.program.apply_avals(&transform, callee, &avals.map_err(|e| e.at(span))?);
         let avals = avals.map_err(|e| self.blame(e, args, span))?;
         Ok(self.function.apply(transform, callee, args, avals, span))
+    }
+
+    /// The results of a loop or branch. See [`Control`] for its operands.
+    ///
+    /// # Errors
+    /// If there is no such function, or the functions or the operands don't fit.
+    #[track_caller]
+    pub fn control(&mut self, control: Control, args: &[NodeId]) -> Result<Vec<NodeId>> {
+        let span = Span::here();
+        let avals: Result<Vec<Aval>> = args.iter().map(|a| self.aval_of(*a)).collect();
+        let avals = self.program.control_avals(&control, &avals.map_err(|e| e.at(span))?);
+        let avals = avals.map_err(|e| self.blame(e, args, span))?;
+        Ok(self.function.control(control, args, avals, span))
     }
 
     /// The results of a function itself.

@@ -45,14 +45,15 @@ pub(crate) fn erf_inv(y: f64) -> f64 {
     x.copysign(y)
 }
 
-/// erf x by 2/√π e^(−x²) Σ 2ⁿ x²ⁿ⁺¹ / (1·3·5·…·(2n + 1)), whose terms have one sign.
+/// erf x up to 1, by 2/√π Σ (−1)ⁿ x²ⁿ⁺¹ / (n! (2n + 1)), the small terms first.
 fn sum(x: f64) -> f64 {
-    let (mut term, mut sum) = (x, x);
-    for n in 1..60 {
-        term *= 2.0 * x * x / f64::from(2 * n + 1);
-        sum += term;
+    let mut power = x;
+    let mut terms = vec![x];
+    for n in 1..25 {
+        power *= -x * x / f64::from(n);
+        terms.push(power / f64::from(2 * n + 1));
     }
-    2.0 / PI.sqrt() * gauss(x) * sum
+    (2.0 / PI.sqrt() * terms.into_iter().rev().sum::<f64>()).copysign(x)
 }
 
 /// erfc x from ½ on, by the continued fraction 1/(x + ½/(x + 1/(x + 3⁄2/(x + …)))).
@@ -70,5 +71,5 @@ fn tail(x: f64) -> f64 {
 fn gauss(x: f64) -> f64 {
     let square = x * x;
     let lost = x.mul_add(x, -square);
-    if square.is_finite() { (-square).exp() * (1.0 - lost) } else { (-square).exp() }
+    if square < 1000.0 { (-square).exp() * (1.0 - lost) } else { (-square).exp() }
 }

@@ -6,8 +6,9 @@
 use crate::array::Array;
 use crate::dtype::{Dtype, Element};
 use crate::error::{Error, Result};
-use crate::graph::{Aval, Function, NodeKind};
+use crate::graph::{Aval, Control, FnId, Function, Node, NodeId, NodeKind, Program, Transform};
 use crate::infer;
+use crate::kernel::Run;
 use crate::op::{Axes, Binary, Compare, DotDims, Op, Reduce, Unary};
 use crate::scalar::{Lanes, Scalar, Sortable, by_dtype, compare_fn};
 use crate::shape::Shape;
@@ -33,54 +34,234 @@ pub use crate::scalar::Elementary;
 /// # Ok::<(), egrad_ir::Error>(())
 /// ```
 pub fn eval(function: &Function, inputs: &[&Array], mode: Elementary) -> Result<Vec<Array>> {
-    eval_each(function, inputs, mode, |_, _| ())
+    Machine { program: None, mode, ran: 0, depth: 0, each: None }.function(function, inputs)
 }
 
-/// As [`eval`], showing every value that is computed.
+/// Runs the entry of a program whose transforms are expanded: primitives, calls, loops and branches.
+/// What it "dispatches" are primitives, each as often as it was run.
 ///
 /// # Errors
-/// As [`eval`].
-pub fn eval_each(
-    function: &Function,
+/// If the inputs are not the parameters' number and avals, if a function applies a transform, if
+/// functions nest more than 200 deep, or if memory runs out.
+///
+/// ```
+/// use egrad_ir::{Array, Program, eval::{Elementary, run}};
+/// let double_five_times = "egrad 1
+///   fn @0 double(%0: f32[]) { %1 = add %0 %0 return %1 }
+///   fn @1 main(%0: f32[]) {
+///     %1 = scan @0 %0 {consts = 0, carry = 1, length = 5, reverse = false}
+///     %2 = get %1 {index = 0}
+///     return %2
+///   }";
+/// let run = run(&Program::parse(double_five_times)?, &[&Array::from(1.0f32)], Elementary::Std)?;
+/// assert_eq!(run.outputs[0].item::<f32>()?, 32.0);
+/// assert_eq!(run.dispatches, 5);
+/// # Ok::<(), egrad_ir::Error>(())
+/// ```
+pub fn run(program: &Program, inputs: &[&Array], mode: Elementary) -> Result<Run> {
+    let mut machine = Machine { program: Some(program), mode, ran: 0, depth: 0, each: None };
+    let outputs = machine.function(program.entry(), inputs)?;
+    Ok(Run { outputs: outputs.into(), dispatches: machine.ran })
+}
+
+/// As [`run`], showing every value of the entry function as it is computed; of a tuple, its parts.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_each(
+    program: &Program,
     inputs: &[&Array],
     mode: Elementary,
-    mut each: impl FnMut(crate::NodeId, &Array),
+    mut each: impl FnMut(NodeId, &Array),
 ) -> Result<Vec<Array>> {
-    check_inputs(&function.name, &function.param_avals(), inputs)?;
-    let live = function.live();
-    let mut uses = vec![0u32; function.len()];
-    for (id, node) in function.nodes() {
-        if live[id.index()] {
-            node.args.iter().for_each(|a| uses[a.index()] += 1);
-        }
-    }
-    function.results().iter().for_each(|r| uses[r.index()] += 1);
+    let mut machine = Machine { program: Some(program), mode, ran: 0, depth: 0, each: Some(&mut each) };
+    machine.function(program.entry(), inputs)
+}
 
-    let mut values: Vec<Option<Array>> = vec![None; function.len()];
-    for (id, node) in function.nodes() {
-        if !live[id.index()] {
-            continue;
+/// How deep functions may nest.
+const DEEPEST: usize = 200;
+
+/// What a node computes.
+enum Value {
+    One(Array),
+    Tuple(Vec<Array>),
+}
+
+impl Value {
+    fn one(&self) -> Option<&Array> {
+        match self {
+            Value::One(array) => Some(array),
+            Value::Tuple(_) => None,
         }
-        let value = match &node.kind {
-            NodeKind::Param(i) => inputs[*i].clone(),
-            NodeKind::Op(op) => {
-                let missing = || Error::internal(format!("an operand of {id} comes after it")).at(node.span);
-                let args: Option<Vec<&Array>> = node.args.iter().map(|a| values[a.index()].as_ref()).collect();
-                eval_op(op, &args.ok_or_else(missing)?, mode).map_err(|e| e.at(node.span))?
+    }
+}
+
+/// A run.
+struct Machine<'p> {
+    /// Who is shown the values of the function that isn't called.
+    each: Option<&'p mut dyn FnMut(NodeId, &Array)>,
+    program: Option<&'p Program>,
+    mode: Elementary,
+    /// How many primitives have been run.
+    ran: usize,
+    depth: usize,
+}
+
+impl Machine<'_> {
+    fn function(&mut self, function: &Function, inputs: &[&Array]) -> Result<Vec<Array>> {
+        check_inputs(&function.name, &function.param_avals(), inputs)?;
+        let live = function.live();
+        let mut uses = vec![0u32; function.len()];
+        for (id, node) in function.nodes() {
+            if live[id.index()] {
+                node.args.iter().for_each(|a| uses[a.index()] += 1);
             }
-            NodeKind::Apply(..) | NodeKind::Get(_) => return Err(crate::graph::not_plain(function).at(node.span)),
+        }
+        function.results().iter().for_each(|r| uses[r.index()] += 1);
+
+        let mut values: Vec<Option<Value>> = Vec::new();
+        values.resize_with(function.len(), || None);
+        for (id, node) in function.nodes() {
+            if !live[id.index()] {
+                continue;
+            }
+            let missing = || Error::internal(format!("an operand of {id} comes after it")).at(node.span);
+            let value = match &node.kind {
+                NodeKind::Param(i) => Value::One(inputs[*i].clone()),
+                NodeKind::Get(i) => {
+                    let tuple = node.args.first().and_then(|t| values[t.index()].as_ref());
+                    match tuple {
+                        Some(Value::Tuple(parts)) => Value::One(parts.get(*i).ok_or_else(missing)?.clone()),
+                        Some(Value::One(_)) | None => return Err(missing()),
+                    }
+                }
+                NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Control(_) => {
+                    let args = node.args.iter().map(|a| values[a.index()].as_ref()?.one());
+                    let args = args.collect::<Option<Vec<&Array>>>().ok_or_else(missing)?;
+                    self.node(function, node, &args)?
+                }
+            };
+            if let Some(each) = self.each.as_mut().filter(|_| self.depth == 0) {
+                match &value {
+                    Value::One(array) => each(id, array),
+                    Value::Tuple(parts) => parts.iter().for_each(|part| each(id, part)),
+                }
+            }
+            values[id.index()] = Some(value);
+            for a in &node.args {
+                uses[a.index()] -= 1;
+                if uses[a.index()] == 0 {
+                    values[a.index()] = None;
+                }
+            }
+        }
+        let result = |r: &crate::NodeId| {
+            let value = values[r.index()].as_ref().and_then(Value::one);
+            value.cloned().ok_or_else(|| Error::internal(format!("no value {r}")))
         };
-        each(id, &value);
-        values[id.index()] = Some(value);
-        for a in &node.args {
-            uses[a.index()] -= 1;
-            if uses[a.index()] == 0 {
-                values[a.index()] = None;
+        function.results().iter().map(result).collect()
+    }
+
+    fn node(&mut self, function: &Function, node: &Node, args: &[&Array]) -> Result<Value> {
+        Ok(match &node.kind {
+            NodeKind::Op(op) => {
+                self.ran += 1;
+                Value::One(eval_op(op, args, self.mode).map_err(|e| e.at(node.span))?)
+            }
+            NodeKind::Apply(Transform::Call, callee) if self.program.is_some() => {
+                Value::Tuple(self.callee(*callee, args).map_err(|e| e.at(node.span))?)
+            }
+            NodeKind::Control(control) if self.program.is_some() => {
+                Value::Tuple(self.control(control, args).map_err(|e| e.at(node.span))?)
+            }
+            NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Param(_) | NodeKind::Get(_) => {
+                return Err(crate::graph::not_plain(function).at(node.span));
+            }
+        })
+    }
+
+    fn callee(&mut self, callee: FnId, args: &[&Array]) -> Result<Vec<Array>> {
+        let program = self.program.ok_or_else(|| Error::internal("a callee without a program"))?;
+        if self.depth >= DEEPEST {
+            return Err(Error::memory(format!("functions nest more than {DEEPEST} deep")));
+        }
+        self.depth += 1;
+        let results = self.function(program.function(callee), args);
+        self.depth -= 1;
+        results
+    }
+
+    fn control(&mut self, control: &Control, args: &[&Array]) -> Result<Vec<Array>> {
+        let results = match self.program {
+            Some(program) => {
+                let avals: Vec<Aval> = args.iter().map(|a| a.aval().clone()).collect();
+                program.control_avals(control, &avals)?
+            }
+            None => return Err(Error::internal("a loop without a program")),
+        };
+        match control {
+            Control::Scan { body, consts, carry, length, reverse } => {
+                let (shared, rest) = args.split_at(*consts);
+                let (init, xs) = rest.split_at(*carry);
+                let mut state: Vec<Array> = init.iter().map(|x| (*x).clone()).collect();
+                let mut stacked: Vec<Array> =
+                    results[*carry..].iter().map(|y| Array::scratch(y.clone())).collect::<Result<_>>()?;
+                for step in 0..*length {
+                    let at = if *reverse { length - 1 - step } else { step };
+                    let elements = xs.iter().map(|x| element(x, at)).collect::<Result<Vec<_>>>()?;
+                    let operands: Vec<&Array> = shared.iter().copied().chain(&state).chain(&elements).collect();
+                    let mut next = self.callee(*body, &operands)?;
+                    for (ys, y) in stacked.iter_mut().zip(next.drain(*carry..)) {
+                        set_element(ys, at, &y)?;
+                    }
+                    state = next;
+                }
+                state.extend(stacked);
+                Ok(state)
+            }
+            Control::While { cond, body, cond_consts, body_consts } => {
+                let (asked, rest) = args.split_at(*cond_consts);
+                let (shared, init) = rest.split_at(*body_consts);
+                let mut state: Vec<Array> = init.iter().map(|x| (*x).clone()).collect();
+                loop {
+                    let operands: Vec<&Array> = asked.iter().copied().chain(&state).collect();
+                    let more = self.callee(*cond, &operands)?;
+                    if more.first().map(|p| p.literal(0).bits()) != Some(1) {
+                        return Ok(state);
+                    }
+                    let operands: Vec<&Array> = shared.iter().copied().chain(&state).collect();
+                    state = self.callee(*body, &operands)?;
+                }
+            }
+            Control::Switch { branches } => {
+                let index = slice::<i32>(args[0])?[0];
+                let last = branches.len() - 1;
+                let chosen = usize::try_from(index).map_or(0, |i| i.min(last));
+                self.callee(branches[chosen], &args[1..])
             }
         }
     }
-    let result = |r: &crate::NodeId| values[r.index()].clone().ok_or_else(|| Error::internal(format!("no value {r}")));
-    function.results().iter().map(result).collect()
+}
+
+/// The element at a position along axis 0.
+fn element(x: &Array, at: usize) -> Result<Array> {
+    let shape = Shape::from(&x.shape()[1..]);
+    let n = shape.size();
+    by_dtype!(x.dtype(), T => {
+        let x = slice::<T>(x)?;
+        fill::<T>(&Aval::new(T::DTYPE, shape), |i| x[at * n + i])
+    })
+}
+
+/// Writes the element at a position along axis 0.
+fn set_element(of: &mut Array, at: usize, x: &Array) -> Result<()> {
+    let n = x.shape().size();
+    by_dtype!(x.dtype(), T => {
+        let x = slice::<T>(x)?;
+        let wrong = || Error::internal("an element of another type");
+        of.as_mut_slice::<T>().ok_or_else(wrong)?[at * n..][..n].copy_from_slice(x);
+        Ok(())
+    })
 }
 
 /// Whether `inputs` are what something called `name` takes.

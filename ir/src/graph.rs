@@ -143,6 +143,81 @@ impl Transform {
     }
 }
 
+/// A loop or a branch over functions. What its operands and results are follows from theirs; a tuple
+/// of results, as that of an applied [`Transform`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Control {
+    /// A loop over the elements along axis 0 of the `xs…`, in order:
+    /// `(consts…, carry…, xs…) -> (carry…, ys…)`, where the body is
+    /// `(consts…, carry…, an element per xs…) -> (carry…, an element per ys…)`.
+    Scan {
+        /// What each step computes.
+        body: FnId,
+        /// How many operands are the same in every step.
+        consts: usize,
+        /// How many are handed from step to step.
+        carry: usize,
+        /// How many steps there are; may be 0.
+        length: usize,
+        /// Whether the steps go from the last element to the first.
+        reverse: bool,
+    },
+    /// A loop as long as a condition holds: `(consts of cond…, consts of body…, carry…) -> (carry…)`,
+    /// where the condition is `(its consts…, carry…) -> (bool[])` and the body
+    /// `(its consts…, carry…) -> (carry…)`.
+    While {
+        /// Whether there is another step.
+        cond: FnId,
+        /// What each step computes.
+        body: FnId,
+        /// How many operands the condition has beside the carry.
+        cond_consts: usize,
+        /// How many the body has.
+        body_consts: usize,
+    },
+    /// One of some functions of the same parameters and results: `(i32[], p…) -> (y…)`. An index that
+    /// is out of range means the nearest branch.
+    Switch {
+        /// The functions; at least one.
+        branches: Vec<FnId>,
+    },
+}
+
+impl Control {
+    /// The name in text and errors.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Control::Scan { .. } => "scan",
+            Control::While { .. } => "while",
+            Control::Switch { .. } => "switch",
+        }
+    }
+
+    /// The functions it is over: a loop's condition before its body.
+    pub fn callees(&self) -> SmallVec<[FnId; 2]> {
+        match self {
+            Control::Scan { body, .. } => SmallVec::from_slice(&[*body]),
+            Control::While { cond, body, .. } => SmallVec::from_slice(&[*cond, *body]),
+            Control::Switch { branches } => branches.iter().copied().collect(),
+        }
+    }
+
+    /// The same over other functions, in the order of [`callees`](Self::callees).
+    ///
+    /// # Panics
+    /// If there are fewer of them.
+    #[must_use]
+    pub fn over(&self, callees: &[FnId]) -> Control {
+        let mut new = self.clone();
+        match &mut new {
+            Control::Scan { body, .. } => *body = callees[0],
+            Control::While { cond, body, .. } => (*cond, *body) = (callees[0], callees[1]),
+            Control::Switch { branches } => *branches = callees[..branches.len()].to_vec(),
+        }
+        new
+    }
+}
+
 /// What a node computes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NodeKind {
@@ -152,8 +227,42 @@ pub enum NodeKind {
     Op(Op),
     /// A transformed function of the operands: a tuple, taken apart by [`NodeKind::Get`].
     Apply(Transform, FnId),
-    /// One result of the [`NodeKind::Apply`] that is the only operand.
+    /// A loop or branch on the operands: a tuple, taken apart by [`NodeKind::Get`].
+    Control(Control),
+    /// One result of the tuple that is the only operand.
     Get(usize),
+}
+
+impl NodeKind {
+    /// Whether the value is a tuple.
+    pub fn is_tuple(&self) -> bool {
+        match self {
+            NodeKind::Apply(..) | NodeKind::Control(_) => true,
+            NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Get(_) => false,
+        }
+    }
+
+    /// The functions it is over, none for a primitive.
+    pub fn callees(&self) -> SmallVec<[FnId; 2]> {
+        match self {
+            NodeKind::Apply(_, callee) => SmallVec::from_slice(&[*callee]),
+            NodeKind::Control(control) => control.callees(),
+            NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Get(_) => SmallVec::new(),
+        }
+    }
+
+    /// The same over other functions, each found by `new`.
+    #[must_use]
+    pub fn over(&self, mut new: impl FnMut(FnId) -> FnId) -> NodeKind {
+        match self {
+            NodeKind::Apply(transform, callee) => NodeKind::Apply(transform.clone(), new(*callee)),
+            NodeKind::Control(control) => {
+                let callees: SmallVec<[FnId; 2]> = control.callees().into_iter().map(new).collect();
+                NodeKind::Control(control.over(&callees))
+            }
+            NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Get(_) => self.clone(),
+        }
+    }
 }
 
 /// A node: what it computes, of which operands, and what comes out.
@@ -163,7 +272,7 @@ pub struct Node {
     pub kind: NodeKind,
     /// The operands, all of them earlier nodes.
     pub args: SmallVec<[NodeId; 3]>,
-    /// The result's aval; for an [`NodeKind::Apply`] one per result.
+    /// The result's aval; for a tuple one per result.
     pub avals: SmallVec<[Aval; 1]>,
     /// The user's line it comes from.
     pub span: Span,
@@ -256,7 +365,17 @@ impl Function {
         avals: Vec<Aval>,
         span: Span,
     ) -> Vec<NodeId> {
-        let tuple = self.push(NodeKind::Apply(transform, callee), args, avals.iter().cloned().collect(), span);
+        self.push_tuple(NodeKind::Apply(transform, callee), args, avals, span)
+    }
+
+    /// Adds a loop or branch and gives its results; `avals` are the results' avals (see
+    /// [`Program::control_avals`]).
+    pub fn control(&mut self, control: Control, args: &[NodeId], avals: Vec<Aval>, span: Span) -> Vec<NodeId> {
+        self.push_tuple(NodeKind::Control(control), args, avals, span)
+    }
+
+    fn push_tuple(&mut self, kind: NodeKind, args: &[NodeId], avals: Vec<Aval>, span: Span) -> Vec<NodeId> {
+        let tuple = self.push(kind, args, avals.iter().cloned().collect(), span);
         let get = |(i, aval)| self.push(NodeKind::Get(i), &[tuple], SmallVec::from_elem(aval, 1), span);
         avals.into_iter().enumerate().map(get).collect()
     }
@@ -317,19 +436,66 @@ impl Function {
     /// The aval of a node that has one result.
     ///
     /// # Panics
-    /// If the function has no such node, or if it is an [`NodeKind::Apply`].
+    /// If the function has no such node, or if it is a tuple.
     pub fn aval(&self, id: NodeId) -> &Aval {
         let node = self.node(id);
-        assert!(!matches!(node.kind, NodeKind::Apply(..)), "{id} is a tuple: take a result with `get`");
+        assert!(!node.kind.is_tuple(), "{id} is a tuple: take a result with `get`");
         &node.avals[0]
     }
 
-    /// Whether it holds primitives alone: every transform has been expanded.
+    /// Whether it holds primitives alone: every transform has been expanded, and there are no loops
+    /// and branches.
     pub fn is_plain(&self) -> bool {
         self.nodes.iter().all(|n| match n.kind {
             NodeKind::Param(_) | NodeKind::Op(_) => true,
-            NodeKind::Apply(..) | NodeKind::Get(_) => false,
+            NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => false,
         })
+    }
+
+    /// The function with other parameters: parameter `i` of this one is the new one's parameter
+    /// `places[i]`, which has its aval. It returns these results of this one.
+    ///
+    /// # Panics
+    /// If there are fewer parameters or results than that.
+    pub fn rearranged(
+        &self,
+        params: impl IntoIterator<Item = (Aval, Span)>,
+        places: &[usize],
+        results: impl IntoIterator<Item = usize>,
+    ) -> Function {
+        let mut new = Function::new(self.name.clone(), params);
+        let mut chosen = self.clone();
+        chosen.results = results.into_iter().map(|r| self.results[r]).collect();
+        let args: Vec<NodeId> = places.iter().map(|p| NodeId::from(*p)).collect();
+        let results = chosen.copy_into(&mut new, &args);
+        new.results = results;
+        new
+    }
+
+    /// Copies the nodes that the results depend on into another function, with `args` for the
+    /// parameters; the results in the copy.
+    ///
+    /// # Panics
+    /// If there are fewer `args` than parameters.
+    pub fn copy_into(&self, into: &mut Function, args: &[NodeId]) -> Vec<NodeId> {
+        let live = self.live();
+        let mut at: Vec<NodeId> = Vec::with_capacity(self.len());
+        for (id, node) in self.nodes() {
+            at.push(match &node.kind {
+                NodeKind::Param(i) => args[*i],
+                // Never looked at: only dead nodes use dead nodes.
+                NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_)
+                    if !live[id.index()] =>
+                {
+                    id
+                }
+                kind @ (NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_)) => {
+                    let args: SmallVec<[NodeId; 3]> = node.args.iter().map(|a| at[a.index()]).collect();
+                    into.push(kind.clone(), &args, node.avals.clone(), node.span)
+                }
+            });
+        }
+        self.results.iter().map(|r| at[r.index()]).collect()
     }
 
     /// Which nodes the results depend on, by index.
@@ -411,10 +577,8 @@ impl Program {
         needed[entry.index()] = true;
         for i in (0..n).rev() {
             if needed[i] {
-                for node in &self.functions[i].nodes {
-                    if let NodeKind::Apply(_, callee) = &node.kind {
-                        needed[callee.index()] = true;
-                    }
+                for callee in self.functions[i].nodes.iter().flat_map(|node| node.kind.callees()) {
+                    needed[callee.index()] = true;
                 }
             }
         }
@@ -423,9 +587,7 @@ impl Program {
         for i in (0..n).filter(|i| needed[*i]) {
             let mut function = self.functions[i].clone();
             for node in &mut function.nodes {
-                if let NodeKind::Apply(_, callee) = &mut node.kind {
-                    *callee = new[callee.index()].expect("callees come before callers");
-                }
+                node.kind = node.kind.over(|callee| new[callee.index()].expect("callees come before callers"));
             }
             new[i] = Some(about.add(function));
         }
@@ -433,14 +595,14 @@ impl Program {
     }
 
     /// Per function a sum over its nodes with everything it applies written out: `weight` is given a
-    /// node and, for an [`NodeKind::Apply`], the callee's sum (else 0). Sums that overflow stay at
+    /// node and, for one over functions, the sum of theirs (else 0); a loop counts as one step. Sums that overflow stay at
     /// the largest number.
     pub fn written_out(&self, weight: impl Fn(&NodeKind, usize) -> usize) -> Vec<usize> {
         let mut sums: Vec<usize> = Vec::with_capacity(self.functions.len());
         for f in &self.functions {
-            let of = |node: &Node| match &node.kind {
-                NodeKind::Apply(_, callee) => weight(&node.kind, sums[callee.index()]),
-                NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Get(_) => weight(&node.kind, 0),
+            let of = |node: &Node| {
+                let callees = node.kind.callees();
+                weight(&node.kind, callees.iter().fold(0, |sum, callee| sum.saturating_add(sums[callee.index()])))
             };
             sums.push(f.nodes.iter().fold(0, |sum: usize, node| sum.saturating_add(of(node))));
         }
@@ -454,6 +616,21 @@ impl Program {
     pub fn apply_avals(&self, transform: &Transform, callee: FnId, args: &[Aval]) -> Result<Vec<Aval>> {
         infer::apply(transform, self.function(callee), args)
     }
+
+    /// The avals of the results of a loop or branch with operands of these avals.
+    ///
+    /// # Errors
+    /// If there is no such function, or the functions or the operands don't fit: their number, a
+    /// carry whose type changes, branches that differ.
+    pub fn control_avals(&self, control: &Control, args: &[Aval]) -> Result<Vec<Aval>> {
+        infer::control(control, self, args)
+    }
+
+    /// Whether the entry, or a function it needs, has a loop or a branch.
+    pub fn has_control(&self) -> bool {
+        let is_control = |n: &Node| matches!(n.kind, NodeKind::Control(_));
+        self.functions.iter().any(|f| f.nodes.iter().any(is_control))
+    }
 }
 
 /// Moves axis `from` to position `to`, as a permutation for [`Op::Transpose`].
@@ -465,5 +642,5 @@ pub fn move_axis(rank: usize, from: usize, to: usize) -> Axes {
 
 /// An [`Error::Internal`] about a function that should have been plain.
 pub fn not_plain(f: &Function) -> Error {
-    Error::internal(format!("function `{}` still applies transforms", f.name))
+    Error::internal(format!("function `{}` still applies transforms, loops or branches", f.name))
 }

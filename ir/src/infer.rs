@@ -3,7 +3,7 @@
 
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
-use crate::graph::{Aval, Function, Transform};
+use crate::graph::{Aval, Control, FnId, Function, Program, Transform};
 use crate::op::{Axes, Binary, DotDims, Op, Unary};
 use crate::shape::Shape;
 use std::fmt;
@@ -391,6 +391,123 @@ pub fn apply(transform: &Transform, callee: &Function, args: &[Aval]) -> Result<
         check_size(format_args!("a result of `{}` of `{name}`", transform.name()), aval)?;
     }
     Ok(avals)
+}
+
+/// The avals of the results of a loop or branch. See [`Control`] for the signatures.
+///
+/// # Errors
+/// If there is no such function, or the functions or the operands don't fit.
+pub fn control(control: &Control, program: &Program, args: &[Aval]) -> Result<Vec<Aval>> {
+    let name = control.name();
+    let functions = program.functions().len();
+    if let Some(missing) = control.callees().iter().find(|f| f.index() >= functions) {
+        return Err(Error::tree(format!("`{name}` of {missing}, which is not defined")));
+    }
+    let signature = |f: FnId| (program.function(f).param_avals(), program.function(f).result_avals());
+    let results = match control {
+        Control::Scan { body, consts, carry, length, .. } => {
+            let (params, results) = signature(*body);
+            count(name, "the body's parameters", params.len(), args.len())?;
+            let fixed = consts.checked_add(*carry).filter(|n| *n <= params.len() && *carry <= results.len());
+            let fixed = fixed.ok_or_else(|| {
+                let m = format!(
+                    "`{name}`: the body, of {} parameters and {} results, has no {consts} consts and {carry} carries",
+                    params.len(),
+                    results.len()
+                );
+                Error::tree(m)
+            })?;
+            expect(name, "operand", &params[..fixed], &args[..fixed])?;
+            for (i, (param, arg)) in params.iter().zip(args).enumerate().skip(fixed) {
+                let want = Aval::new(param.dtype, param.shape.insert(0, *length));
+                if *arg != want {
+                    return Err(Error::shape(format!(
+                        "`{name}`: operand {i} must have {length} elements of {param}, {want}, not be {arg}"
+                    )));
+                }
+            }
+            carried(name, &params[*consts..fixed], &results[..*carry])?;
+            let stack = |y: &Aval| Aval::new(y.dtype, y.shape.insert(0, *length));
+            results[..*carry].iter().cloned().chain(results[*carry..].iter().map(stack)).collect()
+        }
+        Control::While { cond, body, cond_consts, body_consts } => {
+            let ((asked, predicate), (params, results)) = (signature(*cond), signature(*body));
+            let carry = args.len().checked_sub(*cond_consts).and_then(|n| n.checked_sub(*body_consts));
+            let carry = carry.ok_or_else(|| {
+                Error::tree(format!(
+                    "`{name}` of {} operands has no {cond_consts} and {body_consts} consts",
+                    args.len()
+                ))
+            })?;
+            count(name, "the condition's parameters", asked.len(), cond_consts + carry)?;
+            count(name, "the body's parameters", params.len(), body_consts + carry)?;
+            count(name, "the body's results", results.len(), carry)?;
+            if predicate != [Aval::new(Dtype::Bool, Shape::scalar())] {
+                let found = predicate.iter().map(|a| a.to_string()).collect::<Vec<_>>().join(", ");
+                return Err(Error::dtype(format!("`{name}`: the condition must give one bool[], not ({found})")));
+            }
+            let (own, carried_in) = args.split_at(cond_consts + body_consts);
+            expect(name, "operand", &asked[..*cond_consts], &own[..*cond_consts])?;
+            expect(name, "operand", &params[..*body_consts], &own[*cond_consts..])?;
+            expect(name, "carry", &params[*body_consts..], carried_in)?;
+            expect(name, "the condition's carry", carried_in, &asked[*cond_consts..])?;
+            carried(name, carried_in, &results)?;
+            results
+        }
+        Control::Switch { branches } => {
+            let Some(first) = branches.first() else {
+                return Err(Error::tree(format!("`{name}` needs a branch")));
+            };
+            let (params, results) = signature(*first);
+            for (b, branch) in branches.iter().enumerate().skip(1) {
+                let (others, given) = signature(*branch);
+                count(name, &format!("the parameters of branch {b} and of branch 0"), others.len(), params.len())?;
+                count(name, &format!("the results of branch {b} and of branch 0"), given.len(), results.len())?;
+                expect(name, &format!("branch {b}, parameter"), &params, &others)?;
+                expect(name, &format!("branch {b}, result"), &results, &given)?;
+            }
+            let index = Aval::new(Dtype::I32, Shape::scalar());
+            match args.split_first() {
+                Some((i, _)) if *i != index => {
+                    return Err(Error::dtype(format!("`{name}`: the index must be {index}, not {i}")));
+                }
+                Some((_, rest)) => {
+                    count(name, "the branches' parameters", params.len(), rest.len())?;
+                    expect(name, "operand", &params, rest)?;
+                }
+                None => return Err(Error::tree(format!("`{name}` needs an index"))),
+            }
+            results
+        }
+    };
+    for aval in &results {
+        check_size(format_args!("a result of `{name}`"), aval)?;
+    }
+    Ok(results)
+}
+
+fn count(name: &str, what: &str, want: usize, got: usize) -> Result<()> {
+    if want == got {
+        return Ok(());
+    }
+    Err(Error::tree(format!("`{name}`: {what} number {want}, not {got}")))
+}
+
+fn expect(name: &str, what: &str, want: &[Aval], got: &[Aval]) -> Result<()> {
+    match want.iter().zip(got).position(|(w, g)| w != g) {
+        Some(i) => Err(Error::shape(format!("`{name}`: {what} {i} must be {}, not {}", want[i], got[i]))),
+        None => Ok(()),
+    }
+}
+
+fn carried(name: &str, from: &[Aval], to: &[Aval]) -> Result<()> {
+    match from.iter().zip(to).position(|(f, t)| f != t) {
+        Some(i) => {
+            let m = format!("`{name}`: carry {i} is {} before a step and {} after it", from[i], to[i]);
+            Err(Error::shape(m))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The shape both shapes broadcast to by NumPy's rule: aligned at the last axis, where lengths

@@ -51,11 +51,16 @@ impl Schedule {
         &self.buffers[id.index()]
     }
 
-    /// How many kernels one run launches: those of callees too, each once for a whole batch.
+    /// How many kernels one run launches: those of callees too, each once for a whole batch. A
+    /// `while`
+    /// counts as one step, a branch as the longest one.
     pub fn launches(&self) -> usize {
         let of = |step: &Step| match &step.kernel.body {
             Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) => 1,
             Body::Call(call) => call.callee.launches(),
+            Body::Scan(scan) => scan.length.saturating_mul(scan.body.launches()),
+            Body::While(w) => w.cond.launches() + w.body.launches(),
+            Body::Switch(switch) => switch.branches.iter().map(|b| b.launches()).max().unwrap_or(0),
         };
         self.steps.iter().map(of).sum()
     }

@@ -23,8 +23,8 @@ impl Program {
 }
 
 impl Function {
-    /// Checks a function by itself, as [`Program::verify`] does; of an applied transform it can
-    /// check all but what depends on the callee.
+    /// Checks a function by itself, as [`Program::verify`] does; of an applied transform, a
+    /// loop or a branch it can check all but what depends on the callees.
     ///
     /// # Errors
     /// [`Error::Internal`] naming the function, the node and its operation.
@@ -68,12 +68,23 @@ fn check(f: &Function, program: Option<(&Program, FnId)>) -> Result<()> {
                     expect(&results, &node.avals).map_err(fail)?;
                 }
             }
+            NodeKind::Control(control) => {
+                let avals: Vec<Aval> = arg_avals(f, node).map_err(fail)?.into_iter().cloned().collect();
+                if let Some((program, caller)) = program {
+                    if let Some(callee) = control.callees().into_iter().find(|c| *c >= caller) {
+                        return Err(fail(format!("callee {callee} does not come before its caller {caller}")));
+                    }
+                    let results = program.control_avals(control, &avals);
+                    let results = results.map_err(|e| fail(e.report().message.clone()))?;
+                    expect(&results, &node.avals).map_err(fail)?;
+                }
+            }
             NodeKind::Get(i) => {
                 let [tuple] = node.args[..] else {
                     return Err(fail(format!("takes one operand, not {}", node.args.len())));
                 };
                 let tuple_node = f.node(tuple);
-                if !matches!(tuple_node.kind, NodeKind::Apply(..)) {
+                if !tuple_node.kind.is_tuple() {
                     return Err(fail(format!("operand {tuple} is not a tuple")));
                 }
                 let Some(aval) = tuple_node.avals.get(*i) else {
@@ -94,7 +105,7 @@ fn check(f: &Function, program: Option<(&Program, FnId)>) -> Result<()> {
         if r.index() >= f.len() {
             return fail("does not exist");
         }
-        if matches!(f.node(*r).kind, NodeKind::Apply(..)) {
+        if f.node(*r).kind.is_tuple() {
             return fail("is a tuple");
         }
     }
@@ -106,13 +117,14 @@ fn name(node: &Node) -> &'static str {
         NodeKind::Param(_) => "param",
         NodeKind::Op(op) => op.name(),
         NodeKind::Apply(transform, _) => transform.name(),
+        NodeKind::Control(control) => control.name(),
         NodeKind::Get(_) => "get",
     }
 }
 
 fn arg_avals<'f>(f: &'f Function, node: &Node) -> Check<Vec<&'f Aval>> {
     let aval = |a: &NodeId| match &f.node(*a) {
-        n if matches!(n.kind, NodeKind::Apply(..)) => Err(format!("operand {a} is a tuple")),
+        n if n.kind.is_tuple() => Err(format!("operand {a} is a tuple")),
         n => n.avals.first().ok_or_else(|| format!("operand {a} has no aval")),
     };
     node.args.iter().map(aval).collect()

@@ -536,3 +536,46 @@ fn sorting_is_stable_with_nan_last() {
     let truth = array(Dtype::Bool, &[3], &[1.0, 0.0, 1.0]);
     check(Op::Argsort(0), &[&truth], Dtype::I32, &[3], &[1.0, 0.0, 2.0]);
 }
+
+#[test]
+fn rounding() {
+    let x = &[0.5, -0.5, 1.5, 2.5, -2.5, 0.0, -0.0, 2.75, -2.75, 1e9, INF, -INF, NAN];
+    floats(Op::Unary(Unary::Floor), &[x], &[0.0, -1.0, 1.0, 2.0, -3.0, 0.0, -0.0, 2.0, -3.0, 1e9, INF, -INF, NAN]);
+    floats(Op::Unary(Unary::Round), &[x], &[0.0, -0.0, 2.0, 2.0, -2.0, 0.0, -0.0, 3.0, -3.0, 1e9, INF, -INF, NAN]);
+}
+
+#[test]
+fn integer_quotients() {
+    let x = &[7.0, -7.0, 7.0, -7.0, 5.0, 0.0, MIN, MIN, MIN, MAX];
+    let y = &[2.0, 2.0, -2.0, -2.0, 0.0, 0.0, -1.0, 0.0, 2.0, MIN];
+    ints(Op::Binary(Binary::Div), &[x, y], &[3.0, -3.0, -3.0, 3.0, -1.0, -1.0, MIN, -1.0, MIN / 2.0, 0.0]);
+    ints(Op::Binary(Binary::Rem), &[x, y], &[1.0, -1.0, 1.0, -1.0, 5.0, 0.0, 0.0, MIN, 0.0, MAX]);
+}
+
+#[test]
+fn remainders() {
+    let x = &[7.0, -7.0, 7.0, -0.0, 1.0, INF, 1.0, NAN, -6.0, 1e9];
+    let y = &[2.0, 2.0, -2.0, 2.0, 0.0, 1.0, INF, 1.0, 3.0, 0.75];
+    floats(Op::Binary(Binary::Rem), &[x, y], &[1.0, -1.0, 1.0, -0.0, NAN, NAN, 1.0, NAN, -0.0, 0.25]);
+}
+
+#[test]
+fn bits_moved() {
+    let x = &[1.0, -8.0, -8.0, 5.0, 1.0, -1.0, MIN];
+    let y = &[31.0, 1.0, 32.0, -1.0, 0.0, 31.0, 31.0];
+    ints(Op::Binary(Binary::ShiftLeft), &[x, y], &[MIN, -16.0, 0.0, 0.0, 1.0, MIN, 0.0]);
+    ints(Op::Binary(Binary::ShiftRightLogical), &[x, y], &[0.0, 2147483644.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
+    ints(Op::Binary(Binary::ShiftRightArithmetic), &[x, y], &[0.0, -4.0, -1.0, 0.0, 1.0, -1.0, -1.0]);
+    ints(Op::Binary(Binary::Xor), &[x, y], &[30.0, -7.0, -40.0, -6.0, 1.0, -32.0, MIN + 31.0]);
+    bools(Op::Binary(Binary::Xor), &[&[0.0, 0.0, 1.0, 1.0], &[0.0, 1.0, 0.0, 1.0]], &[0.0, 1.0, 1.0, 0.0]);
+}
+
+#[test]
+fn reduced_products() {
+    let x = array(Dtype::F64, &[2, 3], &[1.0, -2.0, 3.0, 0.0, 5.0, 6.0]);
+    let prod = |a: &[usize]| Op::Reduce { kind: Reduce::Prod, axes: axes(a) };
+    check(prod(&[1]), &[&x], Dtype::F64, &[2], &[-6.0, 0.0]);
+    check(prod(&[0]), &[&x], Dtype::F64, &[3], &[0.0, -10.0, 18.0]);
+    check(prod(&[0]), &[&array(Dtype::I32, &[0], &[])], Dtype::I32, &[], &[1.0]);
+    check(prod(&[0]), &[&array(Dtype::I32, &[3], &[65536.0, 65536.0, 3.0])], Dtype::I32, &[], &[0.0]);
+}

@@ -7,7 +7,7 @@
 use crate::rules::Applied;
 use crate::term::{Attr, Head, Prim, Term, decode};
 use egg::{DidMerge, Id};
-use egrad_ir::{Aval, Error, FnId, Literal, Op, Result, Transform, infer};
+use egrad_ir::{Aval, Control, Error, FnId, Literal, NodeKind, Op, Result, Transform, infer};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -45,14 +45,33 @@ pub enum Fact {
     Ill,
 }
 
-/// A function that is called, perhaps for every element of a batch.
+/// What is run by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum What {
+    /// A function: once ([`Transform::Call`]), or for every element of a batch (a
+    /// [`Transform::Vmap`] whose mapped axes are all at position 0); while transforms are expanded,
+    /// also one with a derivative of its own.
+    Function(Transform, FnId),
+    /// A loop or a branch.
+    Control(Control),
+}
+
+impl What {
+    /// As a node.
+    pub fn kind(&self) -> NodeKind {
+        match self {
+            What::Function(transform, callee) => NodeKind::Apply(transform.clone(), *callee),
+            What::Control(control) => NodeKind::Control(control.clone()),
+        }
+    }
+}
+
+/// A function that is called, perhaps for every element of a batch, or what loops or branches over
+/// functions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Site {
-    /// [`Transform::Call`], or a [`Transform::Vmap`] whose mapped axes are all at position 0; while
-    /// transforms are expanded, also a function with a derivative of its own.
-    pub transform: Transform,
-    /// The function.
-    pub callee: FnId,
+    /// What is run.
+    pub what: What,
     /// The operands' avals.
     pub params: Arc<[Aval]>,
     /// The results' avals.

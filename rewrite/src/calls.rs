@@ -8,10 +8,12 @@
 //! In the e-graph a call's results are equal whichever way they come about: a result's class holds
 //! `(get i (call …))` per way, and the primitive that inlining makes of it. Extraction prices each.
 //!
+//! Loops and branches are calls that there is one way to make: over functions compiled by themselves.
+//!
 //! Functions are compiled once per content and options, and shared by all that call them, as long
 //! as somebody holds the compiled program.
 
-use crate::analysis::Site;
+use crate::analysis::What;
 use crate::choices::{Callee, Choices};
 use crate::extract::{Plan, extract};
 use crate::rules::Tables;
@@ -35,8 +37,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Calls {
     /// Whatever costs least: inlining, unless another way is at least 5 % cheaper by the prices.
-    /// Under strict numerics, and in programs of more than 20,000 operations written out, it is
-    /// inlining without asking.
+    /// Under strict numerics, in programs of more than 20,000 operations written out, and in those
+    /// with loops or branches, it is inlining without asking.
     #[default]
     Auto,
     /// A copy of the function's operations among the caller's.
@@ -90,9 +92,10 @@ pub(crate) fn load(
     functions: &mut Functions<'_>,
     calls: Calls,
 ) -> Result<(Values, Vec<Ways>)> {
+    // Where loops or branches are left, inlining has been done.
     let (plain, transformed) = match calls {
-        Calls::Auto | Calls::Inline => open(program, Tables::standard())?,
-        Calls::PushIn | Calls::Dispatch => Default::default(),
+        Calls::Auto | Calls::Inline if !program.has_control() => open(program, Tables::standard())?,
+        Calls::Auto | Calls::Inline | Calls::PushIn | Calls::Dispatch => Default::default(),
     };
     let opened = |transform: &Transform, callee: FnId| -> Option<&Function> {
         match transform {
@@ -105,7 +108,18 @@ pub(crate) fn load(
         }
     };
     let mut groups: Vec<Ways> = Vec::new();
-    let values = work.load_with(program.entry(), |work, transform, callee, operands, span| {
+    let values = work.load_with(program.entry(), |work, what, operands, span| {
+        let (transform, callee) = match what {
+            What::Function(transform, callee) => (transform, *callee),
+            What::Control(_) => {
+                let called = work.call(functions, what, operands, span)?;
+                let ways = Ways::from_slice(&[called.site]);
+                if !groups.contains(&ways) {
+                    groups.push(ways);
+                }
+                return Ok(called.results);
+            }
+        };
         let mut ways = Ways::new();
         let mut results: Option<Vec<Id>> = None;
         if matches!(calls, Calls::Auto | Calls::Inline) {
@@ -148,7 +162,7 @@ fn join(
     span: Span,
     results: &mut Option<Vec<Id>>,
 ) -> Result<u32> {
-    let called = work.call(functions, transform, callee, operands, span)?;
+    let called = work.call(functions, &What::Function(transform.clone(), callee), operands, span)?;
     match results {
         Some(results) => results.iter().zip(&called.results).for_each(|(r, by)| work.unite(*r, *by)),
         None => *results = Some(called.results),
@@ -164,13 +178,21 @@ pub(crate) fn choose(saturated: &Saturated, program: &Program, groups: &[Ways], 
     let egraph = &saturated.egraph;
     let callee = |site: u32| -> Result<Callee> {
         let site = egraph.analysis.sites[site as usize].clone();
-        let name = program.function(site.callee).name.clone();
-        Ok(Callee { schedule: compiled(program, &site, options)?, name, site })
+        let callees = site.what.kind().callees();
+        let name = callees.last().map_or_else(String::new, |f| program.function(*f).name.clone());
+        let schedules = callees.iter().map(|f| compiled(program, *f, options)).collect::<Result<_>>()?;
+        Ok(Callee { schedules, name, site })
     };
+    let is_control =
+        |ways: &&Ways| ways.iter().all(|site| matches!(egraph.analysis.sites[*site as usize].what, What::Control(_)));
     let choices = |called: &HashMap<u32, Callee>| {
         Choices::of_egraph(egraph, &saturated.results, &|id| saturated.span(id), called)
     };
     let mut called: HashMap<u32, Callee> = HashMap::new();
+    // Loops and branches are never written out.
+    for site in groups.iter().filter(is_control).flatten() {
+        called.insert(*site, callee(*site)?);
+    }
     match options.calls() {
         Calls::Inline => return choices(&called),
         Calls::PushIn | Calls::Dispatch => {
@@ -190,7 +212,7 @@ pub(crate) fn choose(saturated: &Saturated, program: &Program, groups: &[Ways], 
     if kernels <= groups.len() {
         return Ok(best);
     }
-    for ways in groups.iter().take(MOST_TRIED) {
+    for ways in groups.iter().filter(|ways| !is_control(ways)).take(MOST_TRIED) {
         for way in ways {
             let mut with = called.clone();
             with.retain(|site, _| !ways.contains(site));
@@ -224,12 +246,12 @@ fn extracted<'a>(choices: &'a Choices, options: &'a Options) -> Option<Plan<'a>>
     extract(choices, &options.machine, options.numerics == Numerics::Strict, options.fusion)
 }
 
-/// The compiled function that a site calls.
+/// A function that is called, looped over or branched to, compiled.
 ///
 /// # Errors
 /// As compiling it.
-pub(crate) fn compiled(program: &Program, site: &Site, options: &Options) -> Result<Arc<Schedule>> {
-    let callee = program.about(site.callee);
+pub(crate) fn compiled(program: &Program, callee: FnId, options: &Options) -> Result<Arc<Schedule>> {
+    let callee = program.about(callee);
     let key = {
         let mut h = DefaultHasher::new();
         callee.hash(&mut h);

@@ -69,12 +69,13 @@ pub(crate) struct Value {
     pub(crate) span: Span,
 }
 
-/// A function that is called as it was compiled by itself.
+/// What is called: a function as it was compiled by itself, or several for a loop or branch.
 #[derive(Clone, Debug)]
 pub(crate) struct Callee {
     pub(crate) site: Site,
     pub(crate) name: String,
-    pub(crate) schedule: Arc<Schedule>,
+    /// Per function.
+    pub(crate) schedules: SmallVec<[Arc<Schedule>; 2]>,
 }
 
 /// A call that is made.
@@ -268,7 +269,7 @@ impl Choices {
                     let op = op.clone();
                     (Source::Computed, vec![Alternative { op, args, inline: true, contract }])
                 }
-                NodeKind::Apply(..) | NodeKind::Get(_) => panic!("not plain"),
+                NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => panic!("not plain"),
             };
             let aval = node.avals[0].clone();
             choices.values.push(Value { aval, source, alternatives, load: true, span: node.span });

@@ -103,7 +103,7 @@ fn join(a: &Function, b: &Function) -> Result<(Function, Vec<NodeId>)> {
                 let args: SmallVec<[NodeId; 3]> = node.args.iter().map(|a| at[a.index()]).collect();
                 joined.push(node.kind.clone(), &args, node.avals.clone(), node.span)
             }
-            NodeKind::Apply(..) | NodeKind::Get(_) => return Err(not_plain(b)),
+            NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => return Err(not_plain(b)),
         });
     }
     let both = a.results().iter().copied().chain(b.results().iter().map(|r| at[r.index()]));

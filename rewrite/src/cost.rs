@@ -2,7 +2,7 @@
 
 use egrad_ir::Dtype;
 use egrad_ir::kernel::{Affine, Along, Body, Call, Contract, Inst, LoopNest, Operand, Pass};
-use egrad_ir::schedule::Step;
+use egrad_ir::schedule::{Schedule, Step};
 use egrad_ir::{Binary, Unary};
 
 /// What the cost model knows of a machine. Times are in nanoseconds.
@@ -58,6 +58,9 @@ pub(crate) fn kernel_ns(machine: &Machine, operands: &[Operand], body: &Body) ->
         Body::Loops(nest) => machine.launch_ns + loops_ns(machine, operands, nest),
         Body::Contract(c) => machine.launch_ns + contract_ns(machine, operands, c),
         Body::Call(c) => call_ns(machine, operands, c),
+        Body::Scan(s) => machine.launch_ns + s.length as f64 * step_ns(machine, &s.body),
+        Body::While(w) => machine.launch_ns + GUESSED_STEPS * (step_ns(machine, &w.cond) + step_ns(machine, &w.body)),
+        Body::Switch(s) => machine.launch_ns + s.branches.iter().map(|b| step_ns(machine, b)).fold(0.0, f64::max),
         // Element by element, wherever the indices say.
         Body::Scatter(c) => {
             let [x, _, updates] = c.sizes().unwrap_or_default().map(|n| n as f64);
@@ -76,6 +79,15 @@ pub(crate) fn kernel_ns(machine: &Machine, operands: &[Operand], body: &Body) ->
 fn moved_ns(machine: &Machine, operands: &[Operand]) -> f64 {
     let bytes: f64 = operands.iter().map(|o| (o.len * o.dtype.bytes()) as f64).sum();
     bytes * if bytes > machine.cache_bytes { machine.memory_ns_per_byte } else { machine.cache_ns_per_byte }
+}
+
+/// How many steps a loop is taken to have that ends by a condition.
+const GUESSED_STEPS: f64 = 16.0;
+
+/// A step of a loop, or a branch.
+fn step_ns(machine: &Machine, schedule: &Schedule) -> f64 {
+    let of = |step: &Step| kernel_ns(machine, &step.kernel.operands, &step.kernel.body);
+    schedule.steps.iter().map(of).sum()
 }
 
 /// Every kernel of the callee is launched once and runs for every element.

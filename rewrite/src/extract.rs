@@ -771,7 +771,7 @@ impl<'a> Plan<'a> {
 
     fn mergeable(&self, a: u32, b: u32, spans: &[(u32, u32)]) -> bool {
         let (Some(x), Some(y)) = (&self.groups[a as usize], &self.groups[b as usize]) else { return false };
-        let alone = |g: &Group| matches!(g.lowered.body, Body::Contract(_) | Body::Call(_));
+        let alone = |g: &Group| !matches!(g.lowered.body, Body::Loops(_));
         !alone(x)
             && !alone(y)
             && x.lowered.insts() + y.lowered.insts() <= MAX_INSTS

@@ -136,13 +136,16 @@ pub fn expand(program: &Program) -> Result<Function> {
 
 /// Expands every transform of the program, and its calls as `calls` says: one function of
 /// primitives where they are inlined, which is what `Auto` starts from, else functions that call one
-/// another, the entry last.
+/// another, the entry last. Loops and branches stay, over functions of their own.
 ///
 /// # Errors
 /// As [`expand`]; if calls that are kept nest too deep.
 pub fn transform(program: &Program, tables: &rules::Tables, calls: Calls) -> Result<Program> {
     match calls {
-        Calls::PushIn | Calls::Dispatch if calls_of(program) > 0 => keep_calls(program, tables, calls),
+        Calls::PushIn | Calls::Dispatch if calls_of(program) > 0 || program.has_control() => {
+            keep_calls(program, tables, calls)
+        }
+        Calls::Auto | Calls::Inline if program.has_control() => keep_calls(program, tables, Calls::Inline),
         Calls::Auto | Calls::Inline | Calls::PushIn | Calls::Dispatch => {
             let mut plain = Program::new();
             plain.add(expand_with(program, tables)?);
@@ -168,7 +171,8 @@ fn operations(program: &Program) -> usize {
         NodeKind::Apply(
             Transform::Call | Transform::Vmap { .. } | Transform::CustomJvp { .. } | Transform::CustomVjp { .. },
             _,
-        ) => callee,
+        )
+        | NodeKind::Control(_) => callee,
         // A derivative has a few operations for each.
         NodeKind::Apply(Transform::Jvp { .. } | Transform::Vjp { .. }, _) => callee.saturating_mul(4),
     });
@@ -188,6 +192,11 @@ pub fn compile(program: &Program, options: &Options) -> Result<Compilation> {
 /// # Errors
 /// As [`compile`].
 pub fn compile_with(program: &Program, tables: &rules::Tables, options: &Options) -> Result<Compilation> {
+    let options = &match options.calls() {
+        // Bodies of loops are priced by themselves.
+        Calls::Auto if program.has_control() => Options { calls: Calls::Inline, ..options.clone() },
+        Calls::Auto | Calls::Inline | Calls::PushIn | Calls::Dispatch => options.clone(),
+    };
     let inlined = compile_transformed(&transform(program, tables, options.calls())?, options)?;
     // Each call that is kept runs a kernel at least, over no less memory.
     let few = inlined.schedule.steps.len() <= calls_of(program);

@@ -1,6 +1,7 @@
 //! From a plan to a schedule: kernels in topological order, over numbered buffers.
 
 use crate::Place;
+use crate::analysis::What;
 use crate::choices::{Source, ValueIx};
 use crate::extract::Plan;
 use crate::lower::Chosen;
@@ -68,7 +69,7 @@ pub(crate) fn schedule(plan: &Plan<'_>, numerics: Numerics) -> Result<(Schedule,
         let stores = match &group.lowered.body {
             Body::Loops(nest) => nest.passes.iter().any(|p| !p.stores.is_empty()),
             Body::Contract(c) => c.m * c.n * c.batch.iter().product::<usize>() > 0,
-            Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) => {
+            Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => {
                 group.lowered.operands.iter().any(|o| o.written && o.len > 0)
             }
         };
@@ -149,8 +150,13 @@ pub(crate) fn extracted(plan: &Plan<'_>, name: &str) -> Result<(Function, HashMa
                 if !nodes.contains_key(&v) {
                     let site = &call.callee.site;
                     let args: Vec<NodeId> = call.args.iter().map(|a| nodes[a]).collect();
-                    let results =
-                        f.apply(site.transform.clone(), site.callee, &args, site.results.to_vec(), value.span);
+                    let avals = site.results.to_vec();
+                    let results = match &site.what {
+                        What::Function(transform, callee) => {
+                            f.apply(transform.clone(), *callee, &args, avals, value.span)
+                        }
+                        What::Control(control) => f.control(control.clone(), &args, avals, value.span),
+                    };
                     nodes.extend(call.results.iter().copied().zip(results));
                 }
                 nodes[&v]

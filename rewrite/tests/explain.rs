@@ -35,7 +35,7 @@ fn load(egraph: &mut EGraph, f: &Function) -> Vec<Id> {
                 args.extend(node.args.iter().map(|a| ids[a.index()]));
                 Term::new(Head::Prim(prim), args)
             }
-            NodeKind::Apply(..) | NodeKind::Get(_) => panic!("not plain"),
+            NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => panic!("not plain"),
         };
         ids.push(egraph.add(term));
     }

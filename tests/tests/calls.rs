@@ -32,7 +32,13 @@ fn assert_close(what: &str, got: &Array, want: &Array) {
 /// How many calls a schedule makes, those inside what it calls included, and how many kernels.
 fn calls(schedule: &Schedule) -> usize {
     let of = |body: &Body| match body {
-        Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) => 0,
+        Body::Loops(_)
+        | Body::Contract(_)
+        | Body::Scatter(_)
+        | Body::Argsort(_)
+        | Body::Scan(_)
+        | Body::While(_)
+        | Body::Switch(_) => 0,
         Body::Call(call) => 1 + calls(&call.callee),
     };
     schedule.steps.iter().map(|step| of(&step.kernel.body)).sum()
@@ -254,7 +260,13 @@ fn one_function_called_often_is_compiled_once() {
     let compiled = f.compile(&(x.clone(),)).unwrap();
     let callees = compiled.schedule().unwrap().steps.iter().filter_map(|s| match &s.kernel.body {
         Body::Call(call) => Some(std::sync::Arc::as_ptr(&call.callee)),
-        Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) => None,
+        Body::Loops(_)
+        | Body::Contract(_)
+        | Body::Scatter(_)
+        | Body::Argsort(_)
+        | Body::Scan(_)
+        | Body::While(_)
+        | Body::Switch(_) => None,
     });
     let callees: Vec<_> = callees.collect();
     assert_eq!(callees.len(), 6);

@@ -96,7 +96,9 @@ fn primitives(program: &Program) -> (usize, usize) {
         literal.push(match &node.kind {
             NodeKind::Op(Op::Constant(_)) => true,
             NodeKind::Op(Op::BroadcastInDim { .. }) => literal[node.args[0].index()],
-            NodeKind::Op(_) | NodeKind::Param(_) | NodeKind::Apply(..) | NodeKind::Get(_) => false,
+            NodeKind::Op(_) | NodeKind::Param(_) | NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => {
+                false
+            }
         });
         let counts = live[id.index()] && !literal[id.index()] && !renames(&node.kind);
         let next = (known.len(), counts);

@@ -107,6 +107,11 @@ impl<'f> Code<'f> {
         value
     }
 
+    /// Writes instructions at the head of the function.
+    pub(crate) fn at_entry(&mut self, write: impl FnOnce(&mut FuncCursor<'_>)) {
+        write(&mut FuncCursor::new(self.f.func).at_first_insertion_point(self.entry));
+    }
+
     /// A constant index.
     pub(crate) fn index(&mut self, n: usize) -> Value {
         self.constant(I64, n as u64)

@@ -6,10 +6,12 @@
 //! * [`nest`]: axes, addresses and instructions;
 //! * [`pass`]: loops, accumulators and tails;
 //! * [`block`]: reductions of long columns;
+//! * [`control`]: loops and branches over compiled functions;
 //! * [`math`]: the elementary functions, emitted through `egrad_ir::math`.
 
 mod block;
 mod code;
+pub(crate) mod control;
 mod group;
 mod math;
 mod nest;

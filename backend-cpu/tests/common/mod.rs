@@ -1,6 +1,7 @@
 //! Running one kernel on the CPU backend and on the kernel interpreter.
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
+pub(crate) mod functions;
 pub(crate) mod maker;
 
 use egrad_cpu::Cpu;

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 const DOUBLE: &str = include_str!("functions/double.glsl");
 const FLOAT: &str = include_str!("functions/float.glsl");
 const INT: &str = include_str!("functions/int.glsl");
-const ANY_FLOAT: [&str; 8] = [
+const ANY_FLOAT: [&str; 7] = [
     include_str!("functions/primitives.glsl"),
     include_str!("functions/exponential.glsl"),
     include_str!("functions/logarithm.glsl"),
@@ -18,7 +18,6 @@ const ANY_FLOAT: [&str; 8] = [
     include_str!("functions/power.glsl"),
     include_str!("functions/arc.glsl"),
     include_str!("functions/error.glsl"),
-    include_str!("functions/remainder.glsl"),
 ];
 const ANY: &str = include_str!("functions/team.glsl");
 

@@ -76,7 +76,9 @@ impl Heap {
         let mut state = self.state();
         state.collect(context, self.kept);
         for block in &mut state.blocks {
-            let fits = if size >= LARGE {
+            let fits = if context.bounds {
+                block.slab.size == size
+            } else if size >= LARGE {
                 block.alone && size <= block.slab.size && block.slab.size - size <= size / 4
             } else {
                 !block.alone
@@ -85,7 +87,7 @@ impl Heap {
                 return Ok(Part { slab: Arc::clone(&block.slab), offset, size });
             }
         }
-        let alone = size >= LARGE;
+        let alone = size >= LARGE || context.bounds;
         let shared: u64 = state.blocks.iter().filter(|b| !b.alone).map(|b| b.slab.size).sum();
         let block = shared.next_power_of_two().clamp(*SHARED.start(), *SHARED.end()).min(context.caps.allocation);
         let bytes = if alone { size } else { block.max(size) };
@@ -158,7 +160,9 @@ impl Region {
     /// unspecified. Nothing uses it.
     pub(crate) fn new(runtime: &Arc<Runtime>, size: u64) -> Result<Region> {
         let (heap, context) = (&runtime.heap, &runtime.context);
-        let size = size.max(1).checked_next_multiple_of(heap.alignment);
+        // The layers see what is outside of a slab: then each buffer has its own.
+        let alignment = if context.bounds { 1 } else { heap.alignment };
+        let size = size.max(1).checked_next_multiple_of(alignment);
         let size = size.ok_or_else(|| Error::memory("a buffer's size overflows memory"))?;
         let part = match heap.take(context, size) {
             Err(Error::Memory(_)) => {

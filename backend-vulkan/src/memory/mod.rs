@@ -57,7 +57,12 @@ fn pick(memory: &vk::PhysicalDeviceMemoryProperties, allowed: u32, usage: Use) -
 
 /// Whether the device has memory that both it and the host reach quickly.
 pub(crate) fn is_shared(context: &Context) -> bool {
-    context.caps.shared_memory && pick(&context.memory, u32::MAX, Use::Shared).is_some()
+    context.caps.shared_memory && has_shared(&context.memory)
+}
+
+/// Whether some of the memory is such.
+pub(crate) fn has_shared(memory: &vk::PhysicalDeviceMemoryProperties) -> bool {
+    pick(memory, u32::MAX, Use::Shared).is_some()
 }
 
 /// Bytes of a slab, as commands name them. Equal spots are the same bytes.

@@ -50,8 +50,7 @@ impl Program {
     pub(crate) fn new(runtime: &Arc<Runtime>, shaders: Shaders, schedule: Schedule) -> Result<Program> {
         // A device checks no index: what follows relies on the verifier.
         schedule.verify()?;
-        let caps = &runtime.context.caps;
-        let spread = schedule.steps.iter().map(|step| spread::spread(&step.kernel, caps));
+        let spread = schedule.steps.iter().map(|step| spread::spread(&step.kernel, &runtime.context.caps));
         let spread: Vec<Spread> = spread.collect::<Result<_>>()?;
         Program::of(runtime, shaders, schedule, &spread)
     }
@@ -171,21 +170,6 @@ impl Executable for Program {
     }
 }
 
-/// A pipeline per module; equal modules share one.
-fn pipelines(context: &Arc<crate::device::Context>, modules: &[Module]) -> Result<Vec<Arc<Pipeline>>> {
-    let mut compiled: HashMap<&[u32], Arc<Pipeline>> = HashMap::new();
-    let mut pipelines = Vec::new();
-    for module in modules {
-        let pipeline = match compiled.get(module.words.as_slice()) {
-            Some(pipeline) => Arc::clone(pipeline),
-            None => Arc::new(Pipeline::new(context, module)?),
-        };
-        compiled.insert(&module.words, Arc::clone(&pipeline));
-        pipelines.push(pipeline);
-    }
-    Ok(pipelines)
-}
-
 /// The module of a launch, made in that way.
 fn module(context: &Context, shaders: Shaders, launch: &spread::Launch) -> Result<Module> {
     let (caps, name) = (&context.caps, &context.info.name);
@@ -203,4 +187,19 @@ fn shaders(context: &Context, schedule: &Schedule) -> Vec<String> {
         Err(e) => vec![Err(e)],
     });
     spread.map(|text| text.unwrap_or_else(|e| format!("// {e}"))).collect()
+}
+
+/// A pipeline per module; equal modules share one.
+fn pipelines(context: &Arc<Context>, modules: &[Module]) -> Result<Vec<Arc<Pipeline>>> {
+    let mut compiled: HashMap<&[u32], Arc<Pipeline>> = HashMap::new();
+    let mut pipelines = Vec::new();
+    for module in modules {
+        let pipeline = match compiled.get(module.words.as_slice()) {
+            Some(pipeline) => Arc::clone(pipeline),
+            None => Arc::new(Pipeline::new(context, module)?),
+        };
+        compiled.insert(&module.words, Arc::clone(&pipeline));
+        pipelines.push(pipeline);
+    }
+    Ok(pipelines)
 }

@@ -50,7 +50,13 @@ pub(crate) fn check(launch: &Launch, caps: &Caps, device: &str) -> Result<()> {
         Body::Contract(c) if c.k > MOST || tile_iterations(c) > caps.iterations => {
             return lacks(&format!("sums of more than {} products", MOST.min(caps.iterations / 2)));
         }
-        Body::Contract(_) | Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) => {}
+        Body::Contract(_)
+        | Body::Call(_)
+        | Body::Scatter(_)
+        | Body::Argsort(_)
+        | Body::Scan(_)
+        | Body::While(_)
+        | Body::Switch(_) => {}
     }
     if kernel.operands.iter().any(|o| o.dtype == Dtype::Bool) && !caps.storage8 {
         return lacks("bytes in storage buffers (`storageBuffer8BitAccess`), as bools are stored");

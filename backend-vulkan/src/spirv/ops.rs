@@ -31,8 +31,25 @@ impl Emitter {
                 let rest = self.select(below, minus, x);
                 self.select(above, one, rest)
             }
-            Unary::Floor => self.integral(Glsl::Floor, x),
-            Unary::Round => self.integral(Glsl::RoundEven, x),
+            Unary::Floor => {
+                let rounded = self.glsl(Glsl::Floor, x);
+                self.integral(rounded, x)
+            }
+            Unary::Round => {
+                // Floats from 2ᵐ on have no fraction: adding that rounds. Drivers' `RoundEven` of f64
+                // is not to be relied on.
+                let whole = if x.dtype == Dtype::F64 { 2f64.powi(52) } else { 2f64.powi(23) };
+                let (whole, size) = (self.number(x.dtype, whole), self.glsl(Glsl::FAbs, x));
+                let moved = self.value(x.dtype, |b, ty| b.f_add(ty, None, size.id, whole.id));
+                self.exactly(moved);
+                let rounded = self.value(x.dtype, |b, ty| b.f_sub(ty, None, moved.id, whole.id));
+                self.exactly(rounded);
+                let minus = self.unary(Unary::Neg, rounded);
+                let zero = self.number(x.dtype, 0.0);
+                let below = self.compare(Compare::Lt, x, zero);
+                let signed = self.select(below, minus, rounded);
+                self.integral(signed, x)
+            }
             Unary::Sqrt => self.sqrt(x),
             Unary::Rsqrt => {
                 let (one, root) = (self.number(x.dtype, 1.0), self.sqrt(x));
@@ -229,16 +246,18 @@ impl Emitter {
         self.select(places, shifted, zero)
     }
 
-    /// x rounded to an integer by GLSL, in its own sign; large, infinite and NaN as it is.
-    fn integral(&mut self, by: Glsl, x: Value) -> Value {
-        let rounded = self.glsl(by, x);
-        let [zero, whole] = [0.0, 2f64.powi(52)].map(|n| self.number(x.dtype, n));
-        let (size, unchanged) = (self.glsl(Glsl::FAbs, x), self.compare(Compare::Eq, rounded, zero));
-        let fractional = self.compare(Compare::Lt, size, whole);
-        // A zero keeps the sign: x times 0 has it.
-        let signed = self.binary(Binary::Mul, x, zero);
-        let rounded = self.select(unchanged, signed, rounded);
-        self.select(fractional, rounded, x)
+    /// What x is rounded to, in the sign of x where it is a zero; zero, large, infinite and NaN as they
+    /// are.
+    fn integral(&mut self, rounded: Value, x: Value) -> Value {
+        let whole = if x.dtype == Dtype::F64 { 2f64.powi(52) } else { 2f64.powi(23) };
+        let [minus_zero, zero, whole] = [-0.0, 0.0, whole].map(|n| self.number(x.dtype, n));
+        let (below, gone) = (self.compare(Compare::Lt, x, zero), self.compare(Compare::Eq, rounded, zero));
+        let signed = self.select(below, minus_zero, zero);
+        let rounded = self.select(gone, signed, rounded);
+        let size = self.glsl(Glsl::FAbs, x);
+        let (some, small) = (self.compare(Compare::Gt, size, zero), self.compare(Compare::Lt, size, whole));
+        let changes = self.binary(Binary::And, some, small);
+        self.select(changes, rounded, x)
     }
 
     /// NaN if either is; else the one that wins; of equals, the bits combined: those of zeros of

@@ -94,6 +94,7 @@ fn inner(
                 let at: Vec<Placed> = at.into_iter().cloned().collect();
                 inner(call, &batch, &at, numerics, spread, parts)?;
             }
+            Body::Scan(_) | Body::While(_) | Body::Switch(_) => return Err(super::no_loops(&step.kernel)),
         }
     }
     for (id, to) in copies {

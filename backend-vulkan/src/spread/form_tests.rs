@@ -27,7 +27,6 @@ fn card() -> Caps {
         allocation: 1 << 31,
         alignment: 64,
         shared_memory: true,
-        ring: None,
         worth: Worth::USUAL,
     }
 }

@@ -22,9 +22,9 @@ pub(crate) use form::{Cooperative, Form, Tile, across, iterations, tile_iteratio
 pub(crate) use split::Worth;
 
 use crate::device::Caps;
-use egrad_ir::Result;
 use egrad_ir::kernel::{Body, Kernel, Operand};
 use egrad_ir::schedule::Buffer;
+use egrad_ir::{Error, Result};
 use window::Limits;
 
 /// What one kernel becomes.
@@ -80,6 +80,7 @@ pub(crate) fn spread(kernel: &Kernel, caps: &Caps) -> Result<Spread> {
     let whole = |(i, o): (usize, &Operand)| Binding { memory: Memory::Operand(i), first: 0, len: o.len };
     let parts = match &kernel.body {
         Body::Call(call) => call::expand(kernel, call, &mut spread)?,
+        Body::Scan(_) | Body::While(_) | Body::Switch(_) => return Err(no_loops(kernel)),
         Body::Scatter(_) | Body::Argsort(_) => rows(kernel, &mut spread),
         Body::Loops(_) | Body::Contract(_) => {
             vec![Part { kernel: kernel.clone(), bindings: kernel.operands.iter().enumerate().map(whole).collect() }]
@@ -96,6 +97,16 @@ pub(crate) fn spread(kernel: &Kernel, caps: &Caps) -> Result<Spread> {
         }
     }
     Ok(spread)
+}
+
+/// The error of a loop or a branch.
+fn no_loops(kernel: &Kernel) -> Error {
+    let m = format!(
+        "the Vulkan backend doesn't run loops and branches over compiled functions yet, as kernel `{}` has them; \
+         use `--device cpu`",
+        kernel.name
+    );
+    Error::device(m)
 }
 
 /// The loop nests of a scatter or sort.

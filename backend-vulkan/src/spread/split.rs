@@ -52,7 +52,13 @@ impl Worth {
 pub(super) fn split(part: Part, worth: Worth, spread: &mut Spread) -> Result<Vec<Part>> {
     let nest = match &part.kernel.body {
         Body::Loops(nest) => nest,
-        Body::Contract(_) | Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) => return Ok(vec![part]),
+        Body::Contract(_)
+        | Body::Call(_)
+        | Body::Scatter(_)
+        | Body::Argsort(_)
+        | Body::Scan(_)
+        | Body::While(_)
+        | Body::Switch(_) => return Ok(vec![part]),
     };
     let points = nest.domain.iter().product();
     let cuts: Vec<Option<usize>> =

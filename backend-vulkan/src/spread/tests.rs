@@ -371,7 +371,9 @@ fn batches_of_any_size_have_the_same_kernels_but_for_extents() {
         let domain = |p: &Part| match &p.kernel.body {
             Body::Loops(nest) => nest.domain.clone(),
             Body::Contract(c) => c.batch.clone(),
-            Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) => panic!("a call is left"),
+            Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => {
+                panic!("a call is left")
+            }
         };
         parts.iter().map(domain).collect()
     };
@@ -379,6 +381,35 @@ fn batches_of_any_size_have_the_same_kernels_but_for_extents() {
         assert_eq!((small[0], large[0]), (2, 7));
         assert_eq!(small[1..], large[1..]);
     }
+}
+
+/// Loops and branches over compiled functions are refused by name, in what is called too.
+#[test]
+fn loops_are_refused() {
+    let body = "buffer b0: f32[1], input 0 f32[], output 0 f32[]";
+    let scan = format!(
+        "kernel scan_f(b0: read f32[1], b1: write f32[1]) fast {{
+           scan forward length 3 consts 0 carry 1 {{
+             input b0 stride 0 output b1 stride 0 body {{ {body} }}
+           }}
+         }}"
+    );
+    let called = format!(
+        "kernel call_f(b0: read f32[1], b1: write f32[1]) fast {{
+           call count 1 {{
+             input b0 stride 0 output b1 stride 0
+             buffer b0: f32[1], input 0 f32[]
+             buffer b1: f32[1], output 0 f32[]
+             step 0 on (b0, b1): {scan}
+           }}
+         }}"
+    );
+    let kernel = Kernel::parse(&called).unwrap();
+    kernel.verify().unwrap();
+    let Body::Call(call) = &kernel.body else { panic!("no call") };
+    let error = call::expand(&kernel, call, &mut Spread::default()).unwrap_err();
+    assert_eq!(error.kind(), "device");
+    assert!(error.to_string().contains("doesn't run loops and branches") && error.to_string().contains("`scan_f`"));
 }
 
 /// Runs the loop nests a scatter or sort becomes.

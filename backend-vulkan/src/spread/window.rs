@@ -89,7 +89,7 @@ pub(super) fn points(body: &Body) -> usize {
     match body {
         Body::Loops(nest) => nest.domain.iter().fold(1, |n, e| n.saturating_mul(*e)),
         Body::Contract(c) => [c.m, c.n].iter().chain(&c.batch).fold(1, |n, e| n.saturating_mul(*e)),
-        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) => 0,
+        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => 0,
     }
 }
 
@@ -99,7 +99,7 @@ fn axes(body: &Body) -> usize {
     match body {
         Body::Loops(nest) => nest.domain.len(),
         Body::Contract(c) => c.batch.len() + 2,
-        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) => 0,
+        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => 0,
     }
 }
 
@@ -146,7 +146,9 @@ fn touched(body: &Body, operand: usize) -> Option<(usize, usize)> {
             };
             sides.into_iter().filter_map(of).collect()
         }
-        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) => Vec::new(),
+        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => {
+            Vec::new()
+        }
     };
     let low = all.iter().map(|t| t.0).min()?;
     Some((low, all.iter().map(|t| t.1).max()?))
@@ -185,7 +187,12 @@ fn narrow(part: Part, limits: Limits) -> Part {
             let matrix = |m: Matrix| Matrix { offset: offset(m.operand, m.offset), ..m };
             Body::Contract(Contract { a: matrix(c.a), b: matrix(c.b), c: matrix(c.c), ..c })
         }
-        other @ (Body::Call(_) | Body::Scatter(_) | Body::Argsort(_)) => other,
+        other @ (Body::Call(_)
+        | Body::Scatter(_)
+        | Body::Argsort(_)
+        | Body::Scan(_)
+        | Body::While(_)
+        | Body::Switch(_)) => other,
     };
     Part { kernel, bindings }
 }
@@ -240,14 +247,19 @@ fn halve(part: &Part, axis: usize) -> Option<[Part; 2]> {
                 Body::Loops(map(nest, domain, &index, &position))
             }
             Body::Contract(c) => Body::Contract(product(c, axis, start, extent)),
-            other @ (Body::Call(_) | Body::Scatter(_) | Body::Argsort(_)) => other.clone(),
+            other @ (Body::Call(_)
+            | Body::Scatter(_)
+            | Body::Argsort(_)
+            | Body::Scan(_)
+            | Body::While(_)
+            | Body::Switch(_)) => other.clone(),
         };
         Part { kernel: Kernel { body, ..part.kernel.clone() }, bindings: part.bindings.clone() }
     };
     let extent = match &part.kernel.body {
         Body::Loops(nest) => nest.domain[axis],
         Body::Contract(c) => *[&c.batch[..], &[c.m, c.n]].concat().get(axis)?,
-        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) => 0,
+        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => 0,
     };
     let low = extent / 2;
     (extent > 1).then(|| [half(0, low), half(low, extent - low)])

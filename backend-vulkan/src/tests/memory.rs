@@ -123,8 +123,8 @@ fn arrays_outlive_their_device_and_go_to_another() {
 
 #[test]
 fn memory_comes_back_with_the_last_clone() {
-    for without in kinds() {
-        with(without, |vulkan| {
+    for without in &kinds()[..2] {
+        with(without.clone(), |vulkan| {
             assert_eq!(vulkan.memory().used, 0);
             let program = vulkan.compile(double(1 << 20)).unwrap();
             let x = vulkan.put(&counting(1 << 20)).unwrap();

@@ -3,6 +3,7 @@
 //! Without a device these tests skip, and say so; with `EGRAD_REQUIRE_VULKAN=1` they fail.
 
 mod both;
+mod bounds;
 mod contract;
 mod faults;
 mod memory;

@@ -57,8 +57,18 @@ fn takes(op: &Op, args: &[Dtype]) -> Option<Dtype> {
 }
 
 fn is_elementary(op: Unary) -> bool {
-    use Unary::{Cos, Exp, Expm1, Log, Log1p, Logistic, Sin, Tanh};
-    matches!(op, Exp | Expm1 | Log | Log1p | Sin | Cos | Tanh | Logistic)
+    use Unary::{Acos, Asin, Atan, Cos, Erf, ErfInv, Erfc, Exp, Expm1, Log, Log1p, Logistic, Sin, Tanh};
+    let plain = matches!(op, Exp | Expm1 | Log | Log1p | Sin | Cos | Tanh | Logistic);
+    plain || matches!(op, Asin | Acos | Atan | Erf | Erfc | ErfInv)
+}
+
+/// How far an elementary function may be off, in units in the last place.
+fn tolerance(op: Unary) -> f64 {
+    match op {
+        Unary::Asin | Unary::Acos | Unary::Atan | Unary::Erf => 4.0,
+        Unary::Erfc | Unary::ErfInv => 8.0,
+        _ => 3.0,
+    }
 }
 
 #[test]
@@ -72,7 +82,7 @@ fn unary() {
             let k = kernel(op.name(), &[&x], dtype, |a| Inst::Unary(op, a[0]));
             let ulps = match op {
                 Unary::Sqrt | Unary::Rsqrt => 4.0,
-                _ if is_elementary(op) => 3.0,
+                _ if is_elementary(op) => tolerance(op),
                 _ => 0.0,
             };
             check(vulkan, alone(k), &[&x], ulps);
@@ -101,34 +111,36 @@ fn scattered(dtype: Dtype, n: usize) -> Array {
 }
 
 /// Elementary functions at many points: without f64, `fma` is split in two floats.
-fn elementary(without: Without, dtype: Dtype, ulps: f64) {
+fn elementary(without: Without, dtype: Dtype) {
     with(without, |vulkan| {
         let x = scattered(dtype, 20_000);
         for op in Unary::ALL.iter().filter(|op| is_elementary(**op)) {
             let k = kernel(op.name(), &[&x], dtype, |a| Inst::Unary(*op, a[0]));
-            check(vulkan, alone(k), &[&x], ulps);
+            check(vulkan, alone(k), &[&x], tolerance(*op));
         }
         let n = 10_000;
         let half = |from| array(dtype, &x.to_f64()[from..from + n]);
         let [x, y] = [half(0), half(n)];
-        let k = kernel("pow", &[&x, &y], dtype, |a| Inst::Binary(Binary::Pow, a[0], a[1]));
-        check(vulkan, alone(k), &[&x, &y], ulps);
+        for (op, ulps) in [(Binary::Pow, 3.0), (Binary::Atan2, 4.0), (Binary::Rem, 0.0)] {
+            let k = kernel(op.name(), &[&x, &y], dtype, |a| Inst::Binary(op, a[0], a[1]));
+            check(vulkan, alone(k), &[&x, &y], ulps);
+        }
     });
 }
 
 #[test]
 fn elementary_f32() {
-    elementary(Without::default(), Dtype::F32, 3.0);
+    elementary(Without::default(), Dtype::F32);
 }
 
 #[test]
 fn elementary_f32_without_f64() {
-    elementary(Without { float64: true, ..Without::default() }, Dtype::F32, 3.0);
+    elementary(Without { float64: true, ..Without::default() }, Dtype::F32);
 }
 
 #[test]
 fn elementary_f64() {
-    elementary(Without::default(), Dtype::F64, 3.0);
+    elementary(Without::default(), Dtype::F64);
 }
 
 /// How many float operations a device may contract or rearrange.
@@ -183,6 +195,7 @@ fn binary() {
             let ulps = match op {
                 Binary::Div => 3.0,
                 Binary::Pow => 3.0,
+                Binary::Atan2 => 4.0,
                 _ => 0.0,
             };
             check(vulkan, alone(k), &[&x, &y], ulps);

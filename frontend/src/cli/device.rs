@@ -3,9 +3,9 @@
 use super::{Failure, Outcome, Target};
 use egrad::{Device, Error, Numerics, Program, Result};
 use egrad_cpu::Cpu;
-use egrad_ir::eval::{Elementary, eval};
+use egrad_ir::Array;
+use egrad_ir::eval::{Elementary, run};
 use egrad_ir::kernel::{Backend, Executable};
-use egrad_ir::{Array, Function};
 use egrad_rewrite::{self as rewrite, Calls};
 use egrad_vulkan::{Selection, Vulkan};
 use std::io::{self, Write};
@@ -34,7 +34,7 @@ pub(crate) fn backend(device: Device) -> Result<Box<dyn Backend>> {
 /// A program ready to run on a device.
 pub(crate) enum Ready {
     /// For the interpreter.
-    Plain(Function, Elementary),
+    Plain(Program, Elementary),
     /// For a backend.
     Kernels(Device, Box<dyn Executable>),
 }
@@ -55,7 +55,8 @@ impl Ready {
                     Numerics::Fast => Elementary::Std,
                     Numerics::Strict => Elementary::Shared,
                 };
-                Ok(Ready::Plain(rewrite::expand(program)?, mode))
+                let tables = rewrite::rules::Tables::standard();
+                Ok(Ready::Plain(rewrite::transform(program, tables, Calls::Inline)?, mode))
             }
             device @ (Device::Cpu | Device::Vulkan) => {
                 let backend = backend(device)?;
@@ -86,11 +87,14 @@ impl Ready {
         }
     }
 
-    /// Runs it.
+    /// Runs it, and waits for the results.
     pub(crate) fn run(&self, inputs: &[&Array]) -> Result<Vec<Array>> {
         match self {
-            Ready::Plain(function, mode) => eval(function, inputs, *mode),
-            Ready::Kernels(_, executable) => Ok(executable.run(inputs)?.outputs.into_iter().collect()),
+            Ready::Plain(program, mode) => Ok(run(program, inputs, *mode)?.outputs.into_iter().collect()),
+            Ready::Kernels(_, executable) => {
+                let outputs = executable.run(inputs)?.outputs;
+                outputs.iter().map(Array::to_host).collect()
+            }
         }
     }
 }
@@ -107,6 +111,9 @@ pub(crate) fn list(out: &mut impl Write) -> Outcome {
         Ok(devices) => {
             for (i, device) in devices.iter().enumerate() {
                 writeln!(out, "{:<13}{i}: {device}", if i == 0 { "vulkan" } else { "" })?;
+                for line in device.features() {
+                    writeln!(out, "{:<16}{line}", "")?;
+                }
             }
         }
         Err(e) => writeln!(out, "vulkan       none: {}", e.report().message)?,

@@ -2,6 +2,7 @@
 //! that applies the transform to it. What a derivative or a batch *is* is decided by `rewrite`.
 
 mod chunks;
+mod control;
 mod custom;
 mod grad;
 mod jacobian;
@@ -10,6 +11,7 @@ mod push;
 mod vmap;
 
 pub use chunks::{Chunked, vmap_chunked};
+pub use control::{Bound, ScanOptions, cond, fori_loop, scan, scan_with, switch, while_loop};
 pub use custom::{custom_jvp, custom_vjp};
 pub use grad::{
     Arg, Argnums, grad, grad_argnums, grad_with_aux, value_and_grad, value_and_grad_argnums, value_and_grad_with_aux,

@@ -1,16 +1,17 @@
 //! The reference interpreter of kernels: the kernel IR's meaning, one element at a time.
 
 use super::{
-    Acc, Along, Argsort, Backend, Body, Call, Contract, Executable, Inst, Kernel, LoopNest, Matrix, Operand, Run,
-    Scatter,
+    Acc, Along, Argsort, Backend, Body, Call, Contract, Executable, Inst, Kernel, LoopNest, Matrix, Operand, Run, Scan,
+    Scatter, Slot, Switch, While,
 };
 use crate::array::Array;
 use crate::dtype::{Dtype, Element, Literal};
 use crate::error::{Error, Result};
 use crate::eval::check_inputs;
+use crate::graph::Aval;
 use crate::op::{Binary, Reduce};
 use crate::scalar::{self, Elementary, LANES, by_dtype};
-use crate::schedule::Schedule;
+use crate::schedule::{BufferId, Schedule};
 use crate::shape::Shape;
 
 impl Kernel {
@@ -57,6 +58,9 @@ impl Kernel {
             Body::Loops(nest) => run_loops(nest, &mut memory, mode),
             Body::Contract(contract) => run_contract(contract, &mut memory, mode),
             Body::Call(call) => run_call(call, &mut memory, mode)?,
+            Body::Scan(scan) => run_scan(scan, &mut memory, mode)?,
+            Body::While(w) => run_while(w, &mut memory, mode)?,
+            Body::Switch(switch) => run_switch(switch, &mut memory, mode)?,
             Body::Scatter(scatter) => run_scatter(scatter, &mut memory, mode),
             Body::Argsort(argsort) => run_argsort(argsort, &mut memory, mode)?,
         }
@@ -243,6 +247,27 @@ fn run_contract(c: &Contract, memory: &mut [Bound<'_>], mode: Elementary) -> Opt
     Some(())
 }
 
+/// What a slot holds for element or step `i`.
+fn take(memory: &[Bound<'_>], slot: &Slot, i: usize, aval: &Aval) -> Result<Option<Array>> {
+    let mut own = Bound::Written(Array::full(aval.shape.clone(), Literal::new(aval.dtype, 0.0))?);
+    for e in 0..aval.shape.size() {
+        if own.set(e, memory[slot.operand].get(i * slot.stride + e)).is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(own.written())
+}
+
+/// What slots hold for element or step `i`.
+fn take_all(memory: &[Bound<'_>], slots: &[Slot], i: usize, own: &[(BufferId, Aval)]) -> Result<Option<Vec<Array>>> {
+    slots.iter().zip(own).map(|(slot, (_, aval))| take(memory, slot, i, aval)).collect()
+}
+
+/// Writes an array to a slot, for element or step `i`.
+fn put(memory: &mut [Bound<'_>], slot: &Slot, i: usize, x: &Array) -> Option<()> {
+    (0..x.shape().size()).try_for_each(|e| memory[slot.operand].set(i * slot.stride + e, x.literal(e)))
+}
+
 fn run_scatter(c: &Scatter, memory: &mut [Bound<'_>], mode: Elementary) -> Option<()> {
     let op = combine(c.kind);
     let [x, _, updates] = c.sizes()?;
@@ -275,27 +300,61 @@ fn run_argsort(c: &Argsort, memory: &mut [Bound<'_>], mode: Elementary) -> Resul
 
 fn run_call(c: &Call, memory: &mut [Bound<'_>], mode: Elementary) -> Result<Option<()>> {
     for i in 0..c.count {
-        let mut inputs = Vec::with_capacity(c.inputs.len());
-        for (slot, (_, aval)) in c.inputs.iter().zip(&c.callee.inputs) {
-            let mut own = Bound::Written(Array::full(aval.shape.clone(), Literal::new(aval.dtype, 0.0))?);
-            for e in 0..aval.shape.size() {
-                let element = memory[slot.operand].get(i * slot.stride + e);
-                if own.set(e, element).is_none() {
-                    return Ok(None);
-                }
-            }
-            inputs.extend(own.written());
-        }
+        let Some(inputs) = take_all(memory, &c.inputs, i, &c.callee.inputs)? else { return Ok(None) };
         let run = c.callee.run(&inputs.iter().collect::<Vec<_>>(), mode)?;
         for (slot, output) in c.outputs.iter().zip(&run.outputs) {
-            for e in 0..output.shape().size() {
-                if memory[slot.operand].set(i * slot.stride + e, output.literal(e)).is_none() {
-                    return Ok(None);
-                }
+            if put(memory, slot, i, output).is_none() {
+                return Ok(None);
             }
         }
     }
     Ok(Some(()))
+}
+
+fn run_scan(s: &Scan, memory: &mut [Bound<'_>], mode: Elementary) -> Result<Option<()>> {
+    let fixed = s.consts + s.carry;
+    let Some(mut inputs) = take_all(memory, &s.inputs[..fixed], 0, &s.body.inputs)? else { return Ok(None) };
+    for step in 0..s.length {
+        let at = if s.reverse { s.length - 1 - step } else { step };
+        inputs.truncate(fixed);
+        let Some(xs) = take_all(memory, &s.inputs[fixed..], at, &s.body.inputs[fixed..])? else { return Ok(None) };
+        inputs.extend(xs);
+        let run = s.body.run(&inputs.iter().collect::<Vec<_>>(), mode)?;
+        for (slot, y) in s.outputs[s.carry..].iter().zip(&run.outputs[s.carry..]) {
+            if put(memory, slot, at, y).is_none() {
+                return Ok(None);
+            }
+        }
+        inputs[s.consts..fixed].clone_from_slice(&run.outputs[..s.carry]);
+    }
+    let carried = s.outputs.iter().zip(&inputs[s.consts..fixed]);
+    Ok({ carried }.try_for_each(|(slot, x)| put(memory, slot, 0, x)))
+}
+
+fn run_while(w: &While, memory: &mut [Bound<'_>], mode: Elementary) -> Result<Option<()>> {
+    let (asked, rest) = w.inputs.split_at(w.cond_consts);
+    let Some(mut asked) = take_all(memory, asked, 0, &w.cond.inputs)? else { return Ok(None) };
+    let Some(mut inputs) = take_all(memory, rest, 0, &w.body.inputs)? else { return Ok(None) };
+    loop {
+        asked.truncate(w.cond_consts);
+        asked.extend_from_slice(&inputs[w.body_consts..]);
+        let more = w.cond.run(&asked.iter().collect::<Vec<_>>(), mode)?;
+        if more.outputs[0].literal(0).bits() != 1 {
+            let carried = w.outputs.iter().zip(&inputs[w.body_consts..]);
+            return Ok({ carried }.try_for_each(|(slot, x)| put(memory, slot, 0, x)));
+        }
+        let run = w.body.run(&inputs.iter().collect::<Vec<_>>(), mode)?;
+        inputs[w.body_consts..].clone_from_slice(&run.outputs);
+    }
+}
+
+fn run_switch(s: &Switch, memory: &mut [Bound<'_>], mode: Elementary) -> Result<Option<()>> {
+    let index = memory[s.index].get(0).to_f64();
+    let branch = &s.branches[(index.max(0.0) as usize).min(s.branches.len() - 1)];
+    let Some(inputs) = take_all(memory, &s.inputs, 0, &branch.inputs)? else { return Ok(None) };
+    let run = branch.run(&inputs.iter().collect::<Vec<_>>(), mode)?;
+    let results = s.outputs.iter().zip(&run.outputs);
+    Ok({ results }.try_for_each(|(slot, y)| put(memory, slot, 0, y)))
 }
 
 impl Schedule {

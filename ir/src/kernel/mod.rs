@@ -73,6 +73,12 @@ pub enum Body {
     Contract(Contract),
     /// A call of a function that was compiled by itself.
     Call(Call),
+    /// A loop of known length over such a function.
+    Scan(Scan),
+    /// A loop as long as a condition holds.
+    While(While),
+    /// One of several such functions.
+    Switch(Switch),
     /// Updates combined into a copy of a tensor, where indices say.
     Scatter(Scatter),
     /// Where the elements of rows are in ascending order.
@@ -293,13 +299,79 @@ pub struct Call {
     pub outputs: Vec<Slot>,
 }
 
-/// Where a callee's input or output lies: element `i` of the batch at `i * stride` of the operand.
+/// Where a callee's input or output lies: element `i` of the batch, or step `i` of a loop, at
+/// `i * stride` of the operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
     /// Position in [`Kernel::operands`].
     pub operand: usize,
-    /// From one element of the batch to the next; 0 where all share an input.
+    /// From one element of the batch, or step, to the next; 0 where all share an input, and for what
+    /// is carried.
     pub stride: usize,
+}
+
+/// A loop of known length. Its steps run one after the other; what they carry lies in memory of the
+/// loop's own until the last one writes it to the outputs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scan {
+    /// What each step runs: `(consts…, carry…, x…) -> (carry…, y…)`.
+    pub body: Arc<Schedule>,
+    /// How many inputs are the same in every step.
+    pub consts: usize,
+    /// How many are carried.
+    pub carry: usize,
+    /// How many steps there are; may be 0.
+    pub length: usize,
+    /// Whether step 0 is at the last elements of the `xs` and `ys`.
+    pub reverse: bool,
+    /// Per input of the body where it is read: what is carried, before the first step.
+    pub inputs: Vec<Slot>,
+    /// Per output of the body where it is written: what is carried, after the last step. Operands
+    /// of their own, stored whole.
+    pub outputs: Vec<Slot>,
+}
+
+/// A loop as long as a condition holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct While {
+    /// Whether there is another step: `(its consts…, carry…) -> (bool)`.
+    pub cond: Arc<Schedule>,
+    /// What each step runs: `(its consts…, carry…) -> (carry…)`.
+    pub body: Arc<Schedule>,
+    /// How many inputs only the condition reads.
+    pub cond_consts: usize,
+    /// How many only the body reads.
+    pub body_consts: usize,
+    /// `(consts of cond…, consts of body…, carry…)`, read whole.
+    pub inputs: Vec<Slot>,
+    /// Per carry where it is written: operands of their own, stored whole.
+    pub outputs: Vec<Slot>,
+}
+
+/// One of several functions of the same inputs and outputs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Switch {
+    /// The functions.
+    pub branches: Vec<Arc<Schedule>>,
+    /// The operand, one `i32`, that says which; out of range it means the nearest.
+    pub index: usize,
+    /// Per input of the branches where it is read whole.
+    pub inputs: Vec<Slot>,
+    /// Per output where it is written: operands of their own, stored whole.
+    pub outputs: Vec<Slot>,
+}
+
+impl Body {
+    /// The functions, compiled by themselves, that a call, a loop or a branch runs.
+    pub fn callees(&self) -> SmallVec<[&Arc<Schedule>; 2]> {
+        match self {
+            Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) => SmallVec::new(),
+            Body::Call(call) => SmallVec::from_slice(&[&call.callee]),
+            Body::Scan(scan) => SmallVec::from_slice(&[&scan.body]),
+            Body::While(w) => SmallVec::from_slice(&[&w.cond, &w.body]),
+            Body::Switch(switch) => switch.branches.iter().collect(),
+        }
+    }
 }
 
 /// A device that compiles schedules of kernels.

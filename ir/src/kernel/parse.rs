@@ -1,8 +1,8 @@
 //! The parser of kernels' text.
 
 use super::{
-    Acc, Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Positions,
-    Scatter, Slot, Store, ValueId,
+    Acc, Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Positions, Scan,
+    Scatter, Slot, Store, Switch, ValueId, While,
 };
 use crate::error::Result;
 use crate::op::{Binary, Compare, Reduce, Unary};
@@ -89,9 +89,15 @@ impl Parser<'_> {
             Token::Word("parallel") => Body::Loops(self.loops()?),
             Token::Word("contract") => Body::Contract(self.contract()?),
             Token::Word("call") => Body::Call(self.call(depth)?),
+            Token::Word("scan") => Body::Scan(self.scan(depth)?),
+            Token::Word("while") => Body::While(self.while_loop(depth)?),
+            Token::Word("switch") => Body::Switch(self.switch(depth)?),
             Token::Word("scatter") => Body::Scatter(self.scatter()?),
             Token::Word("argsort") => Body::Argsort(self.argsort()?),
-            _ => return Err(self.cursor.expected("`parallel`, `contract`, `call`, `scatter` or `argsort`")),
+            _ => {
+                let all = "`parallel`, `contract`, `call`, `scatter`, `argsort`, `scan`, `while` or `switch`";
+                return Err(self.cursor.expected(all));
+            }
         };
         self.cursor.expect(Token::Mark('}'), "that ends the kernel")?;
         Ok(Kernel { name, operands, body, numerics })
@@ -396,12 +402,64 @@ impl Parser<'_> {
         self.operand()
     }
 
-    fn call(&mut self, depth: usize) -> Result<Call> {
+    /// Takes the word a call, loop or branch starts with; how deep others may nest in it.
+    fn nested(&mut self, word: &str, depth: usize) -> Result<usize> {
         let at = self.cursor.span();
-        self.cursor.keyword("call")?;
-        let Some(depth) = depth.checked_sub(1) else {
-            return Err(wrong(at, format!("calls nest more than {MOST_NESTED} deep")));
-        };
+        self.cursor.keyword(word)?;
+        depth.checked_sub(1).ok_or_else(|| wrong(at, format!("calls nest more than {MOST_NESTED} deep")))
+    }
+
+    fn scan(&mut self, depth: usize) -> Result<Scan> {
+        let depth = self.nested("scan", depth)?;
+        let reverse = self.choice("forward", "backward")?;
+        let length = self.field("length")?;
+        let consts = self.field("consts")?;
+        let carry = self.field("carry")?;
+        self.cursor.expect(Token::Mark('{'), "that starts the loop")?;
+        let inputs = self.slots("input")?;
+        let outputs = self.slots("output")?;
+        let body = self.part("body", depth)?;
+        self.cursor.expect(Token::Mark('}'), "that ends the loop")?;
+        Ok(Scan { body, consts, carry, length, reverse, inputs, outputs })
+    }
+
+    fn while_loop(&mut self, depth: usize) -> Result<While> {
+        let depth = self.nested("while", depth)?;
+        let cond_consts = self.field("cond_consts")?;
+        let body_consts = self.field("body_consts")?;
+        self.cursor.expect(Token::Mark('{'), "that starts the loop")?;
+        let inputs = self.slots("input")?;
+        let outputs = self.slots("output")?;
+        let cond = self.part("cond", depth)?;
+        let body = self.part("body", depth)?;
+        self.cursor.expect(Token::Mark('}'), "that ends the loop")?;
+        Ok(While { cond, body, cond_consts, body_consts, inputs, outputs })
+    }
+
+    fn switch(&mut self, depth: usize) -> Result<Switch> {
+        let depth = self.nested("switch", depth)?;
+        let index = self.operand()?;
+        self.cursor.expect(Token::Mark('{'), "that starts the branches")?;
+        let inputs = self.slots("input")?;
+        let outputs = self.slots("output")?;
+        let mut branches = Vec::new();
+        while !self.cursor.eat(Token::Mark('}'))? {
+            branches.push(self.part("branch", depth)?);
+        }
+        Ok(Switch { branches, index, inputs, outputs })
+    }
+
+    /// `body { buffers and steps }`
+    fn part(&mut self, role: &str, depth: usize) -> Result<Arc<Schedule>> {
+        self.cursor.keyword(role)?;
+        self.cursor.expect(Token::Mark('{'), "that starts the schedule")?;
+        let schedule = self.schedule(depth)?;
+        self.cursor.expect(Token::Mark('}'), "that ends the schedule")?;
+        Ok(Arc::new(schedule))
+    }
+
+    fn call(&mut self, depth: usize) -> Result<Call> {
+        let depth = self.nested("call", depth)?;
         self.cursor.keyword("count")?;
         let count = self.cursor.number("a number of elements")?;
         self.cursor.expect(Token::Mark('{'), "that starts the call")?;

@@ -60,9 +60,27 @@
 //!     }
 //!   }
 //! }
+//!
+//! kernel scan_step(b0: read f32[1], b1: read f32[4], b2: write f32[1], b3: write f32[4]) fast {
+//!   scan forward length 4 consts 0 carry 1 {
+//!     input b0 stride 0
+//!     input b1 stride 1
+//!     output b2 stride 0
+//!     output b3 stride 1
+//!     body {
+//!       buffer b0: f32[1], input 0 f32[]
+//!       …
+//!     }
+//!   }
+//! }
 //! ```
+//!
+//! A `while cond_consts 0 body_consts 1` has the parts `cond` and `body`, a `switch b0` its `branch`es.
 
-use super::{Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Scatter, Slot, ValueId};
+use super::{
+    Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Scan, Scatter, Slot, Switch, ValueId,
+    While,
+};
 use crate::Numerics;
 use crate::schedule::Schedule;
 use crate::text::Name;
@@ -85,6 +103,9 @@ impl fmt::Display for Kernel {
             Body::Loops(nest) => loops(f, nest)?,
             Body::Contract(c) => contract(f, c)?,
             Body::Call(c) => call(f, c)?,
+            Body::Scan(s) => scan(f, s)?,
+            Body::While(w) => while_loop(f, w)?,
+            Body::Switch(s) => switch(f, s)?,
             Body::Scatter(c) => scatter(f, c)?,
             Body::Argsort(c) => argsort(f, c)?,
         }
@@ -228,15 +249,55 @@ fn argsort(f: &mut fmt::Formatter<'_>, c: &Argsort) -> fmt::Result {
 
 fn call(f: &mut fmt::Formatter<'_>, c: &Call) -> fmt::Result {
     writeln!(f, "  call count {} {{", c.count)?;
-    for (role, slots) in [("input", &c.inputs), ("output", &c.outputs)] {
+    slots(f, &c.inputs, &c.outputs)?;
+    indented(f, &c.callee, "    ")?;
+    f.write_str("  }\n")
+}
+
+fn slots(f: &mut fmt::Formatter<'_>, inputs: &[Slot], outputs: &[Slot]) -> fmt::Result {
+    for (role, slots) in [("input", inputs), ("output", outputs)] {
         for Slot { operand, stride } in slots {
             writeln!(f, "    {role} b{operand} stride {stride}")?;
         }
     }
-    for line in c.callee.to_string().lines() {
-        let indent = if line.is_empty() { "" } else { "    " };
+    Ok(())
+}
+
+fn indented(f: &mut fmt::Formatter<'_>, schedule: &Schedule, by: &str) -> fmt::Result {
+    for line in schedule.to_string().lines() {
+        let indent = if line.is_empty() { "" } else { by };
         writeln!(f, "{indent}{line}")?;
     }
+    Ok(())
+}
+
+/// A part of a loop or branch: a schedule with what it is for.
+fn part(f: &mut fmt::Formatter<'_>, role: &str, schedule: &Schedule) -> fmt::Result {
+    writeln!(f, "    {role} {{")?;
+    indented(f, schedule, "      ")?;
+    f.write_str("    }\n")
+}
+
+fn scan(f: &mut fmt::Formatter<'_>, s: &Scan) -> fmt::Result {
+    let direction = if s.reverse { "backward" } else { "forward" };
+    writeln!(f, "  scan {direction} length {} consts {} carry {} {{", s.length, s.consts, s.carry)?;
+    slots(f, &s.inputs, &s.outputs)?;
+    part(f, "body", &s.body)?;
+    f.write_str("  }\n")
+}
+
+fn while_loop(f: &mut fmt::Formatter<'_>, w: &While) -> fmt::Result {
+    writeln!(f, "  while cond_consts {} body_consts {} {{", w.cond_consts, w.body_consts)?;
+    slots(f, &w.inputs, &w.outputs)?;
+    part(f, "cond", &w.cond)?;
+    part(f, "body", &w.body)?;
+    f.write_str("  }\n")
+}
+
+fn switch(f: &mut fmt::Formatter<'_>, s: &Switch) -> fmt::Result {
+    writeln!(f, "  switch b{} {{", s.index)?;
+    slots(f, &s.inputs, &s.outputs)?;
+    s.branches.iter().try_for_each(|branch| part(f, "branch", branch))?;
     f.write_str("  }\n")
 }
 

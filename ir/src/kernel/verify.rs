@@ -1,8 +1,8 @@
 //! The verifier of kernels and schedules: what backends may rely on.
 
 use super::{
-    Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Scatter, Slot, Store,
-    ValueId,
+    Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Scan, Scatter, Slot, Store,
+    Switch, ValueId, While,
 };
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
@@ -34,7 +34,9 @@ impl Kernel {
     /// * a written operand is loaded only in passes after the one that stored it, at elements the
     ///   same domain point stored;
     /// * a call's callee is sound, and the elements of its batch lie inside the operands, those of an
-    ///   output side by side.
+    ///   output side by side;
+    /// * the parts of a loop or branch are sound, take and give what they are handed, and what they
+    ///   are handed lies whole in the operands.
     ///
     /// Distinctness is judged by the strides: a kernel whose stores are distinct for a subtler
     /// reason than mixed radices is refused too.
@@ -59,6 +61,9 @@ impl Kernel {
             Body::Loops(nest) => check_loops(nest, &self.operands, stored),
             Body::Contract(contract) => check_contract(contract, &self.operands, stored),
             Body::Call(call) => check_call(call, &self.operands),
+            Body::Scan(scan) => check_scan(scan, &self.operands),
+            Body::While(w) => check_while(w, &self.operands),
+            Body::Switch(switch) => check_switch(switch, &self.operands),
             Body::Scatter(scatter) => check_scatter(scatter, &self.operands),
             Body::Argsort(argsort) => check_argsort(argsort, &self.operands),
         };
@@ -489,8 +494,13 @@ fn check_call(c: &Call, operands: &[Operand]) -> Check {
             check_slot(c.count, slot, aval, written, operands).map_err(|e| format!("{role} {i}: {e}"))?;
         }
     }
+    each_once(&c.outputs, operands)
+}
+
+/// Checks that every written operand is one output's.
+fn each_once(outputs: &[Slot], operands: &[Operand]) -> Check {
     let mut stored = vec![false; operands.len()];
-    for (i, slot) in c.outputs.iter().enumerate() {
+    for (i, slot) in outputs.iter().enumerate() {
         if std::mem::replace(&mut stored[slot.operand], true) {
             return Err(format!("output {i}: b{} is another output's operand", slot.operand));
         }
@@ -499,6 +509,110 @@ fn check_call(c: &Call, operands: &[Operand]) -> Check {
         Some(i) => Err(format!("b{i} is written, but is no output")),
         None => Ok(()),
     }
+}
+
+fn sound(role: &str, schedule: &Schedule) -> Check {
+    schedule.verify().map_err(|e| format!("{role}: {}", e.report().message))
+}
+
+fn number(role: &str, want: usize, got: usize) -> Check {
+    if want == got { Ok(()) } else { Err(format!("has {got} {role}, not {want}")) }
+}
+
+/// The avals of a schedule's inputs or outputs.
+fn avals(of: &[(BufferId, Aval)]) -> impl Iterator<Item = &Aval> + Clone {
+    of.iter().map(|(_, aval)| aval)
+}
+
+/// What a loop or branch is handed whole, in one piece (`steps` is `None`) or an element per step.
+fn check_piece(slot: &Slot, aval: &Aval, steps: Option<usize>, written: bool, operands: &[Operand]) -> Check {
+    let Slot { operand: i, stride } = *slot;
+    let operand = operands.get(i).ok_or_else(|| format!("there is no operand b{i}"))?;
+    let len = aval.shape.checked_size().ok_or_else(|| format!("{aval} has too many elements"))?;
+    let all = len.checked_mul(steps.unwrap_or(1)).ok_or_else(|| "the steps' places overflow".to_owned())?;
+    if (operand.dtype, operand.len, operand.written) != (aval.dtype, all, written) {
+        let access = if operand.written { "written" } else { "read" };
+        return Err(format!(
+            "b{i}, {access} {}[{}], is no place for {aval}, {all} elements",
+            operand.dtype, operand.len
+        ));
+    }
+    let want = if steps.is_some() { len } else { 0 };
+    if stride == want { Ok(()) } else { Err(format!("b{i} has stride {stride}, not {want}")) }
+}
+
+/// Checks that steps hand on what they carry.
+fn check_carry<'a>(from: impl Iterator<Item = &'a Aval>, to: impl Iterator<Item = &'a Aval>) -> Check {
+    match from.zip(to).enumerate().find(|(_, (from, to))| from != to) {
+        Some((i, (from, to))) => Err(format!("carry {i} is {from} before a step and {to} after it")),
+        None => Ok(()),
+    }
+}
+
+fn check_scan(s: &Scan, operands: &[Operand]) -> Check {
+    sound("body", &s.body)?;
+    let (inputs, outputs) = (&s.body.inputs, &s.body.outputs);
+    number("inputs", inputs.len(), s.inputs.len())?;
+    number("outputs", outputs.len(), s.outputs.len())?;
+    let fixed = s.consts.checked_add(s.carry).filter(|n| *n <= inputs.len() && s.carry <= outputs.len());
+    let Some(fixed) = fixed else {
+        return Err(format!("the body has no {} consts and {} carries", s.consts, s.carry));
+    };
+    for (i, (slot, aval)) in s.inputs.iter().zip(avals(inputs)).enumerate() {
+        let steps = (i >= fixed).then_some(s.length);
+        check_piece(slot, aval, steps, false, operands).map_err(|e| format!("input {i}: {e}"))?;
+    }
+    for (i, (slot, aval)) in s.outputs.iter().zip(avals(outputs)).enumerate() {
+        let steps = (i >= s.carry).then_some(s.length);
+        check_piece(slot, aval, steps, true, operands).map_err(|e| format!("output {i}: {e}"))?;
+    }
+    check_carry(avals(&inputs[s.consts..fixed]), avals(&outputs[..s.carry]))?;
+    each_once(&s.outputs, operands)
+}
+
+fn check_while(w: &While, operands: &[Operand]) -> Check {
+    sound("cond", &w.cond)?;
+    sound("body", &w.body)?;
+    let carry = w.outputs.len();
+    let consts = w.cond_consts.saturating_add(w.body_consts);
+    number("inputs", consts.saturating_add(carry), w.inputs.len())?;
+    number("condition's inputs", w.cond_consts + carry, w.cond.inputs.len())?;
+    number("body's inputs", w.body_consts + carry, w.body.inputs.len())?;
+    number("body's outputs", carry, w.body.outputs.len())?;
+    if !avals(&w.cond.outputs).eq([&Aval::new(Dtype::Bool, Shape::scalar())]) {
+        return Err("the condition must give one bool".into());
+    }
+    let asked = avals(&w.cond.inputs[..w.cond_consts]).chain(avals(&w.body.inputs));
+    for (i, (slot, aval)) in w.inputs.iter().zip(asked).enumerate() {
+        check_piece(slot, aval, None, false, operands).map_err(|e| format!("input {i}: {e}"))?;
+    }
+    for (i, (slot, aval)) in w.outputs.iter().zip(avals(&w.body.outputs)).enumerate() {
+        check_piece(slot, aval, None, true, operands).map_err(|e| format!("output {i}: {e}"))?;
+    }
+    check_carry(avals(&w.body.inputs[w.body_consts..]), avals(&w.body.outputs))?;
+    check_carry(avals(&w.cond.inputs[w.cond_consts..]), avals(&w.body.outputs))?;
+    each_once(&w.outputs, operands)
+}
+
+fn check_switch(s: &Switch, operands: &[Operand]) -> Check {
+    if s.branches.is_empty() {
+        return Err("has no branch".into());
+    }
+    check_piece(&Slot { operand: s.index, stride: 0 }, &Aval::new(Dtype::I32, []), None, false, operands)
+        .map_err(|e| format!("index: {e}"))?;
+    for (b, branch) in s.branches.iter().enumerate() {
+        let role = format!("branch {b}");
+        sound(&role, branch)?;
+        number(&format!("{role}'s inputs"), s.inputs.len(), branch.inputs.len())?;
+        number(&format!("{role}'s outputs"), s.outputs.len(), branch.outputs.len())?;
+        for (i, (slot, aval)) in s.inputs.iter().zip(avals(&branch.inputs)).enumerate() {
+            check_piece(slot, aval, None, false, operands).map_err(|e| format!("{role}, input {i}: {e}"))?;
+        }
+        for (i, (slot, aval)) in s.outputs.iter().zip(avals(&branch.outputs)).enumerate() {
+            check_piece(slot, aval, None, true, operands).map_err(|e| format!("{role}, output {i}: {e}"))?;
+        }
+    }
+    each_once(&s.outputs, operands)
 }
 
 fn check_slot(count: usize, slot: &Slot, aval: &Aval, written: bool, operands: &[Operand]) -> Check {

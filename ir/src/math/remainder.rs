@@ -10,20 +10,25 @@ use super::{Lanes, Rare};
 /// What the remainder of one format needs to know.
 pub(super) struct Remainder {
     format: &'static Format,
+    /// Numbers above 2 to the first are scaled by 2 to the minus second, so that arithmetic without a
+    /// fused multiply-add can take them apart.
+    large: [u32; 2],
     /// How many binades there are from the least subnormal number to the largest one.
     binades: u32,
     rare: Rare,
 }
 
-pub(super) const SINGLE: Remainder = Remainder { format: &format::SINGLE, binades: 277, rare: Rare::LargeQuotient32 };
-pub(super) const DOUBLE: Remainder = Remainder { format: &format::DOUBLE, binades: 2098, rare: Rare::LargeQuotient64 };
+pub(super) const SINGLE: Remainder =
+    Remainder { format: &format::SINGLE, large: [60, 30], binades: 277, rare: Rare::LargeQuotient32 };
+pub(super) const DOUBLE: Remainder =
+    Remainder { format: &format::DOUBLE, large: [500, 60], binades: 2098, rare: Rare::LargeQuotient64 };
 
 /// x less the multiple of y next to zero, or exactly there.
 pub(super) fn rem<L: Lanes>(l: &mut L, remainder: &Remainder, x: L::F, y: L::F) -> L::F {
     let format = remainder.format;
     let [size, unit] = [l.abs(x), l.abs(y)];
     let quotient = l.div(size, unit);
-    let usual = step(l, format, quotient, size, unit);
+    let usual = step(l, remainder, quotient, size, unit);
     let countable = l.float(power(format.mantissa - 2));
     let large = l.ge(quotient, countable);
     let [rest, _] = l.rarely(large, [size, unit], [usual, usual], remainder.rare);
@@ -41,8 +46,19 @@ pub(super) fn rem<L: Lanes>(l: &mut L, remainder: &Remainder, x: L::F, y: L::F) 
 }
 
 /// The remainder of r by `unit`, where their quotient is below 2ᵐ⁻².
-fn step<L: Lanes>(l: &mut L, format: &Format, quotient: L::F, r: L::F, unit: L::F) -> L::F {
-    let rounder = l.float(format.rounder(0));
+fn step<L: Lanes>(l: &mut L, remainder: &Remainder, quotient: L::F, r: L::F, unit: L::F) -> L::F {
+    let smaller = l.lt(r, unit);
+    let given = r;
+    let [from, by] = remainder.large.map(power);
+    let from = l.float(from);
+    let large = l.gt(unit, from);
+    let [one, down, up] = [1.0, 1.0 / by, by].map(|v| l.float(v));
+    let down = l.select(large, down, one);
+    let back = l.select(large, up, one);
+    let r = l.mul(r, down);
+    let unit = l.mul(unit, down);
+
+    let rounder = l.float(remainder.format.rounder(0));
     let rounded = l.add(quotient, rounder);
     let n = l.sub(rounded, rounder);
     let minus = l.neg(n);
@@ -54,7 +70,9 @@ fn step<L: Lanes>(l: &mut L, format: &Format, quotient: L::F, r: L::F, unit: L::
     // A division that is not rounded to nearest may have counted one too few.
     let above = l.ge(rest, unit);
     let down = l.sub(rest, unit);
-    l.select(above, down, rest)
+    let rest = l.select(above, down, rest);
+    let rest = l.mul(rest, back);
+    l.select(smaller, given, rest)
 }
 
 /// The remainder of x ≥ 0 by `unit` > 0, both finite.
@@ -73,7 +91,7 @@ pub(super) fn large_quotient<L: Lanes>(l: &mut L, remainder: &Remainder, x: L::F
         }
         let finite = l.lt(scaled, infinity);
         let quotient = l.div(rest, scaled);
-        let next = step(l, format, quotient, rest, scaled);
+        let next = step(l, remainder, quotient, rest, scaled);
         rest = l.select(finite, next, rest);
     }
     rest

@@ -18,6 +18,14 @@
 //! }
 //! ```
 //!
+//! Loops and branches are over functions too; a `while` has its condition first:
+//!
+//! ```text
+//!   %3: (f32[], f32[4]) = scan @0 %0 %1 %2 {consts = 1, carry = 1, length = 4, reverse = false}
+//!   %4: (f32[]) = while @1 @2 %0 {cond_consts = 0, body_consts = 0}
+//!   %5: (f32[]) = switch @3 @4 @5 %6 %0
+//! ```
+//!
 //! Line breaks and indentation are free. Ids name values within their function and functions
 //! within the program; any distinct numbers will do, and printing renumbers them. The types of
 //! parameters must be written; those of other values may be left out (but for a `constant`'s,
@@ -27,7 +35,7 @@
 pub(crate) mod cursor;
 mod parse;
 
-use crate::graph::{Function, Node, NodeId, NodeKind, Program, Transform};
+use crate::graph::{Control, Function, Node, NodeId, NodeKind, Program, Transform};
 use crate::op::Op;
 use std::fmt;
 
@@ -107,7 +115,9 @@ fn body(f: &mut fmt::Formatter<'_>, function: &Function) -> fmt::Result {
 
 fn line(f: &mut fmt::Formatter<'_>, id: NodeId, node: &Node) -> fmt::Result {
     match &node.kind {
-        NodeKind::Apply(..) => write!(f, "  {id}: ({}) = ", Join(node.avals.iter(), ", "))?,
+        NodeKind::Apply(..) | NodeKind::Control(_) => {
+            write!(f, "  {id}: ({}) = ", Join(node.avals.iter(), ", "))?;
+        }
         NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Get(_) => {
             write!(f, "  {id}: {} = ", Join(node.avals.iter(), ", "))?;
         }
@@ -116,6 +126,7 @@ fn line(f: &mut fmt::Formatter<'_>, id: NodeId, node: &Node) -> fmt::Result {
         NodeKind::Param(i) => write!(f, "param {i}")?,
         NodeKind::Op(op) => f.write_str(op.name())?,
         NodeKind::Apply(transform, callee) => write!(f, "{} {callee}", transform.name())?,
+        NodeKind::Control(control) => write!(f, "{} {}", control.name(), Join(control.callees().iter(), " "))?,
         NodeKind::Get(_) => f.write_str("get")?,
     }
     node.args.iter().try_for_each(|a| write!(f, " {a}"))?;
@@ -140,6 +151,13 @@ fn line(f: &mut fmt::Formatter<'_>, id: NodeId, node: &Node) -> fmt::Result {
         NodeKind::Apply(Transform::CustomJvp { params, results } | Transform::CustomVjp { params, results }, _) => {
             write!(f, " {{params = {params}, results = {results}}}")?;
         }
+        NodeKind::Control(Control::Scan { consts, carry, length, reverse, .. }) => {
+            write!(f, " {{consts = {consts}, carry = {carry}, length = {length}, reverse = {reverse}}}")?;
+        }
+        NodeKind::Control(Control::While { cond_consts, body_consts, .. }) => {
+            write!(f, " {{cond_consts = {cond_consts}, body_consts = {body_consts}}}")?;
+        }
+        NodeKind::Control(Control::Switch { .. }) => {}
         NodeKind::Get(i) => write!(f, " {{index = {i}}}")?,
     }
     f.write_str("\n")

@@ -3,7 +3,7 @@
 use super::cursor::{Cursor, Item, Token, literal, wrong};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result, Span};
-use crate::graph::{Aval, FnId, Function, NodeId, NodeKind, Program, Transform};
+use crate::graph::{Aval, Control, FnId, Function, NodeId, NodeKind, Program, Transform};
 use crate::infer;
 use crate::op::{Axes, Binary, Compare, DotDims, Op, Reduce, Unary, scatter_name};
 use crate::shape::Shape;
@@ -75,7 +75,7 @@ impl Body {
     }
 
     fn is_tuple(&self, id: NodeId) -> bool {
-        matches!(self.function.node(id).kind, NodeKind::Apply(..))
+        self.function.node(id).kind.is_tuple()
     }
 }
 
@@ -196,33 +196,45 @@ impl<'a> Parser<'a> {
         self.cursor.expect(Token::Mark('='), "and what the value is")?;
         let name_at = self.cursor.span();
         let name = self.cursor.word("the name of an operation or a transform")?;
-        let callee = match self.cursor.peek() {
-            Token::Function(id) => {
-                let at = self.cursor.span();
-                self.cursor.next()?;
-                let unknown =
-                    || wrong(at, format!("`@{id}` is not defined: functions come before those that use them"));
-                Some((self.functions.get(&id).copied().ok_or_else(unknown)?, at))
-            }
-            _ => None,
-        };
+        let mut callees: Vec<(FnId, Span)> = Vec::new();
+        while let Token::Function(id) = self.cursor.peek() {
+            let at = self.cursor.span();
+            self.cursor.next()?;
+            let unknown = || wrong(at, format!("`@{id}` is not defined: functions come before those that use them"));
+            callees.push((self.functions.get(&id).copied().ok_or_else(unknown)?, at));
+        }
         let args = self.args(body)?;
         let mut attrs = self.attrs()?;
 
-        let is_transform = matches!(name, "call" | "jvp" | "vjp" | "vmap" | "custom_jvp" | "custom_vjp");
-        match callee {
-            None if is_transform => return Err(wrong(name_at, format!("`{name}` needs a function: `{name} @0 …`"))),
-            Some((_, at)) if !is_transform => return Err(wrong(at, format!("`{name}` takes no function"))),
-            _ => {}
+        let (least, most) = match name {
+            "call" | "jvp" | "vjp" | "vmap" | "custom_jvp" | "custom_vjp" | "scan" => (1, 1),
+            "while" => (2, 2),
+            "switch" => (1, usize::MAX),
+            _ => (0, 0),
+        };
+        match callees.get(most) {
+            Some((_, at)) if most == 0 => return Err(wrong(*at, format!("`{name}` takes no function"))),
+            Some((_, at)) => return Err(wrong(*at, format!("`{name}` takes {most} of them, no more"))),
+            None if callees.len() < least && least == 2 => {
+                return Err(wrong(name_at, format!("`{name}` needs a condition and a body: `{name} @0 @1 …`")));
+            }
+            None if callees.len() < least => {
+                return Err(wrong(name_at, format!("`{name}` needs a function: `{name} @0 …`")));
+            }
+            None => {}
         }
         if let Some((arg, at)) = args.iter().find(|(arg, _)| body.is_tuple(*arg) && name != "get") {
             return Err(wrong(*at, format!("operand {arg} is a tuple: take its parts by `get`")));
         }
         let ids: SmallVec<[NodeId; 3]> = args.iter().map(|(arg, _)| *arg).collect();
-        if let Some((callee, _)) = callee {
-            let transform = attrs.transform(name, name_at)?;
+        if least > 0 {
+            let callees: Vec<FnId> = callees.iter().map(|(f, _)| *f).collect();
+            let kind = match attrs.control(name, &callees, name_at)? {
+                Some(control) => NodeKind::Control(control),
+                None => NodeKind::Apply(attrs.transform(name, name_at)?, callees[0]),
+            };
             attrs.finish(name)?;
-            self.apply(transform, callee, &ids, body, span)?;
+            self.apply(kind, &ids, body, span)?;
         } else if name == "get" {
             let index: usize = attrs.number("index", name, name_at)?;
             attrs.finish(name)?;
@@ -267,19 +279,18 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn apply(
-        &mut self,
-        transform: Transform,
-        callee: FnId,
-        args: &[NodeId],
-        body: &mut Body,
-        span: Span,
-    ) -> Result<()> {
+    /// A node over functions.
+    fn apply(&mut self, kind: NodeKind, args: &[NodeId], body: &mut Body, span: Span) -> Result<()> {
         let avals: Vec<Aval> = args.iter().map(|a| body.function.aval(*a).clone()).collect();
-        let results = self.program.apply_avals(&transform, callee, &avals).map_err(|e| e.at(span))?;
+        let results = match &kind {
+            NodeKind::Apply(transform, callee) => self.program.apply_avals(transform, *callee, &avals),
+            NodeKind::Control(control) => self.program.control_avals(control, &avals),
+            NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Get(_) => Err(Error::internal("a node over no function")),
+        };
+        let results = results.map_err(|e| e.at(span))?;
         let left = self.results_left.checked_sub(results.len());
         self.results_left = left.ok_or_else(|| wrong(span, "the transforms of this text have too many results"))?;
-        body.function.push(NodeKind::Apply(transform, callee), args, results.into(), span);
+        body.function.push(kind, args, results.into(), span);
         Ok(())
     }
 
@@ -421,6 +432,38 @@ impl<'a> Attrs<'a> {
         })
     }
 
+    fn flag(&mut self, name: &str, op: &str, at: Span) -> Result<bool> {
+        let attr = self.take(name, op, at)?;
+        match attr.item {
+            Item::Word("true") => Ok(true),
+            Item::Word("false") => Ok(false),
+            Item::Word(_) | Item::Number(_) | Item::Nan(_) | Item::List(_) => {
+                Err(wrong(attr.span, format!("expected `true` or `false` for `{name}`")))
+            }
+        }
+    }
+
+    /// The loop or branch of that name over these functions; `None` if it is another name.
+    fn control(&mut self, name: &str, callees: &[FnId], at: Span) -> Result<Option<Control>> {
+        Ok(Some(match (name, callees) {
+            ("scan", [body]) => Control::Scan {
+                body: *body,
+                consts: self.number("consts", name, at)?,
+                carry: self.number("carry", name, at)?,
+                length: self.number("length", name, at)?,
+                reverse: self.flag("reverse", name, at)?,
+            },
+            ("while", [cond, body]) => Control::While {
+                cond: *cond,
+                body: *body,
+                cond_consts: self.number("cond_consts", name, at)?,
+                body_consts: self.number("body_consts", name, at)?,
+            },
+            ("switch", branches) => Control::Switch { branches: branches.to_vec() },
+            _ => return Ok(None),
+        }))
+    }
+
     fn op(&mut self, name: &str, at: Span, written: &Written) -> Result<Op> {
         if let Some(u) = Unary::parse(name) {
             return Ok(Op::Unary(u));
@@ -498,7 +541,18 @@ fn unknown(name: &str, at: Span) -> Error {
     if name.len() > 40 {
         return wrong(at, format!("there is no operation of that name, of {} letters", name.len()));
     }
-    let names = Op::names().into_iter().chain(["call", "jvp", "vjp", "vmap", "custom_jvp", "custom_vjp", "get"]);
+    let names = Op::names().into_iter().chain([
+        "call",
+        "jvp",
+        "vjp",
+        "vmap",
+        "custom_jvp",
+        "custom_vjp",
+        "scan",
+        "while",
+        "switch",
+        "get",
+    ]);
     let near = names.map(|n| (distance(name, n), n)).min().filter(|(d, n)| *d <= 2 && *d < n.len());
     match near {
         Some((_, near)) => wrong(at, format!("there is no operation `{name}`; did you mean `{near}`?")),

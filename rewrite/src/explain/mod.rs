@@ -197,7 +197,9 @@ fn load(terms: &mut Terms, f: &Function, live: Option<&[bool]>) -> Result<Vec<Op
                 args.extend(node.args.iter().filter_map(|a| at[a.index()]));
                 Some(terms.prim(prim, args)?)
             }
-            NodeKind::Apply(..) | NodeKind::Get(_) => return Err(egrad_ir::graph::not_plain(f)),
+            NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => {
+                return Err(egrad_ir::graph::not_plain(f));
+            }
         };
     }
     Ok(at)
@@ -518,7 +520,13 @@ impl<'a> Explanation<'a> {
             self.terms.args(self.chosen[node.index()]).iter().map(|t| self.bound(*t)).collect::<Result<_>>()?;
         let contract = steps.iter().any(|s| match &self.compilation.schedule.steps[*s].kernel.body {
             Body::Contract(_) => prim == Prim::DotGeneral && !inline,
-            Body::Loops(_) | Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) => false,
+            Body::Loops(_)
+            | Body::Call(_)
+            | Body::Scatter(_)
+            | Body::Argsort(_)
+            | Body::Scan(_)
+            | Body::While(_)
+            | Body::Switch(_) => false,
         });
         let body = if contract { "fuse/contract" } else { "fuse/compute" };
         let wanted = if inline {

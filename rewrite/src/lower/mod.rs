@@ -60,7 +60,13 @@ impl Lowered {
     pub(crate) fn insts(&self) -> usize {
         match &self.body {
             Body::Loops(nest) => nest.passes.iter().map(|p| p.insts.len()).sum(),
-            Body::Contract(_) | Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) => 1,
+            Body::Contract(_)
+            | Body::Call(_)
+            | Body::Scatter(_)
+            | Body::Argsort(_)
+            | Body::Scan(_)
+            | Body::While(_)
+            | Body::Switch(_) => 1,
         }
     }
 

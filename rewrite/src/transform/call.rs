@@ -11,15 +11,17 @@
 //! tangents, and the sum of the elements' cotangents.
 
 use super::Workspace;
+use super::control;
 use super::custom::{self, Custom};
 use super::functions::{Edge, Functions, Halves};
 use super::vjp::accumulate;
-use crate::analysis::{Site, aval};
+use crate::analysis::{Site, What, aval};
 use crate::term::{Head, Term};
 use egg::Id;
 use egrad_ir::graph::not_plain;
 use egrad_ir::op::Axes;
-use egrad_ir::{Aval, Error, FnId, Function, NodeKind, Op, Reduce, Result, Span, Transform};
+use egrad_ir::{Aval, Error, FnId, Function, NodeId, NodeKind, Op, Reduce, Result, Span, Transform};
+use hashbrown::HashMap;
 use std::sync::Arc;
 
 /// A call in a workspace.
@@ -32,22 +34,26 @@ pub(crate) struct Called {
 }
 
 impl Workspace {
-    /// Calls a function of `functions`, once or for every element of a batch.
+    /// Runs functions of `functions`: calls one, once or for every element of a batch, or loops or
+    /// branches.
     ///
     /// # Errors
     /// If the operands don't fit.
     pub(crate) fn call(
         &mut self,
         functions: &Functions<'_>,
-        transform: &Transform,
-        callee: FnId,
+        what: &What,
         operands: &[Id],
         span: Span,
     ) -> Result<Called> {
         let avals: Vec<Aval> = operands.iter().map(|o| aval(&self.egraph, *o).clone()).collect();
-        let results = functions.program.apply_avals(transform, callee, &avals).map_err(|e| e.at(span))?;
+        let results = match what {
+            What::Function(transform, callee) => functions.program.apply_avals(transform, *callee, &avals),
+            What::Control(control) => functions.program.control_avals(control, &avals),
+        };
+        let results = results.map_err(|e| e.at(span))?;
         let n = results.len();
-        let site = Site { transform: transform.clone(), callee, params: avals.into(), results: Arc::from(results) };
+        let site = Site { what: what.clone(), params: avals.into(), results: Arc::from(results) };
         let sites = &mut self.egraph.analysis.sites;
         let number = sites.iter().position(|s| *s == site).unwrap_or(sites.len());
         if number == sites.len() {
@@ -83,10 +89,47 @@ impl Workspace {
                     Some(self.op(op, &operands, node.span))
                 }
                 NodeKind::Op(_) => None,
-                NodeKind::Apply(..) | NodeKind::Get(_) => return Err(not_plain(f)),
+                NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => return Err(not_plain(f)),
             };
         }
         f.results().iter().map(|r| class[r.index()].ok_or_else(|| not_plain(f))).collect()
+    }
+
+    /// A copy of a function's nodes, what it runs by itself included; the classes of its results.
+    ///
+    /// # Errors
+    /// If the operands don't fit.
+    pub(super) fn open_function(
+        &mut self,
+        functions: &Functions<'_>,
+        f: FnId,
+        operands: &[Id],
+        span: Span,
+    ) -> Result<Vec<Id>> {
+        let f = functions.program.function(f).clone();
+        let live = f.live();
+        let mut class: Vec<Option<Id>> = vec![None; f.len()];
+        let mut tuples: HashMap<NodeId, Vec<Id>> = HashMap::new();
+        for (id, node) in f.nodes() {
+            if !live[id.index()] {
+                continue;
+            }
+            let args: Vec<Id> = node.args.iter().filter_map(|a| class[a.index()]).collect();
+            let span = node.span.or(span);
+            let mut run = |work: &mut Workspace, what: What| {
+                let called = work.call(functions, &what, &args, span)?;
+                tuples.insert(id, called.results);
+                Ok::<_, Error>(None)
+            };
+            class[id.index()] = match &node.kind {
+                NodeKind::Param(i) => Some(operands[*i]),
+                NodeKind::Op(op) => Some(self.op(op, &args, span)),
+                NodeKind::Apply(transform, callee) => run(self, What::Function(transform.clone(), *callee))?,
+                NodeKind::Control(control) => run(self, What::Control(control.clone()))?,
+                NodeKind::Get(i) => node.args.first().and_then(|t| tuples.get(t)?.get(*i).copied()),
+            };
+        }
+        f.results().iter().map(|r| class[r.index()].ok_or_else(|| not_plain(&f))).collect()
     }
 
     /// Says that two classes are equal, which they become when the workspace is settled.
@@ -118,6 +161,10 @@ pub(super) fn jvp(
     tangent: &mut [Option<Id>],
 ) -> Result<()> {
     let (site, operands) = work.site(y);
+    let callee = match &site.what {
+        What::Function(_, callee) => *callee,
+        What::Control(c) => return control::jvp(work, functions, (c, &operands), (y, span), tangent),
+    };
     let active: Vec<bool> = operands.iter().map(|o| tangent[usize::from(*o)].is_some()).collect();
     if !active.contains(&true) {
         return Ok(());
@@ -126,8 +173,8 @@ pub(super) fn jvp(
         return custom.jvp(work, functions, (y, span), tangent);
     }
     let wrt: Vec<usize> = (0..operands.len()).filter(|k| active[*k]).collect();
-    let carried = functions.flow(site.callee, Edge::Tangent, &active);
-    let pushed = functions.transformed(site.callee, &Transform::Jvp { wrt: wrt.clone() }, span)?;
+    let carried = functions.flow(callee, Edge::Tangent, &active);
+    let pushed = functions.transformed(callee, &Transform::Jvp { wrt: wrt.clone() }, span)?;
     // The tangents that exist, after all results.
     let n = site.results.len();
     let floats = (0..n).filter(|i| site.results[*i].dtype.is_float());
@@ -135,10 +182,10 @@ pub(super) fn jvp(
         floats.enumerate().filter(|(_, i)| carried[*i]).map(|(t, i)| (i, n + t)).collect();
     let wanted: Vec<usize> = (0..n).chain(tangents.iter().map(|(_, t)| *t)).collect();
     let pushed = functions.select(pushed, &wanted);
-    let transform = site.mapped(|axes| axes.extend(wrt.iter().map(|k| site.axis(*k))), wanted.len());
+    let what = site.mapped(pushed, |axes| axes.extend(wrt.iter().map(|k| site.axis(*k))), wanted.len());
     let args: Vec<Id> =
         operands.iter().copied().chain(wrt.iter().filter_map(|k| tangent[usize::from(operands[*k])])).collect();
-    let called = work.call(functions, &transform, pushed, &args, span)?;
+    let called = work.call(functions, &what, &args, span)?;
     for i in 0..n {
         work.supersede(y, i, called.results[i]);
     }
@@ -155,7 +202,10 @@ pub(super) fn reached(work: &Workspace, functions: &mut Functions<'_>, y: Id, re
     let (site, operands) = work.site(y);
     let from: Vec<bool> = operands.iter().map(|o| reached[usize::from(*o)]).collect();
     if from.contains(&true) {
-        let to = functions.flow_through(&site.transform, site.callee, Edge::Cotangent, &from);
+        let to = match &site.what {
+            What::Function(transform, callee) => functions.flow_through(transform, *callee, Edge::Cotangent, &from),
+            What::Control(c) => control::flow(functions, c, Edge::Cotangent, &from),
+        };
         for (i, to) in to.into_iter().enumerate() {
             if let Some(result) = work.result(y, i) {
                 reached[usize::from(result)] = to;
@@ -176,6 +226,10 @@ pub(super) fn vjp(
     cotangent: &mut [Option<Id>],
 ) -> Result<()> {
     let (site, operands) = work.site(y);
+    let callee = match &site.what {
+        What::Function(_, callee) => *callee,
+        What::Control(c) => return control::vjp(work, functions, (c, &operands), (y, span), reached, cotangent),
+    };
     let n = site.results.len();
     if let Some(custom) = Custom::of(&site, functions) {
         return custom.vjp(work, functions, (y, span), reached, cotangent);
@@ -187,7 +241,7 @@ pub(super) fn vjp(
     for (k, operand) in operands.iter().enumerate() {
         if reached[usize::from(*operand)] {
             let alone: Vec<bool> = (0..operands.len()).map(|j| j == k).collect();
-            let to = functions.flow(site.callee, Edge::Cotangent, &alone);
+            let to = functions.flow(callee, Edge::Cotangent, &alone);
             if of.iter().any(|i| to[*i]) {
                 wrt.push(k);
             }
@@ -196,31 +250,22 @@ pub(super) fn vjp(
     if wrt.is_empty() {
         return Ok(());
     }
-    let Halves { forward, backward } = functions.halves(site.callee, &wrt, &of, span)?;
+    let Halves { forward, backward } = functions.halves(callee, &wrt, &of, span)?;
     let saved = functions.program.function(forward).results().len() - n;
-    let went = work.call(functions, &site.mapped(|_| (), n + saved), forward, &operands, span)?;
+    let went = work.call(functions, &site.mapped(forward, |_| (), n + saved), &operands, span)?;
     for i in 0..n {
         work.supersede(y, i, went.results[i]);
     }
     let args: Vec<Id> = operands.iter().chain(&went.results[n..]).chain(&seeds).copied().collect();
     let stacked = |axes: &mut Vec<Option<usize>>| axes.extend(vec![Some(0); saved + seeds.len()]);
-    let came = work.call(functions, &site.mapped(stacked, wrt.len()), backward, &args, span)?;
+    let came = work.call(functions, &site.mapped(backward, stacked, wrt.len()), &args, span)?;
     for (k, gradient) in wrt.iter().zip(&came.results) {
         // Elements that share an operand each give it a cotangent.
-        let gradient = match (&site.transform, site.axis(*k)) {
-            (Transform::Vmap { .. }, None) => {
-                let axes = Axes::from_slice(&[0]);
-                work.op(&Op::Reduce { kind: Reduce::Sum, axes }, &[*gradient], span)
-            }
-            (
-                Transform::Call
-                | Transform::Jvp { .. }
-                | Transform::Vjp { .. }
-                | Transform::Vmap { .. }
-                | Transform::CustomJvp { .. }
-                | Transform::CustomVjp { .. },
-                _,
-            ) => *gradient,
+        let gradient = if site.is_batch() && site.axis(*k).is_none() {
+            let axes = Axes::from_slice(&[0]);
+            work.op(&Op::Reduce { kind: Reduce::Sum, axes }, &[*gradient], span)
+        } else {
+            *gradient
         };
         accumulate(work, cotangent, operands[*k], gradient, span);
     }
@@ -242,7 +287,7 @@ pub(super) fn vmap(
 ) -> Result<Vec<(Id, bool)>> {
     let classes: Vec<Id> = operands.iter().map(|(id, _)| *id).collect();
     if !operands.iter().any(|(_, batched)| *batched) {
-        let called = work.call(functions, transform, callee, &classes, span)?;
+        let called = work.call(functions, &What::Function(transform.clone(), callee), &classes, span)?;
         return Ok(called.results.into_iter().map(|r| (r, false)).collect());
     }
     if let Transform::CustomJvp { .. } | Transform::CustomVjp { .. } = transform {
@@ -259,40 +304,52 @@ pub(super) fn vmap(
     let over = Transform::Vmap { in_axes, out_axes: vec![0; n], size };
     let called = if functions.push_in {
         let pushed = functions.pushed_in(&over, inner, span)?;
-        work.call(functions, &Transform::Call, pushed, &classes, span)?
+        work.call(functions, &What::Function(Transform::Call, pushed), &classes, span)?
     } else {
-        work.call(functions, &over, inner, &classes, span)?
+        work.call(functions, &What::Function(over, inner), &classes, span)?
     };
     Ok(called.results.into_iter().map(|r| (r, true)).collect())
 }
 
 impl Site {
+    /// Whether a function is called for every element of a batch.
+    fn is_batch(&self) -> bool {
+        matches!(self.what, What::Function(Transform::Vmap { .. }, _))
+    }
+
     /// The batch axis of an operand.
     fn axis(&self, k: usize) -> Option<usize> {
-        match &self.transform {
-            Transform::Vmap { in_axes, .. } => in_axes[k],
-            Transform::Call
-            | Transform::Jvp { .. }
-            | Transform::Vjp { .. }
-            | Transform::CustomJvp { .. }
-            | Transform::CustomVjp { .. } => None,
+        match &self.what {
+            What::Function(Transform::Vmap { in_axes, .. }, _) => in_axes[k],
+            What::Function(
+                Transform::Call
+                | Transform::Jvp { .. }
+                | Transform::Vjp { .. }
+                | Transform::CustomJvp { .. }
+                | Transform::CustomVjp { .. },
+                _,
+            )
+            | What::Control(_) => None,
         }
     }
 
-    /// The site's transform for a function of more operands, whose axes `more` adds, and so many
-    /// results.
-    fn mapped(&self, more: impl FnOnce(&mut Vec<Option<usize>>), results: usize) -> Transform {
-        match &self.transform {
-            Transform::Vmap { in_axes, size, .. } => {
+    /// What is run for a function of more operands, whose axes `more` adds, and so many results.
+    fn mapped(&self, callee: FnId, more: impl FnOnce(&mut Vec<Option<usize>>), results: usize) -> What {
+        match &self.what {
+            What::Function(Transform::Vmap { in_axes, size, .. }, _) => {
                 let mut in_axes = in_axes.clone();
                 more(&mut in_axes);
-                Transform::Vmap { in_axes, out_axes: vec![0; results], size: *size }
+                What::Function(Transform::Vmap { in_axes, out_axes: vec![0; results], size: *size }, callee)
             }
-            other @ (Transform::Call
-            | Transform::Jvp { .. }
-            | Transform::Vjp { .. }
-            | Transform::CustomJvp { .. }
-            | Transform::CustomVjp { .. }) => other.clone(),
+            What::Function(
+                other @ (Transform::Call
+                | Transform::Jvp { .. }
+                | Transform::Vjp { .. }
+                | Transform::CustomJvp { .. }
+                | Transform::CustomVjp { .. }),
+                _,
+            ) => What::Function(other.clone(), callee),
+            What::Control(_) => What::Function(Transform::Call, callee),
         }
     }
 }

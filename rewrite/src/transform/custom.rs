@@ -16,7 +16,7 @@
 use super::functions::{Functions, narrowed, without_params};
 use super::vjp::accumulate;
 use super::{Callee, Workspace, inline};
-use crate::analysis::{Site, aval};
+use crate::analysis::{Site, What, aval};
 use egg::Id;
 use egrad_ir::op::Axes;
 use egrad_ir::{Aval, Error, FnId, Function, NodeKind, Op, Program, Reduce, Result, Span, Transform};
@@ -46,6 +46,11 @@ impl Rule {
     }
 }
 
+/// A call of a function.
+fn call(f: FnId) -> What {
+    What::Function(Transform::Call, f)
+}
+
 /// The application of a function with a derivative of its own, in a workspace.
 pub(super) struct Custom {
     rule: Rule,
@@ -60,9 +65,10 @@ pub(super) struct Custom {
 impl Custom {
     /// What a call is, if it is such an application.
     pub(super) fn of(site: &Site, functions: &Functions<'_>) -> Option<Custom> {
-        let (rule, params, _) = Rule::of(&site.transform)?;
-        let name = functions.program.function(site.callee).name.clone();
-        Some(Custom { rule, callee: site.callee, name, params, results: site.results.to_vec() })
+        let What::Function(transform, callee) = &site.what else { return None };
+        let (rule, params, _) = Rule::of(transform)?;
+        let name = functions.program.function(*callee).name.clone();
+        Some(Custom { rule, callee: *callee, name, params, results: site.results.to_vec() })
     }
 
     /// Refuses derivatives by operands that the rule doesn't know.
@@ -123,7 +129,7 @@ impl Custom {
         let n = self.results.len();
         let total = functions.program.function(self.callee).results().len();
         let rule = functions.select(self.callee, &(n..total).collect::<Vec<_>>());
-        let called = work.call(functions, &Transform::Call, rule, &self.args(&operands, directions), span)?;
+        let called = work.call(functions, &call(rule), &self.args(&operands, directions), span)?;
         for i in 0..n {
             work.supersede(y, i, called.results[i]);
         }
@@ -167,7 +173,7 @@ impl Custom {
                 }
                 let wanted: Vec<usize> = values.iter().copied().chain(wrt.iter().map(|j| 2 * n + j)).collect();
                 let rule = functions.select(self.callee, &wanted);
-                let called = work.call(functions, &Transform::Call, rule, &self.args(&operands, cotangents), span)?;
+                let called = work.call(functions, &call(rule), &self.args(&operands, cotangents), span)?;
                 for i in 0..n {
                     work.supersede(y, i, called.results[i]);
                 }
@@ -181,7 +187,7 @@ impl Custom {
                 }
                 let mut args = self.args(&operands, zeros);
                 let rule = functions.select(self.callee, &values);
-                let called = work.call(functions, &Transform::Call, rule, &args, span)?;
+                let called = work.call(functions, &call(rule), &args, span)?;
                 for i in 0..n {
                     work.supersede(y, i, called.results[i]);
                 }
@@ -194,7 +200,7 @@ impl Custom {
                 let gradients: Vec<usize> = (of.len()..of.len() + wrt.len()).collect();
                 let transposed = functions.select(transposed, &gradients);
                 args.extend(cotangents);
-                work.call(functions, &Transform::Call, transposed, &args, span)?.results
+                work.call(functions, &call(transposed), &args, span)?.results
             }
         };
         for (j, gradient) in wrt.iter().zip(gradients) {
@@ -247,7 +253,7 @@ pub(super) fn vmap(
         batched = functions.program.add(summed);
     }
     let classes: Vec<Id> = operands.iter().map(|(id, _)| *id).collect();
-    let called = work.call(functions, transform, batched, &classes, span)?;
+    let called = work.call(functions, &What::Function(transform.clone(), batched), &classes, span)?;
     Ok(called.results.into_iter().map(|r| (r, true)).collect())
 }
 
@@ -259,7 +265,7 @@ pub(super) fn vmap(
 pub(super) fn undifferentiated(program: &Program) -> Result<Program> {
     let mut plain = Program::new();
     for (_, f) in program.functions() {
-        let rewritten = inline(f, &f.live(), |transform, callee, span| {
+        let rewritten = inline(f, &f.live(), Ok, |transform, callee, span| {
             let Some((rule, params, results)) = Rule::of(transform) else {
                 return Ok(Callee::Called(transform.clone(), callee));
             };

@@ -3,10 +3,12 @@
 //! A call isn't opened: the transform of a call calls a transformed function. Those are made here,
 //! each once, by the same tables as everything else.
 
-use super::{MOST_NODES, Marked};
+use super::{MOST_NODES, Marked, control, vjp, vmap};
 use crate::rules::{Table, Tables};
 use crate::term::{Head, encode};
-use egrad_ir::{Aval, Error, FnId, Function, Node, NodeId, NodeKind, Op, Program, Result, Span, Transform};
+use egrad_ir::{
+    Aval, Binary, Control, Error, FnId, Function, Node, NodeId, NodeKind, Op, Program, Result, Span, Transform, Unary,
+};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
@@ -22,14 +24,16 @@ pub(crate) struct Functions<'t> {
     halves: HashMap<(FnId, Vec<usize>, Vec<usize>), Halves>,
     wrapped: HashMap<(FnId, Transform), FnId>,
     pushed: HashMap<FnId, FnId>,
+    batched: HashMap<(FnId, Vec<bool>, Vec<bool>, usize), FnId>,
+    interned: HashMap<Function, FnId>,
     flows: HashMap<(FnId, Edge, Vec<bool>), Vec<bool>>,
 }
 
 /// Which edges of the dataflow graph count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Edge {
-    /// All of them.
-    Value,
+    /// All of them; and a function that is called for some elements of a batch is called for all.
+    Batch,
     /// Those that carry a tangent.
     Tangent,
     /// Those that carry a cotangent.
@@ -57,6 +61,8 @@ impl<'t> Functions<'t> {
             halves: HashMap::new(),
             wrapped: HashMap::new(),
             pushed: HashMap::new(),
+            batched: HashMap::new(),
+            interned: HashMap::new(),
             flows: HashMap::new(),
         }
     }
@@ -113,6 +119,67 @@ impl<'t> Functions<'t> {
         self.transformed(callee, transform, at)
     }
 
+    /// A function, or an equal one that is there already.
+    pub(super) fn intern(&mut self, function: Function) -> FnId {
+        if let Some(known) = self.interned.get(&function) {
+            return *known;
+        }
+        let id = self.program.add(function.clone());
+        self.interned.insert(function, id);
+        id
+    }
+
+    /// The function with other parameters (see [`Function::rearranged`]).
+    pub(super) fn rearranged(
+        &mut self,
+        f: FnId,
+        params: Vec<(Aval, Span)>,
+        places: &[usize],
+        results: &[usize],
+    ) -> FnId {
+        let function = self.program.function(f).rearranged(params, places, results.iter().copied());
+        self.intern(function)
+    }
+
+    /// Which parameters the results depend on.
+    pub(super) fn used_params(&self, f: FnId) -> Vec<bool> {
+        let function = self.program.function(f);
+        let live = function.live();
+        live[..function.params().len()].to_vec()
+    }
+
+    /// The function for every element of a batch, where these parameters and results have the batch
+    /// axis, at position 0.
+    ///
+    /// # Errors
+    /// As [`transformed`](Self::transformed).
+    pub(super) fn batched(
+        &mut self,
+        f: FnId,
+        params: &[bool],
+        results: &[bool],
+        size: usize,
+        at: Span,
+    ) -> Result<FnId> {
+        if !params.contains(&true) && !results.contains(&true) {
+            return Ok(f);
+        }
+        let key = (f, params.to_vec(), results.to_vec(), size);
+        if let Some(known) = self.batched.get(&key) {
+            return Ok(*known);
+        }
+        let axes = |of: &[bool]| of.iter().map(|b| b.then_some(0)).collect::<Vec<Option<usize>>>();
+        let function = self.program.function(f).clone();
+        let marked = vmap::vmap(&function, &axes(params), &axes(results), size, self);
+        let tables = self.tables;
+        let made = marked.and_then(|m| m.rewritten(Some(&tables.batch)));
+        let made = made.and_then(|m| m.read_back(&function.name));
+        let what = || format!("the vmap of `{}` is taken here", function.name);
+        let id = self.intern(made.map_err(|e| e.note(what(), at))?);
+        self.batched.insert(key, id);
+        Ok(id)
+    }
+
     /// The function with only these of its results.
     pub(crate) fn select(&mut self, f: FnId, results: &[usize]) -> FnId {
         let function = self.program.function(f);
@@ -167,13 +234,18 @@ impl<'t> Functions<'t> {
             reached[id.index()] = match &node.kind {
                 NodeKind::Param(i) => from[*i],
                 NodeKind::Op(op) => {
-                    let ends = edge == Edge::Value || node.avals[0].dtype.is_float();
+                    let ends = edge == Edge::Batch || node.avals[0].dtype.is_float();
                     ends && operands.enumerate().any(|(k, r)| r && self.carries(op, k, edge))
                 }
-                NodeKind::Apply(transform, callee) => {
+                NodeKind::Apply(..) | NodeKind::Control(_) => {
                     let from: Vec<bool> = operands.collect();
-                    let some = from.contains(&true);
-                    let results = if some { self.flow_through(transform, *callee, edge, &from) } else { Vec::new() };
+                    let results = match &node.kind {
+                        NodeKind::Apply(..) | NodeKind::Control(_) if !from.contains(&true) => Vec::new(),
+                        NodeKind::Apply(..) if edge == Edge::Batch => vec![true; node.avals.len()],
+                        NodeKind::Apply(transform, callee) => self.flow_through(transform, *callee, edge, &from),
+                        NodeKind::Control(over) => control::flow(self, over, edge, &from),
+                        NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Get(_) => Vec::new(),
+                    };
                     tuples.insert(id, results);
                     false
                 }
@@ -195,7 +267,7 @@ impl<'t> Functions<'t> {
             Transform::CustomJvp { results, .. } | Transform::CustomVjp { results, .. } => {
                 let f = self.program.function(f);
                 let y = f.results()[..*results].iter().map(|y| f.aval(*y).dtype.is_float());
-                y.map(|float| from.contains(&true) && (float || edge == Edge::Value)).collect()
+                y.map(|float| from.contains(&true) && (float || edge == Edge::Batch)).collect()
             }
         }
     }
@@ -204,7 +276,7 @@ impl<'t> Functions<'t> {
         let (prim, _) = encode(op);
         let absent = |table: &Table, head| table.is_absent(&head);
         match edge {
-            Edge::Value => true,
+            Edge::Batch => true,
             Edge::Tangent => !absent(&self.tables.push, Head::Push(prim, k as u8)),
             Edge::Cotangent => !absent(&self.tables.pull, Head::Pull(prim, k as u8)),
         }
@@ -220,27 +292,30 @@ impl<'t> Functions<'t> {
         if let Some(known) = self.halves.get(&key) {
             return Ok(*known);
         }
-        let chosen = self.select(f, of);
-        let whole = self.transformed(chosen, &Transform::Vjp { wrt: wrt.to_vec() }, at)?;
-        let (primal, whole) = (self.program.function(f), self.program.function(whole));
-        let params = primal.params().len();
-        let gradients = &whole.results()[of.len()..];
+        let function = self.program.function(f).clone();
+        let transform = Transform::Vjp { wrt: wrt.to_vec() };
+        too_large(&function, &transform, at)?;
+        let tables = self.tables;
+        let marked = vjp::vjp_of(&function, wrt, of, self).and_then(|marked| marked.rewritten(Some(&tables.pull)));
+        let whole = marked.and_then(|marked| marked.read_back(&function.name));
+        let what = || format!("the vjp of `{}` is taken here", function.name);
+        let whole = &whole.map_err(|e| e.note(what(), at))?;
+        let params = function.params().len();
+        let (primal, gradients) = whole.results().split_at(function.results().len());
         let (known, saved) = saved(whole, params, gradients);
 
-        let mut forward = Function::new(&*primal.name, signature(primal, primal.params()));
-        let args: Vec<NodeId> = forward.params().collect();
-        let mut results = super::copy(primal, &args, &mut forward)?;
+        let mut forward = Function::new(&*whole.name, signature(whole, whole.params().take(params)));
         let mut place = vec![None; whole.len()];
-        for (i, p) in args.iter().enumerate() {
-            place[i] = Some(*p);
+        for (i, p) in forward.params().enumerate() {
+            place[i] = Some(p);
         }
-        carry(whole, &saved, &mut place, &mut forward, |id| known[id.index()]);
-        results.extend(saved.iter().filter_map(|s| place[s.index()]));
-        forward.set_results(results);
+        let wanted: Vec<NodeId> = primal.iter().chain(&saved).copied().collect();
+        carry(whole, &wanted, &mut place, &mut forward, |id| known[id.index()]);
+        forward.set_results(wanted.iter().filter_map(|n| place[n.index()]).collect());
 
         let seeds = (params..whole.params().len()).map(NodeId::from);
         let own: Vec<NodeId> = (0..params).map(NodeId::from).chain(saved.iter().copied()).chain(seeds).collect();
-        let mut backward = Function::new(&*primal.name, signature(whole, own.iter().copied()));
+        let mut backward = Function::new(&*whole.name, signature(whole, own.iter().copied()));
         let mut place = vec![None; whole.len()];
         for (id, p) in own.iter().zip(backward.params()) {
             place[id.index()] = Some(p);
@@ -248,7 +323,7 @@ impl<'t> Functions<'t> {
         carry(whole, gradients, &mut place, &mut backward, |_| true);
         backward.set_results(gradients.iter().filter_map(|g| place[g.index()]).collect());
 
-        let halves = Halves { forward: self.program.add(forward), backward: self.program.add(backward) };
+        let halves = Halves { forward: self.intern(forward), backward: self.intern(backward) };
         self.halves.insert(key, halves);
         Ok(halves)
     }
@@ -260,23 +335,24 @@ fn signature(f: &Function, nodes: impl Iterator<Item = NodeId>) -> impl Iterator
 }
 
 /// Which nodes of a vector-Jacobian product don't depend on cotangents, and which of them have to
-/// be saved for those that do. Constants and views are computed again.
+/// be saved for those that do. Constants, views, and what is cheap to have from those that are saved
+/// are computed again.
 fn saved(whole: &Function, params: usize, gradients: &[NodeId]) -> (Vec<bool>, Vec<NodeId>) {
     let mut known = vec![false; whole.len()];
     let mut varies = vec![false; whole.len()];
     for (id, node) in whole.nodes() {
         let (k, v) = match node.kind {
             NodeKind::Param(i) => (i < params, true),
-            NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Get(_) => (
+            NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => (
                 node.args.iter().all(|a| known[a.index()]),
-                node.args.iter().any(|a| varies[a.index()]) || matches!(node.kind, NodeKind::Apply(..)),
+                node.args.iter().any(|a| varies[a.index()]) || node.kind.is_tuple(),
             ),
         };
         (known[id.index()], varies[id.index()]) = (k, v);
     }
     let again = |node: &Node| match &node.kind {
         NodeKind::Op(Op::BroadcastInDim { .. } | Op::Reshape(_) | Op::Transpose(_)) => true,
-        NodeKind::Op(_) | NodeKind::Param(_) | NodeKind::Apply(..) | NodeKind::Get(_) => false,
+        NodeKind::Op(_) | NodeKind::Param(_) | NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => false,
     };
     let mut wanted = vec![false; whole.len()];
     gradients.iter().for_each(|g| wanted[g.index()] = true);
@@ -291,6 +367,27 @@ fn saved(whole: &Function, params: usize, gradients: &[NodeId]) -> (Vec<bool>, V
             node.args.iter().for_each(|a| wanted[a.index()] = true);
         }
     }
+    // What takes next to nothing from others that are saved anyway is computed again.
+    let cheap = |node: &Node| match &node.kind {
+        NodeKind::Op(op) => matches!(
+            op,
+            Op::Unary(Unary::Neg)
+                | Op::Binary(Binary::Add | Binary::Sub | Binary::Mul)
+                | Op::Compare(_)
+                | Op::Select
+                | Op::Convert(_)
+        ),
+        NodeKind::Param(_) | NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => false,
+    };
+    let mut kept = vec![false; whole.len()];
+    saved.iter().for_each(|s| kept[s.index()] = true);
+    // Later ones first: each stands on earlier ones.
+    saved.retain(|s| {
+        let node = whole.node(*s);
+        let mut operands = node.args.iter().map(|a| a.index());
+        kept[s.index()] = !(cheap(node) && operands.all(|a| kept[a] || !varies[a]));
+        kept[s.index()]
+    });
     saved.reverse();
     (known, saved)
 }
@@ -327,23 +424,49 @@ pub(super) fn too_large(f: &Function, transform: &Transform, at: Span) -> Result
     Err(Error::memory(m).at(at))
 }
 
-/// A program without what its entry doesn't need: no function has a result that no call uses, nor a
-/// parameter that it doesn't.
+/// A program without what its entry doesn't need: no function has a result that no call or scan uses,
+/// nor a parameter that it doesn't. What a scan carries only for itself is no use.
 pub(crate) fn tidied(program: &Program) -> Program {
     let n = program.functions().len();
     // Which results somebody uses: callers before callees.
     let mut used: Vec<Vec<bool>> = program.functions().map(|(_, f)| vec![false; f.results().len()]).collect();
+    // Loops and branches rely on the signatures of what they are over, but a scan can do without what
+    // nobody uses.
+    let mut fixed = vec![false; n];
+    // Per function what scans over it carry: a result, and the parameter it becomes.
+    let mut carried: Vec<Vec<(usize, usize)>> = vec![Vec::new(); n];
     if let Some(entry) = used.last_mut() {
         entry.fill(true);
+        fixed[n - 1] = true;
     }
     for i in (0..n).rev() {
-        let f = narrowed(program.function(FnId::from(i)), &used[i]);
-        let live = f.live();
+        let (f, live) = loop {
+            let f = narrowed(program.function(FnId::from(i)), &used[i]);
+            let live = f.live();
+            // What the next step needs, this one gives.
+            match carried[i].iter().find(|(result, param)| live[*param] && !used[i][*result]) {
+                Some((result, _)) => used[i][*result] = true,
+                None => break (f, live),
+            }
+        };
         for (_, node) in f.nodes().filter(|(id, _)| live[id.index()]) {
-            if let NodeKind::Get(result) = node.kind
-                && let NodeKind::Apply(_, callee) = f.node(node.args[0]).kind
-            {
-                used[callee.index()][result] = true;
+            match &node.kind {
+                NodeKind::Get(result) => match &f.node(node.args[0]).kind {
+                    NodeKind::Apply(_, callee) | NodeKind::Control(Control::Scan { body: callee, .. }) => {
+                        used[callee.index()][*result] = true;
+                    }
+                    NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Control(_) | NodeKind::Get(_) => {}
+                },
+                NodeKind::Control(Control::Scan { body, consts, carry, .. }) => {
+                    carried[body.index()].extend((0..*carry).map(|c| (c, consts + c)));
+                }
+                NodeKind::Control(over @ (Control::While { .. } | Control::Switch { .. })) => {
+                    for callee in over.callees() {
+                        fixed[callee.index()] = true;
+                        used[callee.index()].fill(true);
+                    }
+                }
+                NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Apply(..) => {}
             }
         }
     }
@@ -352,7 +475,7 @@ pub(crate) fn tidied(program: &Program) -> Program {
     let mut new: Vec<Option<(FnId, Vec<usize>)>> = vec![None; n];
     for (id, f) in program.functions() {
         let i = id.index();
-        if !used[i].contains(&true) && i + 1 < n {
+        if !used[i].contains(&true) && !fixed[i] {
             continue;
         }
         let f = narrowed(f, &used[i]);
@@ -381,19 +504,42 @@ pub(crate) fn tidied(program: &Program) -> Program {
                     let args = params.iter().map(|p| args[*p]).collect();
                     (NodeKind::Apply(transform, *to), args, chosen(results, &node.avals).cloned().collect())
                 }
-                NodeKind::Get(result) => {
-                    let NodeKind::Apply(_, callee) = f.node(node.args[0]).kind else { continue };
-                    let before = used[callee.index()][..*result].iter().filter(|u| **u).count();
-                    (NodeKind::Get(before), args, node.avals.clone())
+                NodeKind::Get(result) => match &f.node(node.args[0]).kind {
+                    NodeKind::Apply(_, callee) | NodeKind::Control(Control::Scan { body: callee, .. }) => {
+                        let before = used[callee.index()][..*result].iter().filter(|u| **u).count();
+                        (NodeKind::Get(before), args, node.avals.clone())
+                    }
+                    NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Control(_) | NodeKind::Get(_) => {
+                        (node.kind.clone(), args, node.avals.clone())
+                    }
+                },
+                NodeKind::Control(Control::Scan { body, consts, carry, length, reverse }) => {
+                    let Some((to, params)) = &new[body.index()] else { continue };
+                    let among = |range: std::ops::Range<usize>| params.iter().filter(|p| range.contains(p)).count();
+                    let scan = Control::Scan {
+                        body: *to,
+                        consts: among(0..*consts),
+                        carry: among(*consts..consts + carry),
+                        length: *length,
+                        reverse: *reverse,
+                    };
+                    let args = params.iter().map(|p| args[*p]).collect();
+                    let avals = chosen(&used[body.index()], &node.avals).cloned().collect();
+                    (NodeKind::Control(scan), args, avals)
+                }
+                NodeKind::Control(Control::While { .. } | Control::Switch { .. }) => {
+                    let to = |f: FnId| new[f.index()].as_ref().map_or(f, |(to, _)| *to);
+                    (node.kind.over(to), args, node.avals.clone())
                 }
                 kind @ (NodeKind::Param(_) | NodeKind::Op(_)) => (kind.clone(), args, node.avals.clone()),
             };
             place[id.index()] = Some(renamed.push(kind, &args, avals, node.span));
         }
         renamed.set_results(f.results().iter().filter_map(|r| place[r.index()]).collect());
-        // The entry's signature is its caller's.
+        // The entry's signature is its caller's, a body's its loop's.
         let live = renamed.live();
-        let kept: Vec<usize> = (0..renamed.params().len()).filter(|p| live[*p] || i + 1 == n).collect();
+        let handed_on = |p: usize| carried[i].iter().any(|(result, param)| *param == p && used[i][*result]);
+        let kept: Vec<usize> = (0..renamed.params().len()).filter(|p| live[*p] || fixed[i] || handed_on(*p)).collect();
         let function = if kept.len() == renamed.params().len() { renamed } else { without_params(&renamed, &kept) };
         new[i] = Some((tidy.add(function), kept));
     }

@@ -10,6 +10,7 @@
 //! every class holds one primitive, and that is read back.
 
 mod call;
+mod control;
 mod custom;
 pub(crate) mod functions;
 mod jvp;
@@ -17,8 +18,8 @@ mod trail;
 mod vjp;
 mod vmap;
 
-use crate::analysis::{EGraph, Facts, aval};
-use crate::rules::{Report, Tables, template};
+use crate::analysis::{EGraph, Facts, What, aval};
+use crate::rules::{Report, Table, Tables, template};
 use crate::term::{Attr, Head, Term, encode};
 use crate::{Calls, clock};
 use egg::Id;
@@ -125,17 +126,22 @@ fn expand_all<'p>(program: &'p Program, apply: &mut Apply<'_>) -> Result<Opened<
                 }
             }
         }
-        let inlined = inline(function, &live, |transform, callee, _| {
-            let f = match transform {
-                Transform::Call => plain[callee.index()].as_deref(),
-                Transform::Jvp { .. }
-                | Transform::Vjp { .. }
-                | Transform::Vmap { .. }
-                | Transform::CustomJvp { .. }
-                | Transform::CustomVjp { .. } => transformed.get(&(callee, transform.clone())),
-            };
-            f.map(|f| Callee::Copied(Cow::Borrowed(f))).ok_or_else(|| later(callee))
-        })?;
+        let inlined = inline(
+            function,
+            &live,
+            |_| Err(no_one_function(function)),
+            |transform, callee, _| {
+                let f = match transform {
+                    Transform::Call => plain[callee.index()].as_deref(),
+                    Transform::Jvp { .. }
+                    | Transform::Vjp { .. }
+                    | Transform::Vmap { .. }
+                    | Transform::CustomJvp { .. }
+                    | Transform::CustomVjp { .. } => transformed.get(&(callee, transform.clone())),
+                };
+                f.map(|f| Callee::Copied(Cow::Borrowed(f))).ok_or_else(|| later(callee))
+            },
+        )?;
         // A long chain of calls is written out once per link.
         written += inlined.len();
         if written > 2 * MOST_NODES {
@@ -167,16 +173,17 @@ pub fn keep_calls(program: &Program, tables: &Tables, calls: Calls) -> Result<Pr
         }
         let live = function.live();
         for (_, node) in function.nodes().filter(|(n, _)| live[n.index()]) {
-            if let NodeKind::Apply(_, callee) = &node.kind {
+            for callee in node.kind.callees() {
                 depth[id.index()] = depth[id.index()].max(depth[callee.index()] + 1);
                 if depth[id.index()] > DEEPEST {
-                    let m = format!("calls nest more than {DEEPEST} deep; inlined (`Calls::Inline`) they may");
+                    let m = format!("calls, loops and branches nest more than {DEEPEST} deep");
                     return Err(Error::memory(m).at(node.span));
                 }
             }
         }
-        let rewritten = inline(function, &live, |transform, callee, span| {
-            let callee = kept[callee.index()].ok_or_else(|| later(callee))?;
+        let renumber = |callee: FnId| kept[callee.index()].ok_or_else(|| later(callee));
+        let rewritten = inline(function, &live, renumber, |transform, callee, span| {
+            let callee = renumber(callee)?;
             Ok(match transform {
                 Transform::Call if calls == Calls::Inline => {
                     Callee::Copied(Cow::Owned(functions.program.function(callee).clone()))
@@ -195,7 +202,7 @@ pub fn keep_calls(program: &Program, tables: &Tables, calls: Calls) -> Result<Pr
     let kept = functions::tidied(&custom::undifferentiated(&functions.program)?);
     // Calls of calls multiply: a few lines can ask for more than any machine runs.
     let made = kept.written_out(|kind, callee| match kind {
-        NodeKind::Apply(..) => callee.saturating_add(1),
+        NodeKind::Apply(..) | NodeKind::Control(_) => callee.saturating_add(1),
         NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Get(_) => 0,
     });
     if let Some((_, (_, f))) = made.iter().zip(kept.functions()).find(|(calls, _)| **calls > MOST_CALLS) {
@@ -229,6 +236,10 @@ pub fn egraph_of(f: &Function, transform: &Transform, tables: &Tables) -> Result
     Ok(Marked::new(f, transform, &mut Functions::new(tables))?.work.egraph)
 }
 
+fn no_one_function(f: &Function) -> Error {
+    Error::tree(format!("`{}` has loops or branches, which can't be written out as one function", f.name))
+}
+
 fn later(callee: FnId) -> Error {
     Error::internal(format!("function {callee} is applied before it is defined"))
 }
@@ -242,9 +253,7 @@ fn needed(program: &Program) -> Vec<bool> {
     for i in (0..needed.len()).rev() {
         if needed[i] {
             for (_, node) in program.function(FnId::from(i)).nodes() {
-                if let NodeKind::Apply(_, callee) = &node.kind {
-                    needed[callee.index()] = true;
-                }
+                node.kind.callees().iter().for_each(|callee| needed[callee.index()] = true);
             }
         }
     }
@@ -263,10 +272,12 @@ enum Callee<'f> {
     Called(Transform, FnId),
 }
 
-/// The function with a copy of the callee's nodes, or a call, in place of every application.
+/// The function with a copy of the callee's nodes, or a call, in place of every application; loops and
+/// branches are over functions of the numbers that `renumber` says.
 fn inline<'f>(
     f: &Function,
     live: &[bool],
+    renumber: impl Fn(FnId) -> Result<FnId>,
     mut callee: impl FnMut(&Transform, FnId, Span) -> Result<Callee<'f>>,
 ) -> Result<Function> {
     let params = f.params().map(|p| (f.aval(p).clone(), f.node(p).span));
@@ -296,10 +307,16 @@ fn inline<'f>(
                             let m = format!("expanding `{}` here makes more than {MOST_NODES} operations", g.name);
                             return Err(Error::memory(m).at(node.span));
                         }
-                        copy(&g, &args, &mut out)?
+                        g.copy_into(&mut out, &args)
                     }
                     Callee::Called(call, to) => out.apply(call, to, &args, node.avals.to_vec(), node.span),
                 };
+                tuples.insert(id, results);
+            }
+            NodeKind::Control(control) => {
+                let args: Vec<NodeId> = args.collect();
+                let callees = control.callees().into_iter().map(&renumber).collect::<Result<Vec<FnId>>>()?;
+                let results = out.control(control.over(&callees), &args, node.avals.to_vec(), node.span);
                 tuples.insert(id, results);
             }
             NodeKind::Get(i) => {
@@ -313,24 +330,6 @@ fn inline<'f>(
     let results = results.collect::<Result<_>>()?;
     out.set_results(results);
     Ok(out)
-}
-
-/// Copies a function's nodes, with `args` for its parameters; its results in the copy.
-fn copy(g: &Function, args: &[NodeId], into: &mut Function) -> Result<Vec<NodeId>> {
-    let live = g.live();
-    let mut at: Vec<NodeId> = Vec::with_capacity(g.len());
-    for (id, node) in g.nodes() {
-        at.push(match &node.kind {
-            NodeKind::Param(i) => *args.get(*i).ok_or_else(|| Error::internal("an application lacks an argument"))?,
-            NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Get(_) if live[id.index()] => {
-                let args: SmallVec<[NodeId; 3]> = node.args.iter().map(|a| at[a.index()]).collect();
-                into.push(node.kind.clone(), &args, node.avals.clone(), node.span)
-            }
-            // Never looked at: only dead nodes use dead nodes.
-            NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Get(_) => id,
-        });
-    }
-    Ok(g.results().iter().map(|r| at[r.index()]).collect())
 }
 
 /// An e-graph under a transform, with the user's line per class.
@@ -401,17 +400,17 @@ impl Workspace {
 
     /// Puts a function's nodes in; equal nodes share a class.
     pub(crate) fn load(&mut self, f: &Function, functions: &Functions<'_>) -> Result<Values> {
-        self.load_with(f, |work, transform, callee, operands, span| {
-            work.call(functions, transform, callee, operands, span).map(|called| called.results)
+        self.load_with(f, |work, what, operands, span| {
+            work.call(functions, what, operands, span).map(|called| called.results)
         })
     }
 
-    /// Puts a function's nodes in, and for calls what `call` says: it is given what is called for
-    /// which operands.
+    /// Puts a function's nodes in, and for calls, loops and branches what `call` says: it is given what
+    /// is run for which operands.
     pub(crate) fn load_with(
         &mut self,
         f: &Function,
-        mut call: impl FnMut(&mut Workspace, &Transform, FnId, &[Id], Span) -> Result<Vec<Id>>,
+        mut call: impl FnMut(&mut Workspace, &What, &[Id], Span) -> Result<Vec<Id>>,
     ) -> Result<Values> {
         let live = f.live();
         let mut values = Values { class: vec![None; f.len()], order: Vec::with_capacity(f.len()) };
@@ -424,9 +423,14 @@ impl Workspace {
                         node.args.iter().filter_map(|a| values.class[a.index()]).collect();
                     self.op(op, &operands, node.span)
                 }
-                NodeKind::Apply(transform, callee) if live[id.index()] => {
+                NodeKind::Apply(..) | NodeKind::Control(_) if live[id.index()] => {
                     let operands: Vec<Id> = node.args.iter().filter_map(|a| values.class[a.index()]).collect();
-                    let results = call(self, transform, *callee, &operands, node.span)?;
+                    let what = match &node.kind {
+                        NodeKind::Apply(transform, callee) => What::Function(transform.clone(), *callee),
+                        NodeKind::Control(control) => What::Control(control.clone()),
+                        NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Get(_) => continue,
+                    };
+                    let results = call(self, &what, &operands, node.span)?;
                     for result in &results {
                         // A call comes before its results.
                         let result_of = &self.node(*result).args;
@@ -442,7 +446,7 @@ impl Workspace {
                     let results = node.args.first().and_then(|t| tuples.get(t));
                     *results.and_then(|r| r.get(*i)).ok_or_else(|| not_plain(f))?
                 }
-                NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Get(_) => continue,
+                NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => continue,
             };
             values.made(class, node.span);
             values.class[id.index()] = Some(class);
@@ -500,7 +504,7 @@ impl Marked {
 
     fn watched(f: &Function, transform: &Transform, functions: &mut Functions<'_>, watch: Watch) -> Result<Marked> {
         let tables = functions.tables;
-        let (mut marked, table) = match transform {
+        let (mut marked, table): (Marked, Option<&Table>) = match transform {
             Transform::Call => {
                 let params: Vec<_> = params(f).collect();
                 let mut work = Workspace::new(f.param_avals());
@@ -511,21 +515,27 @@ impl Marked {
             Transform::Jvp { wrt } => (jvp::jvp(f, wrt, functions)?, Some(&tables.push)),
             Transform::Vjp { wrt } => (vjp::vjp(f, wrt, functions)?, Some(&tables.pull)),
             Transform::Vmap { in_axes, out_axes, size } => {
-                (vmap::vmap(f, in_axes, out_axes, *size, functions)?, Some(&tables.batch))
+                let out_axes: Vec<Option<usize>> = out_axes.iter().copied().map(Some).collect();
+                (vmap::vmap(f, in_axes, &out_axes, *size, functions)?, Some(&tables.batch))
             }
             Transform::CustomJvp { .. } | Transform::CustomVjp { .. } => {
                 return Err(Error::internal(format!("`{}` is expanded as if it were a transform", transform.name())));
             }
         };
-        marked.work.settle();
+        let facts = &mut marked.work.egraph.analysis;
+        facts.timed = watch == Watch::Times;
+        facts.applied = (watch == Watch::Applications).then(Vec::new);
+        marked.rewritten(table)
+    }
+
+    /// With every marker rewritten by the table.
+    fn rewritten(mut self, table: Option<&Table>) -> Result<Marked> {
+        self.work.settle();
         if let Some(table) = table {
-            let facts = &mut marked.work.egraph.analysis;
-            facts.timed = watch == Watch::Times;
-            facts.applied = (watch == Watch::Applications).then(Vec::new);
             // No right-hand side holds a marker, so one pass rewrites them all.
-            marked.report = table.run(&mut marked.work.egraph, 1, &|_| true)?;
+            self.report = table.run(&mut self.work.egraph, 1, &|_| true)?;
         }
-        Ok(marked)
+        Ok(self)
     }
 
     /// The results as a plain function: the one primitive in every class.
@@ -564,7 +574,7 @@ impl Marked {
                     Head::Get(r) => (NodeKind::Get(r as usize), SmallVec::from_elem(aval(egraph, id).clone(), 1)),
                     Head::Call(site, _) => {
                         let site = &egraph.analysis.sites[site as usize];
-                        (NodeKind::Apply(site.transform.clone(), site.callee), site.results.iter().cloned().collect())
+                        (site.what.kind(), site.results.iter().cloned().collect())
                     }
                     _ => return Err(Error::internal(format!("`{term}` is no parameter of `{name}`"))),
                 };
@@ -613,7 +623,7 @@ fn classes(egraph: &EGraph, f: &Function) -> Vec<Option<Id>> {
                 let args: Option<SmallVec<[Id; 4]>> = attrs.chain(node.args.iter().map(|a| at[a.index()])).collect();
                 args.map(|args| Term::new(Head::Prim(prim), args))
             }
-            NodeKind::Apply(..) | NodeKind::Get(_) => None,
+            NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => None,
         };
         at.push(term.and_then(|t| egraph.lookup(t)));
     }

@@ -186,7 +186,7 @@ impl<'p> Trail<'p> {
                 };
                 result.nodes().find_map(user)
             }
-            NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Get(_) => copy(n),
+            NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => copy(n),
         }
     }
 }
@@ -277,7 +277,7 @@ impl Expansion {
         let number = |a: &NodeId| place(*a).map_or_else(|| "_".to_owned(), |p| p.to_string());
         match &node.kind {
             NodeKind::Op(op) => crate::explain::shallow(op, node.args.iter().map(number)),
-            NodeKind::Param(_) | NodeKind::Apply(..) | NodeKind::Get(_) => String::new(),
+            NodeKind::Param(_) | NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => String::new(),
         }
     }
 }

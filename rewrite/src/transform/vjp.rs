@@ -13,8 +13,15 @@ use egrad_ir::{Aval, Binary, Function, Op, Result, Span};
 
 /// `(p…, a cotangent per float y) -> (y…, a gradient per wrt)`.
 pub(super) fn vjp(f: &Function, wrt: &[usize], functions: &mut Functions<'_>) -> Result<Marked> {
+    let floats = (0..f.results().len()).filter(|i| f.aval(f.results()[*i]).dtype.is_float());
+    vjp_of(f, wrt, &floats.collect::<Vec<_>>(), functions)
+}
+
+/// `(p…, a cotangent per y that is chosen) -> (y…, a gradient per wrt)`: results at other positions
+/// have none.
+pub(super) fn vjp_of(f: &Function, wrt: &[usize], of: &[usize], functions: &mut Functions<'_>) -> Result<Marked> {
     let table = &functions.tables.pull;
-    let floats: Vec<_> = f.results().iter().copied().filter(|r| f.aval(*r).dtype.is_float()).collect();
+    let floats: Vec<_> = of.iter().map(|i| f.results()[*i]).collect();
     let mut params: Vec<(Aval, Span)> = params(f).collect();
     let seeds = params.len();
     params.extend(floats.iter().map(|r| (f.aval(*r).clone(), f.node(*r).span)));

@@ -5,7 +5,7 @@
 //! the batch axis is always at position 0: parameters and results are moved there and back.
 
 use super::functions::Functions;
-use super::{Marked, Workspace, call, params};
+use super::{Marked, Workspace, call, control, params};
 use crate::rules::Report;
 use crate::term::{Head, Mask, Term, encode};
 use egg::Id;
@@ -14,11 +14,14 @@ use egrad_ir::{Aval, Error, Function, NodeId, NodeKind, Op, Result, Span};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
-/// `(P…) -> (Y…)`, where mapped parameters and all results have one more axis.
+/// `(P…) -> (Y…)`, where mapped parameters, and results that are given an axis, have one more axis.
+///
+/// # Errors
+/// If a result that is given no axis depends on mapped parameters.
 pub(super) fn vmap(
     f: &Function,
     in_axes: &[Option<usize>],
-    out_axes: &[usize],
+    out_axes: &[Option<usize>],
     size: usize,
     functions: &mut Functions<'_>,
 ) -> Result<Marked> {
@@ -65,10 +68,16 @@ pub(super) fn vmap(
                 tuples.insert(id, results);
                 continue;
             }
+            NodeKind::Control(over) if live[id.index()] => {
+                let operands: Vec<(Id, bool)> = node.args.iter().filter_map(|a| values[a.index()]).collect();
+                let results = control::vmap(&mut work, functions, over, &operands, size, node.span)?;
+                tuples.insert(id, results);
+                continue;
+            }
             NodeKind::Get(i) if live[id.index()] => {
                 *tuples.get(&node.args[0]).and_then(|t| t.get(*i)).ok_or_else(|| not_plain(f))?
             }
-            NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Get(_) => continue,
+            NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => continue,
         };
         values[id.index()] = Some(value);
     }
@@ -80,9 +89,11 @@ pub(super) fn vmap(
         let (one, span) = (f.aval(*r), f.node(*r).span);
         let rank = one.shape.rank() + 1;
         results.push(match (batched, axis) {
-            (true, 0) => id,
-            (true, axis) => work.op(&Op::Transpose(move_axis(rank, 0, *axis)), &[id], span),
-            (false, axis) => {
+            (false, None) => id,
+            (true, None) => return Err(Error::internal("a result that all elements share differs between them")),
+            (true, Some(0)) => id,
+            (true, Some(axis)) => work.op(&Op::Transpose(move_axis(rank, 0, *axis)), &[id], span),
+            (false, Some(axis)) => {
                 let dims = (0..rank).filter(|d| d != axis).collect();
                 work.op(&Op::BroadcastInDim { shape: one.shape.insert(*axis, size), dims }, &[id], span)
             }

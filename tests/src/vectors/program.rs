@@ -2,7 +2,8 @@
 
 use super::ops::{self, Method};
 use super::schema::{self, Case, Equation, OutAxes};
-use egrad::{Dtype, Function, Tensor};
+use egrad::{Dtype, Function, ScanOptions, Tensor};
+use egrad::{cond, fori_loop, scan_with, switch, while_loop};
 use egrad::{grad, hessian, jacfwd, jacrev, jit, jvp, value_and_grad, vjp, vmap, vmap_with};
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
@@ -105,10 +106,71 @@ impl Link<'_> {
         of.into_iter().map(|t| (t.dtype.dtype(self.width), t.shape.clone())).collect()
     }
 
+    /// A loop or a branch over functions of the case.
+    fn control(&mut self, equation: &Equation) -> Result<Option<Method>, String> {
+        let attrs = &equation.attrs;
+        let mut function = |name: &str| self.callable(&attrs.get(name)?);
+        Ok(Some(match equation.op.as_str() {
+            "scan" => {
+                let body = function("body")?;
+                let (consts, carry): (usize, usize) = (attrs.get("n_consts")?, attrs.get("n_carry")?);
+                let reverse = attrs.maybe("reverse")?.unwrap_or(false);
+                let options = ScanOptions { length: Some(attrs.get("length")?), reverse };
+                Box::new(move |args| {
+                    let (body, consts, (init, xs)) =
+                        (body.clone(), args[..consts].to_vec(), args[consts..].split_at(carry));
+                    let step = move |c: Vec<Tensor>, x: Vec<Tensor>| {
+                        let mut results = body.call([consts.clone(), c, x].concat());
+                        let ys = results.split_off(carry);
+                        (results, ys)
+                    };
+                    let (last, ys) = scan_with(step, init.to_vec(), xs.to_vec(), options);
+                    [last, ys].concat()
+                })
+            }
+            "fori" => {
+                let body = function("body")?;
+                let (consts, lower, upper): (usize, i32, i32) =
+                    (attrs.get("n_consts")?, attrs.get("lower")?, attrs.get("upper")?);
+                Box::new(move |args| {
+                    let (body, consts, init) = (body.clone(), args[..consts].to_vec(), args[consts..].to_vec());
+                    let step = move |i: Tensor, c: Vec<Tensor>| body.call([vec![i], consts.clone(), c].concat());
+                    fori_loop(lower, upper, step, init)
+                })
+            }
+            "while" => {
+                let (cond, body) = (function("cond")?, function("body")?);
+                let consts: usize = attrs.get("n_consts")?;
+                Box::new(move |args| {
+                    let (consts, init) = (args[..consts].to_vec(), args[consts..].to_vec());
+                    let with = |f: &Callable| {
+                        let (f, consts) = (f.clone(), consts.clone());
+                        move |c: Vec<Tensor>| f.call([consts.clone(), c].concat())
+                    };
+                    let asked = with(&cond);
+                    while_loop(move |c: Vec<Tensor>| asked(c)[0], with(&body), init)
+                })
+            }
+            "cond" => {
+                let (on_true, on_false) = (function("on_true")?, function("on_false")?);
+                Box::new(move |args| cond(args[0], on_true.function(), on_false.function(), (args[1..].to_vec(),)))
+            }
+            "switch" => {
+                let branches: Vec<schema::Callable> = attrs.get("branches")?;
+                let branches = branches.iter().map(|b| self.callable(b)).collect::<Result<Vec<_>, _>>()?;
+                Box::new(move |args| switch(args[0], branches.iter().map(Callable::function), (args[1..].to_vec(),)))
+            }
+            _ => return Ok(None),
+        }))
+    }
+
     fn method(&mut self, equation: &Equation) -> Result<Method, String> {
         if equation.op == "apply" {
             let callee = self.callable(&equation.attrs.get("callee")?)?;
             return Ok(Box::new(move |args| callee.call(args.to_vec())));
+        }
+        if let Some(method) = self.control(equation)? {
+            return Ok(method);
         }
         Ok(ops::method(equation, self.width)?.unwrap_or_else(|| {
             self.missing.insert(equation.op.clone());

@@ -1,60 +1,53 @@
-const double TWO_OVER_ROOT_PI_64 = 1.12837916709551257390lf;
+// e^(-x^2), with what rounding the square loses.
+double gauss(double x) {
+    Pair_64 square = product_of(x, x);
+    return exp_of_pair(-square.high, -square.low);
+}
 
-// erf x for |x| up to 1/2, by its series.
-double error_series(double x) {
-    double z = x * x, term = 1.0lf, sum = 0.0lf;
-    [[unroll]] for (int n = 1; n <= 14; n++) {
-        term *= -z / double(n);
-        sum += term / double(2 * n + 1);
+// erf(x) for |x| <= 1, by a series whose terms have one sign.
+double erf_near_0(double x) {
+    double term = x, sum = x;
+    for (int n = 1; n < 30; n++) {
+        term *= 2.0lf * x * x / double(2 * n + 1);
+        sum += term;
     }
-    return TWO_OVER_ROOT_PI_64 * (x + x * sum);
+    return 1.12837916709551257390lf * gauss(x) * sum;
 }
 
-// exp(-x^2), of which x^2 is taken in two parts.
-double gaussian(double x) {
-    precise double top = floor(x * 64.0lf) / 64.0lf;
-    precise double rest = (x - top) * (x + top);
-    return accurate_exp(-top * top) * accurate_exp(-rest);
+// erfc(x) from 0.5 on, by the continued fraction 1 / (x + 0.5 / (x + 1 / (x + 1.5 / ...))).
+double erfc_far(double x) {
+    if (x > 30.0lf) return 0.0lf;
+    double rest = 0.0lf;
+    for (int n = 24 + int(200.0lf / (x * x)); n > 0; n--) rest = 0.5lf * double(n) / (x + rest);
+    return 0.56418958354775628695lf * gauss(x) / (x + rest);
 }
 
-// 1 - erf x for x from 1/2 on: the trapezoidal rule for its integral in steps of h = 1/2, and what the
-// rule leaves out (Hunter and Regan, 1972).
-double error_tail(double x) {
-    if (x > 27.5lf) return 0.0lf;
-    double z = x * x, sum = 0.5lf / z;
-    [[unroll]] for (int n = 1; n <= 12; n++) {
-        double square = 0.25lf * double(n * n);
-        sum += accurate_exp(-square) / (z + square);
-    }
-    double tail = x / 3.14159265358979323846lf * gaussian(x) * sum;
-    return x < 6.28lf ? tail - 2.0lf / (accurate_exp(12.56637061435917295385lf * x) - 1.0lf) : tail;
-}
-
-double error_function(double x) {
+double accurate_erf(double x) {
     if (isnan(x)) return x;
-    if (abs(x) < 0.5lf) return error_series(x);
-    double size = 1.0lf - error_tail(abs(x));
-    return x < 0.0lf ? -size : size;
+    double size = abs(x);
+    if (size <= 1.0lf) return x == 0.0lf ? x : erf_near_0(x);
+    return x < 0.0lf ? erfc_far(size) - 1.0lf : 1.0lf - erfc_far(size);
 }
 
-double error_complement(double x) {
+double accurate_erfc(double x) {
     if (isnan(x)) return x;
-    if (abs(x) < 0.5lf) return 1.0lf - error_series(x);
-    return x < 0.0lf ? 2.0lf - error_tail(-x) : error_tail(x);
+    if (x < -1.0lf) return 2.0lf - erfc_far(-x);
+    return x <= 0.5lf ? 1.0lf - erf_near_0(x) : erfc_far(x);
 }
 
-// Winitzki's approximation, and Halley's steps from there.
-double error_inverse(double y) {
-    double size = abs(y);
-    if (!(size <= 1.0lf)) return nan_64();
-    if (size == 1.0lf) return y * infinity_64();
-    if (size == 0.0lf) return y;
-    double left = log1p(-size * size), half = 4.33074675078710lf + 0.5lf * left;
-    double x = square_root(square_root(half * half - left / 0.147lf) - half);
-    [[unroll]] for (int i = 0; i < 3; i++) {
-        double off = size < 0.5lf ? error_function(x) - size : (1.0lf - size) - error_complement(x);
-        double step = off / (TWO_OVER_ROOT_PI_64 * gaussian(x));
-        x -= step / (1.0lf + x * step);
+// The x whose erf is y: Halley's steps from Winitzki's approximation.
+double accurate_erf_inv(double y) {
+    double size = abs(y), rest = 1.0lf - size;
+    if (rest < 0.0lf || isnan(y)) return nan_64();
+    if (y == 0.0lf) return y;
+    if (rest == 0.0lf) return y * infinity_64();
+    double log_part = accurate_log(rest * (1.0lf + size));
+    double t = 4.33075024083306lf + 0.5lf * log_part;
+    double x = size < 1e-3lf ? 0.88622692545275801365lf * size : sqrt(sqrt(t * t - log_part / 0.147lf) - t);
+    for (int n = 0; n < 4; n++) {
+        double excess = size < 0.5lf ? erf_near_0(x) - size : rest - erfc_far(x);
+        double change = 0.88622692545275801365lf * excess / gauss(x);
+        x -= change / (1.0lf + x * change);
     }
     return y < 0.0lf ? -x : x;
 }

@@ -38,3 +38,28 @@ int to_int(double x) {
     if (x <= -2147483648.0lf) return int(0x80000000u);
     return int(x);
 }
+
+// Zeros, infinity and NaN as they are.
+double floor_of(double x) {
+    return x == 0.0lf || isinf(x) || isnan(x) ? x : floor(x);
+}
+
+// To the nearest integer, of two the even one, in the sign of x.
+double rounded(double x) {
+    if (isinf(x) || isnan(x)) return x;
+    double y = roundEven(x);
+    return y == 0.0lf ? x * 0.0lf : y;
+}
+
+// What x / y rounded to 0 leaves, by long division; NaN where there is no quotient.
+double remainder_of(double x, double y) {
+    if (isnan(x) || isnan(y) || isinf(x) || y == 0.0lf) return nan_64();
+    if (isinf(y)) return x;
+    double rest = abs(x), unit = abs(y), multiple = unit;
+    while (multiple <= rest - multiple) multiple *= 2.0lf;
+    for (;; multiple *= 0.5lf) {
+        if (rest >= multiple) rest -= multiple;
+        if (multiple == unit) break;
+    }
+    return is_negative(x) ? -rest : rest;
+}

@@ -26,14 +26,11 @@ pub(super) fn functions<'a>(out: &mut impl Write, functions: impl IntoIterator<I
         for id in graph.node_weights() {
             let node = f.node(*id);
             let types: Vec<String> = node.avals.iter().map(|a| a.to_string()).collect();
-            let callee = match &node.kind {
-                NodeKind::Apply(_, callee) => format!(" {callee}"),
-                NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Get(_) => String::new(),
-            };
+            let callee: String = node.kind.callees().iter().map(|callee| format!(" {callee}")).collect();
             let shape = match &node.kind {
                 NodeKind::Param(_) => ", shape=ellipse",
                 NodeKind::Op(_) | NodeKind::Get(_) => "",
-                NodeKind::Apply(..) => ", shape=box3d",
+                NodeKind::Apply(..) | NodeKind::Control(_) => ", shape=box3d",
             };
             let text = label(format!("{id} {}{callee}\n{}", op(node), types.join(", ")));
             writeln!(out, "    n{k}_{} [label=\"{text}\"{shape}]", id.0)?;

@@ -79,10 +79,7 @@ pub(super) fn function(f: &Function) -> FunctionJson {
         NodeJson {
             id: id.to_string(),
             op: op(node),
-            function: match &node.kind {
-                NodeKind::Apply(_, callee) => Some(callee.to_string()),
-                NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Get(_) => None,
-            },
+            function: node.kind.is_tuple().then(|| texts(node.kind.callees()).join(" ")),
             args: texts(&node.args),
             attributes: line.and_then(|l| l.find('{').map(|at| l[at..].trim_end().to_owned())),
             types: texts(&node.avals),
@@ -104,6 +101,7 @@ pub(super) fn op(node: &Node) -> &'static str {
         NodeKind::Param(_) => "param",
         NodeKind::Op(op) => op.name(),
         NodeKind::Apply(transform, _) => transform.name(),
+        NodeKind::Control(control) => control.name(),
         NodeKind::Get(_) => "get",
     }
 }

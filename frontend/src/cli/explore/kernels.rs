@@ -8,7 +8,10 @@ use std::fmt;
 pub(crate) fn ops(kernel: &Kernel) -> Vec<&'static str> {
     let nest = match &kernel.body {
         Body::Contract(_) => return vec!["dot_general"],
-        Body::Call(call) => return call.callee.steps.iter().flat_map(|step| ops(&step.kernel)).collect(),
+        Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => {
+            let steps = kernel.body.callees().into_iter().flat_map(|callee| &callee.steps);
+            return steps.flat_map(|step| ops(&step.kernel)).collect();
+        }
         Body::Scatter(scatter) => return vec![egrad_ir::op::scatter_name(scatter.kind)],
         Body::Argsort(_) => return vec!["argsort"],
         Body::Loops(nest) => nest,

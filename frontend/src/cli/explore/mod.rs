@@ -118,6 +118,10 @@ pub(crate) fn explore(options: &Options, out: &mut impl Write) -> Outcome {
         );
         return Err(Failure::Usage(m));
     }
+    if (question.is_some() || options.timeline) && source.program.has_control() {
+        let m = "`why` and --timeline are about programs without loops and branches";
+        return Err(Failure::Usage(m.to_owned()));
+    }
     if let Some(words) = question {
         return why::why(options, &words, &source, out);
     }

@@ -4,7 +4,7 @@ use super::data::{Digits, Random};
 use super::{Outcome, Tour};
 use crate::cli::programs::{Layer, Mlp, SIZES, cross_entropy, logits};
 use crate::cli::time::{Time, timed};
-use egrad::{Array, Result, Tensor, jit, value_and_grad};
+use egrad::{Array, Result, Tensor, device_get, jit, value_and_grad};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
 
@@ -74,7 +74,7 @@ pub(super) fn train<W: Write>(tour: &mut Tour<'_, W>) -> Outcome {
 
     let read = jit(logits).options(tour.options.clone());
     let (x, _) = held_out.batch(&(0..held_out.len()).collect::<Vec<_>>())?;
-    let right = count_right(&read(&state.0, &x)?, held_out.digits());
+    let right = count_right(&device_get(&read(&state.0, &x)?)?, held_out.digits());
     let percent = 100.0 * right as f64 / held_out.len() as f64;
     tour.say("held-out digits read right", format!("{right} of {}: {percent:.1} %", held_out.len()))?;
     tour.check("the loss fell", last < first)?;

@@ -9,7 +9,7 @@ use super::time::timed;
 use super::{Failure, Outcome, Target};
 use clap::Args;
 use data::Random;
-use egrad::{Array, Calls, Compiled, Device, Result, eager, grad, jit, vmap};
+use egrad::{Array, Calls, Compiled, Device, Result, device_get, eager, grad, jit, vmap};
 use egrad_rewrite as rewrite;
 use std::io::{self, Write};
 
@@ -102,7 +102,7 @@ impl<W: Write> Tour<'_, W> {
         let eager = eager(vmap(predict, (None, 0))).options(self.options.clone());
         let jitted = jit(vmap(predict, (None, 0))).options(self.options.clone());
         let mut call = |what: &str, f: &dyn Fn() -> Result<Array>| -> std::result::Result<Array, Failure> {
-            let (result, time) = timed(f);
+            let (result, time) = timed(|| device_get(&f()?));
             let result = result?;
             self.say(what, time)?;
             Ok(result)
@@ -121,7 +121,8 @@ impl<W: Write> Tour<'_, W> {
     fn per_example(&mut self) -> Outcome {
         self.title("2. vmap(grad): the gradient of each of 5 examples' squared error")?;
         let (params, xs, ys) = five()?;
-        let (dw, db) = jit(vmap(grad(squared_error), (None, 0, 0))).options(self.options.clone())(&params, &xs, &ys)?;
+        let per_example = jit(vmap(grad(squared_error), (None, 0, 0))).options(self.options.clone());
+        let (dw, db) = device_get(&per_example(&params, &xs, &ys)?)?;
         self.say("(w, b)", "(2, 1)")?;
         self.say("x", &xs)?;
         self.say("y = 2.5x + 0.5", &ys)?;
@@ -138,7 +139,8 @@ impl<W: Write> Tour<'_, W> {
         self.title("3. grad of the mean loss, with vmap inside")?;
         let (params, xs, ys) = five()?;
         let (dw, db) = jit(grad(mean_loss)).options(self.options.clone())(&params, &xs, &ys)?;
-        let each = jit(vmap(grad(squared_error), (None, 0, 0))).options(self.options.clone())(&params, &xs, &ys)?;
+        let each = jit(vmap(grad(squared_error), (None, 0, 0))).options(self.options.clone());
+        let each = device_get(&each(&params, &xs, &ys)?)?;
         self.say("(dw, db)", format!("({:.6}, {:.6})", dw.item::<f32>()?, db.item::<f32>()?))?;
         let mean = |a: &Array| vec![a.to_f64().iter().sum::<f64>() / a.shape().size() as f64];
         let (mean_dw, mean_db) = (mean(&each.0), mean(&each.1));
@@ -157,10 +159,10 @@ impl<W: Write> Tour<'_, W> {
         let args = ((Array::from(2.0f32), Array::from(1.0f32)), vector(x)?, vector(y)?);
 
         let gradients = jit(vmap(grad(squared_error), (None, 0, 0))).options(self.options.clone());
-        let (first, time) = timed(|| gradients(&args.0, &args.1, &args.2));
+        let (first, time) = timed(|| device_get(&gradients(&args.0, &args.1, &args.2)?));
         let first = first?;
         self.say("first call, which compiles", time)?;
-        let (second, time) = timed(|| gradients(&args.0, &args.1, &args.2));
+        let (second, time) = timed(|| device_get(&gradients(&args.0, &args.1, &args.2)?));
         let second = second?;
         self.say("second call", time)?;
         let compiled = gradients.compile(&args)?;
@@ -191,7 +193,7 @@ impl<W: Write> Tour<'_, W> {
         let all = compared.results.len();
         self.say("egrad diff", format!("{shared} of {all} results in the same e-class as those of jit(vmap(grad))"))?;
         self.check("the order of jit and vmap makes no difference", shared == all)?;
-        let (again, time) = timed(|| inside.call(args));
+        let (again, time) = timed(|| device_get(&inside.call(args)?));
         again?;
         self.say("jit(vmap(grad))", time)?;
         for calls in Calls::ALL {
@@ -203,7 +205,7 @@ impl<W: Write> Tour<'_, W> {
             let outer = jit(vmap(jit(grad(squared_error)), (None, 0, 0))).options(options);
             let compiled = outer.compile(args)?;
             compiled.call(args)?;
-            let (got, time) = timed(|| compiled.call(args));
+            let (got, time) = timed(|| device_get(&compiled.call(args)?));
             let got = got?;
             let kernels = match (inside.schedule(), compiled.schedule()) {
                 (Some(one), Some(other)) if one == other => ", by the same kernels",
