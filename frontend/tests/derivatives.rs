@@ -2,9 +2,9 @@
 //! forms; checks of derivatives; searches for NaN; limits of memory.
 
 use egrad::{
-    Array, Calls, Device, Error, Modes, Options, Result, Span, Tensor, check_grads, custom_jvp, custom_vjp, grad,
-    grad_with_aux, hessian, hvp, jacfwd, jacrev, jit, jvp, linearize, trace, value_and_grad_with_aux, vjp, vmap,
-    vmap_chunked,
+    Array, Calls, Device, Error, Modes, Options, Result, Span, Tensor, check_grads, cond, custom_jvp, custom_vjp,
+    fori_loop, grad, grad_with_aux, hessian, hvp, jacfwd, jacrev, jit, jvp, linearize, trace, value_and_grad_with_aux,
+    vjp, vmap, vmap_chunked,
 };
 
 fn array(data: &[f64]) -> Array {
@@ -73,6 +73,30 @@ fn rules_are_used() {
     like(&everywhere(|| move |x: Tensor| jvp(sine)((x,), (x * 0.0 + 1.0,)).1, &(x(),)), |x| 2.0 * x.cos());
     like(&everywhere(|| vmap(jacfwd(sine), 0), &(x(),)), |x| 2.0 * x.cos());
     like(&everywhere(|| vmap(jacfwd(jacfwd(sine)), 0), &(x(),)), |x| -2.0 * x.sin());
+}
+
+#[test]
+fn rules_are_used_in_loops_and_branches_and_may_hold_them() {
+    let twice = |f: fn(Tensor) -> Tensor| move |x: Tensor| fori_loop(0, 2, move |_: Tensor, y: Tensor| f(y), x);
+    let slope = |x: f64| 4.0 * x.cos() * x.sin().cos();
+    for f in [sine, sine_back] {
+        like(&everywhere(|| vmap(twice(f), 0), &(x(),)), |x| x.sin().sin());
+        like(&everywhere(|| vmap(grad(twice(f)), 0), &(x(),)), slope);
+        like(&everywhere(|| grad(move |x: Tensor| vmap(twice(f), 0)(x).sum()), &(x(),)), slope);
+        let chosen = move |x: Tensor| cond(x.gt(0.0), f, |x: Tensor| x * 10.0, (x,));
+        let want = |x: f64| if x > 0.0 { 2.0 * x.cos() } else { 10.0 };
+        like(&everywhere(|| vmap(grad(chosen), 0), &(x(),)), want);
+    }
+    like(&everywhere(|| vmap(jacfwd(twice(sine)), 0), &(x(),)), slope);
+    // A loop in the rule: x³, with the derivative 5x², in either mode.
+    let power = |x: Tensor, n: i32| fori_loop(0, n, move |_: Tensor, y: Tensor| y * x, x * 0.0 + 1.0);
+    let cube = move |x: Tensor| {
+        custom_jvp(move |x: Tensor| power(x, 3), move |(x,), (dx,)| (power(x, 3), dx * 5.0 * power(x, 2)))(x)
+    };
+    like(&everywhere(|| vmap(cube, 0), &(x(),)), |x| x.powi(3));
+    like(&everywhere(|| vmap(grad(cube), 0), &(x(),)), |x| 5.0 * x * x);
+    like(&everywhere(|| vmap(jacfwd(cube), 0), &(x(),)), |x| 5.0 * x * x);
+    like(&everywhere(|| vmap(grad(grad(cube)), 0), &(x(),)), |x| 10.0 * x);
 }
 
 /// Σ of f over a batch of two equal elements.
@@ -389,6 +413,9 @@ fn nans_are_traced_to_their_line() {
         let error = refused(door(&Array::from(0.0f64)), "numeric", "holds NaN");
         assert!(matches!(error.report().at, Span::Rust(at) if at.line() == line), "{error}");
     }
+    // A loop is named as a whole.
+    let rooted = |x: Tensor| fori_loop(0, 3, |_: Tensor, x: Tensor| x.sqrt() - 1.0, x);
+    refused(jit(rooted).options(options(Device::Cpu))(&Array::from(2.0f64)), "numeric", "something in `scan` makes it");
     // What is chosen away is no result.
     let masked = jit(|x: Tensor| x.gt(0.0).select(x.log(), 0.0)).options(options(Device::Cpu));
     assert_eq!(masked(&array(&[1.0, -1.0])).unwrap().to_f64(), [0.0, 0.0]);

@@ -5,21 +5,25 @@
 //! last the function itself.
 //!
 //! ```text
-//! jvp   custom_jvp f p…  =>  call f p… ṗ…                       the rule's results and tangents
-//! vjp   custom_jvp f p…  =>  call (transpose of f in ṗ) p… ȳ…   which is its vjp by ṗ at 0
-//! vjp   custom_vjp f p…  =>  call f p… ȳ…                       the rule's results and gradients
+//! jvp   custom_jvp f p…  =>  call f p… ṗ…                 the rule's results and tangents
+//! vjp   custom_jvp f p…  =>  call (forward of fᵀ) p…      the rule's results and what is saved
+//!                            call (backward of fᵀ) … ȳ…   where fᵀ is the vjp by ṗ, at 0
+//! vjp   custom_vjp f p…  =>  call (forward of f) p…       the rule's results and what is saved
+//!                            call (backward of f) … ȳ…    the rule's gradients
 //! vmap  custom f p…      =>  custom (vmap f) p…
 //! ```
 //!
+//! What of a reverse-mode rule doesn't depend on cotangents goes forward, as that of a call does.
+//!
 //! As in JAX, a rule is given zeros for tangents and cotangents that don't exist.
 
-use super::functions::{Functions, narrowed, without_params};
+use super::functions::{Functions, Halves, narrowed, signature, without_params};
 use super::vjp::accumulate;
 use super::{Callee, Workspace, inline};
 use crate::analysis::{Site, What, aval};
 use egg::Id;
 use egrad_ir::op::Axes;
-use egrad_ir::{Aval, Error, FnId, Function, NodeKind, Op, Program, Reduce, Result, Span, Transform};
+use egrad_ir::{Aval, Error, FnId, Function, Literal, NodeId, NodeKind, Op, Program, Reduce, Result, Span, Transform};
 use std::borrow::Cow;
 
 /// Whether the program's functions apply one that has a derivative of its own.
@@ -164,49 +168,70 @@ impl Custom {
         self.check(&operands, |o| reached[usize::from(o)], span)?;
         let floats = self.floats(work, &operands);
         let wrt: Vec<usize> = (0..floats.len()).filter(|j| reached[usize::from(operands[floats[*j]])]).collect();
-        let values: Vec<usize> = (n..2 * n).collect();
-        let gradients = match self.rule {
+        let function = functions.program.function(self.callee).clone();
+        let (own, rest) = (self.params, function.params().len() - operands.len());
+        let all: Vec<NodeId> = function.params().collect();
+        let known = all[..own].iter().chain(&all[own + rest..]).copied();
+        // `(p…, o…, a cotangent per result) -> (y…, a gradient per operand)`, cotangents of those that
+        // the rule is given.
+        let mut cotangents = Vec::new();
+        let mut whole = Function::new(&*self.name, signature(&function, known));
+        let given_to: Vec<(usize, usize)> = self.float_results().into_iter().enumerate().collect();
+        for (_, i) in &given_to {
+            if self.rule == Rule::Vjp || given[*i].is_some() {
+                whole.add_param(self.results[*i].clone(), span);
+                cotangents.push(given[*i].unwrap_or_else(|| work.zeros(&self.results[*i])));
+            }
+        }
+        let places: Vec<NodeId> = whole.params().collect();
+        let (places, directions) = places.split_at(operands.len());
+        let args = |directions: &[NodeId]| [&places[..own], directions, &places[own..]].concat();
+        let results = match self.rule {
             Rule::Vjp => {
-                let mut cotangents = Vec::new();
-                for i in self.float_results() {
-                    cotangents.push(given[i].unwrap_or_else(|| work.zeros(&self.results[i])));
-                }
-                let wanted: Vec<usize> = values.iter().copied().chain(wrt.iter().map(|j| 2 * n + j)).collect();
+                let wanted: Vec<usize> = (n..2 * n).chain(wrt.iter().map(|j| 2 * n + j)).collect();
                 let rule = functions.select(self.callee, &wanted);
-                let called = work.call(functions, &call(rule), &self.args(&operands, cotangents), span)?;
-                for i in 0..n {
-                    work.supersede(y, i, called.results[i]);
-                }
-                called.results[n..].to_vec()
+                functions.program.function(rule).copy_into(&mut whole, &args(directions))
             }
             Rule::Jvp => {
                 let mut zeros = Vec::new();
                 for k in &floats {
-                    let zero = aval(&work.egraph, operands[*k]).clone();
-                    zeros.push(work.zeros(&zero));
+                    zeros.push(zero(&mut whole, aval(&work.egraph, operands[*k]), span)?);
                 }
-                let mut args = self.args(&operands, zeros);
-                let rule = functions.select(self.callee, &values);
-                let called = work.call(functions, &call(rule), &args, span)?;
-                for i in 0..n {
-                    work.supersede(y, i, called.results[i]);
-                }
-                let pushed =
-                    self.float_results().into_iter().enumerate().filter_map(|(j, i)| Some((2 * n + j, given[i]?)));
-                let (of, cotangents): (Vec<usize>, Vec<Id>) = pushed.unzip();
+                let mut args = args(&zeros);
+                let values = functions.select(self.callee, &(n..2 * n).collect::<Vec<_>>());
+                let mut results = functions.program.function(values).copy_into(&mut whole, &args);
+                let of: Vec<usize> =
+                    given_to.iter().filter(|(_, i)| given[*i].is_some()).map(|(j, _)| 2 * n + j).collect();
                 let pushed = functions.select(self.callee, &of);
-                let by = Transform::Vjp { wrt: wrt.iter().map(|j| self.params + j).collect() };
+                let by = Transform::Vjp { wrt: wrt.iter().map(|j| own + j).collect() };
                 let transposed = functions.transformed(pushed, &by, span)?;
-                let gradients: Vec<usize> = (of.len()..of.len() + wrt.len()).collect();
-                let transposed = functions.select(transposed, &gradients);
-                args.extend(cotangents);
-                work.call(functions, &call(transposed), &args, span)?.results
+                args.extend_from_slice(directions);
+                let all = functions.program.function(transposed).copy_into(&mut whole, &args);
+                results.extend_from_slice(&all[of.len()..]);
+                results
             }
         };
+        whole.set_results(results);
+        let Halves { forward, backward } = functions.split(&whole, operands.len(), n);
+        let went = work.call(functions, &call(forward), &operands, span)?;
+        for i in 0..n {
+            work.supersede(y, i, went.results[i]);
+        }
+        let args = [&operands, &went.results[n..], &cotangents].concat();
+        let gradients = work.call(functions, &call(backward), &args, span)?.results;
         for (j, gradient) in wrt.iter().zip(gradients) {
             accumulate(work, cotangent, operands[floats[*j]], gradient, span);
         }
         Ok(())
+    }
+}
+
+/// Zeros in a function.
+fn zero(f: &mut Function, aval: &Aval, span: Span) -> Result<NodeId> {
+    let zero = f.add(Op::Constant(Literal::new(aval.dtype, 0.0)), &[], span)?;
+    match aval.shape.rank() {
+        0 => Ok(zero),
+        _ => f.add(Op::BroadcastInDim { shape: aval.shape.clone(), dims: Axes::new() }, &[zero], span),
     }
 }
 
@@ -258,16 +283,19 @@ pub(super) fn vmap(
 }
 
 /// The program with the functions themselves for those that have derivatives of their own: nobody
-/// will differentiate any more.
+/// will differentiate any more. Calls are written out, if asked for.
 ///
 /// # Errors
 /// If such a function depends on tangents or cotangents.
-pub(super) fn undifferentiated(program: &Program) -> Result<Program> {
+pub(super) fn undifferentiated(program: &Program, write_out: bool) -> Result<Program> {
     let mut plain = Program::new();
     for (_, f) in program.functions() {
         let rewritten = inline(f, &f.live(), Ok, |transform, callee, span| {
             let Some((rule, params, results)) = Rule::of(transform) else {
-                return Ok(Callee::Called(transform.clone(), callee));
+                return Ok(match transform {
+                    Transform::Call if write_out => Callee::Copied(Cow::Owned(plain.function(callee).clone())),
+                    called => Callee::Called(called.clone(), callee),
+                });
             };
             let whole = plain.function(callee);
             let used: Vec<bool> = (0..whole.results().len()).map(|i| i < results).collect();

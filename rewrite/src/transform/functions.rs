@@ -300,8 +300,15 @@ impl<'t> Functions<'t> {
         let whole = marked.and_then(|marked| marked.read_back(&function.name));
         let what = || format!("the vjp of `{}` is taken here", function.name);
         let whole = &whole.map_err(|e| e.note(what(), at))?;
-        let params = function.params().len();
-        let (primal, gradients) = whole.results().split_at(function.results().len());
+        let halves = self.split(whole, function.params().len(), function.results().len());
+        self.halves.insert(key, halves);
+        Ok(halves)
+    }
+
+    /// The halves of a vector-Jacobian product whose first parameters are not cotangents, and whose first
+    /// results are not gradients and don't depend on cotangents.
+    pub(super) fn split(&mut self, whole: &Function, params: usize, results: usize) -> Halves {
+        let (primal, gradients) = whole.results().split_at(results);
         let (known, saved) = saved(whole, params, gradients);
 
         let mut forward = Function::new(&*whole.name, signature(whole, whole.params().take(params)));
@@ -323,14 +330,12 @@ impl<'t> Functions<'t> {
         carry(whole, gradients, &mut place, &mut backward, |_| true);
         backward.set_results(gradients.iter().filter_map(|g| place[g.index()]).collect());
 
-        let halves = Halves { forward: self.intern(forward), backward: self.intern(backward) };
-        self.halves.insert(key, halves);
-        Ok(halves)
+        Halves { forward: self.intern(forward), backward: self.intern(backward) }
     }
 }
 
 /// Avals and places of some nodes, as parameters.
-fn signature(f: &Function, nodes: impl Iterator<Item = NodeId>) -> impl Iterator<Item = (Aval, Span)> {
+pub(super) fn signature(f: &Function, nodes: impl Iterator<Item = NodeId>) -> impl Iterator<Item = (Aval, Span)> {
     nodes.map(|n| (f.aval(n).clone(), f.node(n).span))
 }
 

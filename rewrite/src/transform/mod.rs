@@ -157,13 +157,13 @@ fn expand_all<'p>(program: &'p Program, apply: &mut Apply<'_>) -> Result<Opened<
 /// Expands every transform but calls: the program's functions, of primitives and calls, perhaps
 /// calls for every element of a batch, unless `calls` says to push batches in. Functions come before
 /// those that call them, and have no result that no call uses nor a parameter they don't. To inline
-/// keeps the calls alone that derivatives of functions' own make.
+/// keeps none.
 ///
 /// # Errors
 /// As [`expand_with`]; if calls nest too deep.
 pub fn keep_calls(program: &Program, tables: &Tables, calls: Calls) -> Result<Program> {
     let mut functions = Functions::new(tables);
-    functions.push_in = calls == Calls::PushIn;
+    functions.push_in = matches!(calls, Calls::PushIn | Calls::Inline);
     let mut kept: Vec<Option<FnId>> = vec![None; program.functions().len()];
     let mut depth = vec![0; program.functions().len()];
     let needed = needed(program);
@@ -199,7 +199,7 @@ pub fn keep_calls(program: &Program, tables: &Tables, calls: Calls) -> Result<Pr
         })?;
         kept[id.index()] = Some(functions.program.add(rewritten));
     }
-    let kept = functions::tidied(&custom::undifferentiated(&functions.program)?);
+    let kept = functions::tidied(&custom::undifferentiated(&functions.program, calls == Calls::Inline)?);
     // Calls of calls multiply: a few lines can ask for more than any machine runs.
     let made = kept.written_out(|kind, callee| match kind {
         NodeKind::Apply(..) | NodeKind::Control(_) => callee.saturating_add(1),
