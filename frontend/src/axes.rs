@@ -3,6 +3,7 @@
 use crate::tensor::Tensor;
 use crate::tree::{Flat, Traced};
 use egrad_ir::{Error, Result};
+use std::collections::BTreeMap;
 
 /// An axis for every leaf of a tree `T`, as a *prefix*: where an axis stands for a subtree, all its
 /// leaves have that axis. Negative axes count from the end; `None` is not mapped.
@@ -60,6 +61,37 @@ impl<T, X: Axes<T>> Axes<Vec<T>> for Vec<X> {
 impl<T, X: Axes<T>, const N: usize> Axes<[T; N]> for [X; N] {
     fn axes(&self, tree: &[T; N], into: &mut Vec<Option<isize>>) -> Result<()> {
         each(self, tree, into)
+    }
+}
+
+impl<T, X> Axes<Option<T>> for Option<Option<X>>
+where
+    Option<X>: Axes<T>,
+{
+    fn axes(&self, tree: &Option<T>, into: &mut Vec<Option<isize>>) -> Result<()> {
+        match (self, tree) {
+            (Some(axis), Some(tree)) => axis.axes(tree, into),
+            (None, None) => Ok(()),
+            (Some(_), None) => Err(Error::tree("axes for a `Some` are given for a `None`")),
+            (None, Some(_)) => Err(Error::tree("axes for a `None` are given for a `Some`")),
+        }
+    }
+}
+
+impl<T, X: Axes<T>> Axes<Box<T>> for Box<X> {
+    fn axes(&self, tree: &Box<T>, into: &mut Vec<Option<isize>>) -> Result<()> {
+        X::axes(self, tree, into)
+    }
+}
+
+impl<T, X: Axes<T>> Axes<BTreeMap<String, T>> for BTreeMap<String, X> {
+    fn axes(&self, tree: &BTreeMap<String, T>, into: &mut Vec<Option<isize>>) -> Result<()> {
+        if !self.keys().eq(tree.keys()) {
+            let keys = |of: &mut dyn Iterator<Item = &String>| format!("{:?}", of.collect::<Vec<_>>());
+            let (mine, theirs) = (keys(&mut self.keys()), keys(&mut tree.keys()));
+            return Err(Error::tree(format!("axes for the keys {mine} are given for the keys {theirs}")));
+        }
+        self.values().zip(tree.values()).try_for_each(|(x, t)| x.axes(t, into))
     }
 }
 

@@ -4,7 +4,7 @@ use crate::tree::{Flat, Parts, Tree};
 use egrad_ir::eval::Elementary;
 use egrad_ir::kernel::{Backend, Executable, Run};
 use egrad_ir::schedule::Schedule;
-use egrad_ir::{Array, Error, Numerics, Program, Result};
+use egrad_ir::{Array, Error, Function, Numerics, Program, Result};
 use egrad_rewrite as rewrite;
 use egrad_vulkan::{DeviceKind, Selection, Vulkan};
 use std::fmt;
@@ -79,6 +79,12 @@ pub struct Options {
     /// What becomes of calls of jitted functions in traced code. Vulkan and the interpreter inline
     /// them; Vulkan refuses to do otherwise.
     pub calls: Calls,
+    /// How many bytes a run may take, inputs and results included; more is refused before it runs.
+    /// `None`: what the system has, where the device's memory is the system's.
+    pub memory: Option<usize>,
+    /// Whether results are searched for NaN: if there is one, the program is run again op by op on the
+    /// interpreter, and the error names the line of the first operation that made it. Slow.
+    pub debug_nans: bool,
 }
 
 pub use rewrite::Calls;
@@ -101,7 +107,7 @@ impl Ready {
             named @ (Device::Interpreter | Device::Cpu | Device::Vulkan) => named,
         };
         let schedule = |calls: Calls| {
-            let Options { device: _, numerics, disabled, calls: _ } = options.clone();
+            let Options { device: _, numerics, disabled, calls: _, memory: _, debug_nans: _ } = options.clone();
             let options = rewrite::Options { numerics, fusion, disabled, calls, ..rewrite::Options::default() };
             rewrite::compile(program, &options).map(|c| c.schedule)
         };
@@ -158,6 +164,14 @@ impl Ready {
         match self {
             Ready::Plain { .. } => None,
             Ready::Kernels { executable, .. } => Some(executable.schedule()),
+        }
+    }
+
+    /// What the interpreter runs.
+    pub(crate) fn function(&self) -> Option<&Function> {
+        match self {
+            Ready::Plain { program, .. } => Some(program.entry()),
+            Ready::Kernels { .. } => None,
         }
     }
 
@@ -280,5 +294,5 @@ pub fn device_get<T: Tree<Leaf = Array>>(arrays: &T) -> Result<T> {
 fn moved<T: Tree<Leaf = Array>>(arrays: &T, to: impl Fn(&Array) -> Result<Array>) -> Result<T> {
     let flat = Flat::of(arrays);
     let leaves = flat.leaves.iter().map(|leaf| to(leaf)).collect::<Result<_>>()?;
-    Ok(T::build(&mut Parts::new(leaves, &flat.lengths)))
+    Ok(T::build(&mut Parts::new(leaves, &flat.structure)))
 }

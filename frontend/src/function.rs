@@ -82,7 +82,7 @@ macro_rules! function {
             #[allow(non_snake_case)]
             fn by_ref<Out: 'static>(f: impl for<'a> Fn(Flat<'a, Array>) -> Out + 'static) -> Box<Self::RefFn<Out>> {
                 Box::new(move |$($A: &$A::Arrays),*| {
-                    let mut flat = Flat { leaves: Default::default(), lengths: Default::default() };
+                    let mut flat = Flat::default();
                     $($A.flatten(&mut flat);)*
                     f(flat)
                 })

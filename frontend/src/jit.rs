@@ -2,10 +2,12 @@
 
 use crate::device::{Device, Fusion, Options, Ready};
 use crate::function::{Args, Function};
+use crate::memory::Memory;
+use crate::nans::Nans;
 use crate::raise;
 use crate::tensor::Tensor;
 use crate::trace::{self, Traced as Trace};
-use crate::tree::{Flat, Lengths, Parts, Traced, Tree};
+use crate::tree::{Flat, Outline, Parts, Structure, Traced, Tree};
 use egrad_ir::schedule::Schedule;
 use egrad_ir::{Array, Aval, Error, Program, Result, Span};
 use hashbrown::HashMap;
@@ -111,37 +113,52 @@ struct Cache {
     options: Options,
     /// The one used last: most calls ask for it again.
     last: Option<Arc<Core>>,
-    all: HashMap<(Vec<Aval>, Lengths), Arc<Core>>,
+    all: HashMap<(Vec<Aval>, Structure), Arc<Core>>,
 }
 
 /// A compiled program.
 struct Core {
-    /// The avals of the arguments' leaves, and the structure's lengths.
+    /// The avals of the arguments' leaves, and the structure.
     avals: Vec<Aval>,
-    lengths: Lengths,
-    /// The result structure's lengths.
-    out: Lengths,
+    structure: Structure,
+    /// The same for people.
+    outline: Outline,
+    /// The result's structure.
+    out: Structure,
     /// Arrays the function captured, for the program's last parameters.
     hidden: Vec<Array>,
     program: Program,
     ready: Ready,
+    memory: Memory,
+    /// The function that searches for NaN.
+    nans: Option<Nans>,
 }
 
 impl Core {
     #[inline]
     fn takes(&self, args: &Flat<'_, Array>) -> bool {
         args.leaves.len() == self.avals.len()
-            && args.lengths == self.lengths
+            && args.structure == self.structure
             && args.leaves.iter().zip(&self.avals).all(|(x, aval)| x.aval() == aval)
     }
 
     #[inline]
     fn run(&self, args: &[&Array]) -> Result<egrad_ir::kernel::Run> {
         if self.hidden.is_empty() {
-            return self.ready.run(args);
+            return self.run_on(args);
         }
         let inputs: SmallVec<[&Array; 16]> = args.iter().copied().chain(&self.hidden).collect();
-        self.ready.run(&inputs)
+        self.run_on(&inputs)
+    }
+
+    #[inline]
+    fn run_on(&self, inputs: &[&Array]) -> Result<egrad_ir::kernel::Run> {
+        self.memory.check(&self.program.entry().name)?;
+        let run = self.ready.run(inputs)?;
+        if let Some(nans) = &self.nans {
+            nans.check(inputs, &run.outputs)?;
+        }
+        Ok(run)
     }
 }
 
@@ -164,7 +181,7 @@ where
 
     #[cold]
     fn find_or_compile(&self, args: &Flat<'_, Array>) -> Result<Arc<Core>> {
-        let key = (args.leaves.iter().map(|x| x.aval().clone()).collect::<Vec<_>>(), args.lengths.clone());
+        let key = (args.leaves.iter().map(|x| x.aval().clone()).collect::<Vec<_>>(), args.structure.clone());
         let known = self.cache.borrow().all.get(&key).cloned();
         let core = match known {
             Some(core) => core,
@@ -178,20 +195,23 @@ where
         Ok(core)
     }
 
-    fn compile(&self, avals: &[Aval], lengths: &Lengths) -> Result<Core> {
-        let Trace { program, hidden, extra: out } = record::<F, A>(&self.f, avals, lengths, self.span)?;
+    fn compile(&self, avals: &[Aval], structure: &Structure) -> Result<Core> {
+        let Trace { program, hidden, extra: (out, outline) } = record::<F, A>(&self.f, avals, structure, self.span)?;
         let options = self.cache.borrow().options.clone();
         let fusion = match self.mode {
             Mode::Compiled => Fusion::Search,
             Mode::OpByOp => Fusion::Off,
         };
         let ready = Ready::new(&program, &options, fusion).map_err(|e| e.at(self.span))?;
-        Ok(Core { avals: avals.to_vec(), lengths: lengths.clone(), out, hidden, program, ready })
+        let memory = Memory::of(&program, &ready, &options);
+        let nans = options.debug_nans.then(|| Nans::new(&program, avals.len())).transpose()?;
+        let (avals, structure) = (avals.to_vec(), structure.clone());
+        Ok(Core { avals, structure, outline, out, hidden, program, ready, memory, nans })
     }
 }
 
 /// Traces a function for arguments of these avals.
-fn record<F, A>(f: &F, avals: &[Aval], lengths: &Lengths, span: Span) -> Result<Trace<Lengths>>
+fn record<F, A>(f: &F, avals: &[Aval], structure: &Structure, span: Span) -> Result<Trace<(Structure, Outline)>>
 where
     F: Function<A>,
     A: Args,
@@ -199,17 +219,18 @@ where
 {
     let params = avals.iter().map(|aval| (aval.clone(), span)).collect();
     trace::outermost(trace::name_of::<F>(), params, span, |params| {
-        let mut parts = Parts::new(params.iter().copied().collect(), lengths);
+        let mut parts = Parts::new(params.iter().copied().collect(), structure);
         let args = A::build(&mut parts);
         if parts.left() > 0 {
             let m =
                 format!("the function's arguments have {} leaves, not {}", params.len() - parts.left(), params.len());
             raise::throw(Error::tree(m).at(span));
         }
+        let outline = Outline::of(&args);
         let out = f.call(args);
         let flat = Flat::of(&out);
         let tensors: Vec<Tensor> = flat.leaves.iter().map(|t| **t).collect();
-        (tensors, flat.lengths)
+        (tensors, (flat.structure, outline))
     })
 }
 
@@ -372,13 +393,13 @@ where
         let flat = Flat::of(args);
         let wrong = flat.leaves.iter().zip(&self.core.avals).position(|(x, aval)| x.aval() != aval);
         match wrong {
-            Some(i) if flat.lengths == self.core.lengths => {
+            Some(i) if flat.structure == self.core.structure => {
                 let (want, have) = (&self.core.avals[i], flat.leaves[i].aval());
                 let what = crate::transform::argument(&crate::tree::paths(args)[i]);
                 let m = format!("the function was compiled for {what} of type {want}, not {have}");
                 if want.dtype == have.dtype { Error::shape(m) } else { Error::dtype(m) }
             }
-            Some(_) | None => Error::tree("the arguments have another structure than the function was compiled for"),
+            Some(_) | None => self.core.outline.mismatch("the function was compiled for", &Outline::of(args)),
         }
     }
 }
@@ -397,6 +418,11 @@ impl<Args, Out> Compiled<Args, Out> {
     /// The kernels it runs; `None` on the interpreter, which has none.
     pub fn schedule(&self) -> Option<&Schedule> {
         self.core.ready.schedule()
+    }
+
+    /// About how many bytes a run takes at most at one time, inputs and results included.
+    pub fn memory(&self) -> usize {
+        self.core.memory.bytes()
     }
 
     /// The addresses of the machine code it runs, that of the functions it calls included: functions
@@ -443,7 +469,7 @@ where
 {
     let flat = Flat::of(args);
     let avals: Vec<Aval> = flat.leaves.iter().map(|x| x.aval().clone()).collect();
-    Ok(record::<F, A>(&f, &avals, &flat.lengths, Span::here())?.program)
+    Ok(record::<F, A>(&f, &avals, &flat.structure, Span::here())?.program)
 }
 
 /// As [`trace`], for arguments of these types, one per leaf.
@@ -455,8 +481,8 @@ where
 /// ```
 ///
 /// # Errors
-/// As [`trace`]; [`Error::Tree`] if the number of types is wrong, or if the arguments hold a `Vec`
-/// or an `Option`, whose length types don't say.
+/// As [`trace`]; [`Error::Tree`] if the number of types is wrong, or if the arguments hold a `Vec`,
+/// an `Option` or whatever else has structure that types don't say.
 #[track_caller]
 pub fn trace_avals<F, A>(f: F, avals: &[Aval]) -> Result<Program>
 where
@@ -464,5 +490,5 @@ where
     A: Args,
     F::Output: Traced,
 {
-    Ok(record::<F, A>(&f, avals, &Lengths::new(), Span::here())?.program)
+    Ok(record::<F, A>(&f, avals, &Structure::new(), Span::here())?.program)
 }

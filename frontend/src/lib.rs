@@ -54,10 +54,12 @@
 //! |---|---|
 //! | values inside | [`Tensor`]: operators, methods for every primitive and common function; [`zeros`], [`ones`], [`full`], [`arange`], [`iota`], [`eye`], [`stack`](stack()), [`einsum`] |
 //! | values outside | [`Array`], from and to `Vec`, numbers and ndarray |
-//! | several at once | [`Tree`]: tuples, `Vec`, arrays, `Option`, structs with `#[derive(Tree)]` |
-//! | derivatives | [`grad`], [`value_and_grad`], [`grad_argnums`], [`vjp`], [`jvp`], [`jacfwd`], [`jacrev`], [`hessian`], [`Tensor::stop_gradient`] |
-//! | batches | [`vmap`], [`vmap_with`], [`Axes`] |
+//! | several at once | [`Tree`]: tuples, `Vec`, arrays, `Option`, maps, structs and enums with `#[derive(Tree)]`; [`tree`] for their leaves, [`files`] to keep them |
+//! | derivatives | [`grad`], [`value_and_grad`], [`grad_argnums`], [`grad_with_aux`], [`vjp`], [`jvp`], [`linearize`], [`jacfwd`], [`jacrev`], [`hessian`], [`hvp`], [`Tensor::stop_gradient`] |
+//! | derivatives of your own | [`custom_jvp`], [`custom_vjp`]; [`check_grads`] compares with differences |
+//! | batches | [`vmap`], [`vmap_with`], [`vmap_chunked`], [`Axes`] |
 //! | loops and branches | [`scan`], [`scan_with`], [`while_loop`], [`fori_loop`], [`cond`], [`switch`](switch()) |
+//! | training | [`optim`], [`losses`] |
 //! | doors | [`jit`], [`eager`], [`Jit::compile`] for use from many threads, [`trace()`] |
 //! | where and how it runs | [`Options`], [`Device`], [`Numerics`], [`Report`], [`device_put`], [`device_get`] |
 //! | what can go wrong | [`Error`] |
@@ -109,19 +111,29 @@
 //! of the arguments as a tuple; a choice of arguments to differentiate by is written
 //! `(Arg::<0>, Arg::<2>)`.
 
+// What `derive(Tree)` writes names the crate.
+extern crate self as egrad;
+
 mod axes;
+mod check;
 mod device;
+pub mod files;
 mod function;
 mod functions;
 mod jit;
+pub mod losses;
+mod memory;
+mod nans;
+pub mod optim;
 mod raise;
 mod special;
 mod tensor;
 mod trace;
 mod transform;
-mod tree;
+pub mod tree;
 
 pub use axes::Axes;
+pub use check::{Modes, check_grads};
 pub use device::{Calls, Device, Options, device_get, device_put};
 pub use egrad_derive::Tree;
 pub use egrad_ir::{Array, Aval, Dtype, Element, Error, Literal, Numerics, Program, Result, Shape, Span};
@@ -133,7 +145,8 @@ pub use tensor::{
     ones_like, select, zeros, zeros_like,
 };
 pub use transform::{
-    Arg, Argnums, Bound, ScanOptions, cond, fori_loop, grad, grad_argnums, hessian, jacfwd, jacrev, jvp, scan,
-    scan_with, switch, value_and_grad, value_and_grad_argnums, vjp, vmap, vmap_with, while_loop,
+    Arg, Argnums, Bound, Chunked, ScanOptions, cond, custom_jvp, custom_vjp, fori_loop, grad, grad_argnums,
+    grad_with_aux, hessian, hvp, jacfwd, jacrev, jvp, linearize, scan, scan_with, switch, value_and_grad,
+    value_and_grad_argnums, value_and_grad_with_aux, vjp, vmap, vmap_chunked, vmap_with, while_loop,
 };
-pub use tree::{Flat, Leaf, Parts, Traced, Tree};
+pub use tree::{Fixed, Flat, Leaf, Outline, Parts, Traced, Tree};

@@ -422,6 +422,17 @@ pub(crate) fn inner<R>(
     raise::get(inner)
 }
 
+/// The function with only these of its results.
+#[track_caller]
+pub(crate) fn select(function: FnId, results: &[usize]) -> FnId {
+    let selected = on_session(Span::Unknown, |session| {
+        let mut selected = session.program.function(function).clone();
+        selected.set_results(results.iter().map(|r| selected.results()[*r]).collect());
+        Ok(session.intern(selected))
+    });
+    raise::get(selected)
+}
+
 /// A traced program with the arrays it captured.
 #[derive(Clone, Debug)]
 pub(crate) struct Traced<R> {

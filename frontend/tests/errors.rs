@@ -92,7 +92,7 @@ mod operators {
         at!(((f32s([3]),), (f32s([2]),)), jvp(|x: Tensor| x), "shape: `jvp`: the tangent of argument 0 must be f32[3], not f32[2]");
         at!(((f32s([3]),), f32s([2])), vjp(|x: Tensor| x), "shape: `vjp`: the cotangent of the result must be f32[3], not f32[2]");
         at!(((vec![f32s([3])],), (vec![],)), jvp(|x: Vec<Tensor>| x), "tree: `jvp`: the tangents have another structure than the arguments");
-        at!(((f32s([3]),), vec![f32s([2])]), vjp(|x: Tensor| vec![x, x]), "tree: `vjp`: the cotangents have another structure than the result");
+        at!(((f32s([3]),), vec![f32s([2])]), vjp(|x: Tensor| vec![x, x]), "tree: `vjp`: the result and the cotangents have different structures: a `Vec` of 2 and a `Vec` of 1");
         at!((i32s([3]),), jacfwd(|x: Tensor| x), "dtype: `jacfwd` can't differentiate by argument 0, i32[3]: only floats have derivatives");
         at!((f32s([3]),), jacrev(|x: Tensor| x.gt(0)), "dtype: `jacrev` needs a function with a float result, not bool[3]");
     }

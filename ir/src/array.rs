@@ -157,7 +157,7 @@ impl<T: Element> Pooled<T> {
 const LARGE: usize = 1 << 28;
 
 /// Bytes of memory the system says can still be had; `None` where it doesn't say.
-fn available_memory() -> Option<usize> {
+pub fn available_memory() -> Option<usize> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
     let kib: usize = line.split_whitespace().nth(1)?.parse().ok()?;

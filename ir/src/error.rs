@@ -76,6 +76,8 @@ pub enum Error {
     Memory(Box<Report>),
     /// Text that is no program, or a file that couldn't be read.
     Parse(Box<Report>),
+    /// Numbers that aren't what they should be: a NaN that was looked for, a wrong derivative.
+    Numeric(Box<Report>),
     /// The compiler broke one of its own invariants: a bug in egrad.
     Internal(Box<Report>),
 }
@@ -126,6 +128,8 @@ constructors! {
     memory = Memory;
     /// A [`Error::Parse`] with this message.
     parse = Parse;
+    /// A [`Error::Numeric`] with this message.
+    numeric = Numeric;
     /// A [`Error::Internal`] with this message.
     internal = Internal;
 }

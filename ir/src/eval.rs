@@ -6,7 +6,7 @@
 use crate::array::Array;
 use crate::dtype::{Dtype, Element};
 use crate::error::{Error, Result};
-use crate::graph::{Aval, Control, FnId, Function, Node, NodeKind, Program, Transform};
+use crate::graph::{Aval, Control, FnId, Function, Node, NodeId, NodeKind, Program, Transform};
 use crate::infer;
 use crate::kernel::Run;
 use crate::op::{Axes, Binary, Compare, DotDims, Op, Reduce, Unary};
@@ -34,7 +34,7 @@ pub use crate::scalar::Elementary;
 /// # Ok::<(), egrad_ir::Error>(())
 /// ```
 pub fn eval(function: &Function, inputs: &[&Array], mode: Elementary) -> Result<Vec<Array>> {
-    Machine { program: None, mode, ran: 0, depth: 0 }.function(function, inputs)
+    Machine { program: None, mode, ran: 0, depth: 0, each: None }.function(function, inputs)
 }
 
 /// Runs the entry of a program whose transforms are expanded: primitives, calls, loops and branches.
@@ -59,9 +59,23 @@ pub fn eval(function: &Function, inputs: &[&Array], mode: Elementary) -> Result<
 /// # Ok::<(), egrad_ir::Error>(())
 /// ```
 pub fn run(program: &Program, inputs: &[&Array], mode: Elementary) -> Result<Run> {
-    let mut machine = Machine { program: Some(program), mode, ran: 0, depth: 0 };
+    let mut machine = Machine { program: Some(program), mode, ran: 0, depth: 0, each: None };
     let outputs = machine.function(program.entry(), inputs)?;
     Ok(Run { outputs: outputs.into(), dispatches: machine.ran })
+}
+
+/// As [`run`], showing every value of the entry function as it is computed; of a tuple, its parts.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_each(
+    program: &Program,
+    inputs: &[&Array],
+    mode: Elementary,
+    mut each: impl FnMut(NodeId, &Array),
+) -> Result<Vec<Array>> {
+    let mut machine = Machine { program: Some(program), mode, ran: 0, depth: 0, each: Some(&mut each) };
+    machine.function(program.entry(), inputs)
 }
 
 /// How deep functions may nest.
@@ -84,6 +98,8 @@ impl Value {
 
 /// A run.
 struct Machine<'p> {
+    /// Who is shown the values of the function that isn't called.
+    each: Option<&'p mut dyn FnMut(NodeId, &Array)>,
     program: Option<&'p Program>,
     mode: Elementary,
     /// How many primitives have been run.
@@ -125,6 +141,12 @@ impl Machine<'_> {
                     self.node(function, node, &args)?
                 }
             };
+            if let Some(each) = self.each.as_mut().filter(|_| self.depth == 0) {
+                match &value {
+                    Value::One(array) => each(id, array),
+                    Value::Tuple(parts) => parts.iter().for_each(|part| each(id, part)),
+                }
+            }
             values[id.index()] = Some(value);
             for a in &node.args {
                 uses[a.index()] -= 1;

@@ -106,6 +106,27 @@ pub enum Transform {
         /// How many elements there are.
         size: usize,
     },
+    /// A function with a forward-mode derivative of its own, which is used for reverse mode too:
+    /// `(p…, o…) -> (y…)`. The callee is
+    /// `(p…, a tangent per float p, o…) -> (y…, y…, a tangent per float y)`: the first results are the
+    /// function, which knows nothing of tangents, and the others the rule, linear in them. There is
+    /// no derivative by the other operands `o…`.
+    CustomJvp {
+        /// How many `p…` there are.
+        params: usize,
+        /// How many `y…` there are.
+        results: usize,
+    },
+    /// A function with a reverse-mode derivative of its own, and no other: `(p…, o…) -> (y…)`. The
+    /// callee is `(p…, a cotangent per float y, o…) -> (y…, y…, a gradient per float p)`: the first
+    /// results are the function, which knows nothing of cotangents, and the others the rule. There is
+    /// no derivative by the other operands `o…`.
+    CustomVjp {
+        /// How many `p…` there are.
+        params: usize,
+        /// How many `y…` there are.
+        results: usize,
+    },
 }
 
 impl Transform {
@@ -116,6 +137,8 @@ impl Transform {
             Transform::Jvp { .. } => "jvp",
             Transform::Vjp { .. } => "vjp",
             Transform::Vmap { .. } => "vmap",
+            Transform::CustomJvp { .. } => "custom_jvp",
+            Transform::CustomVjp { .. } => "custom_vjp",
         }
     }
 }

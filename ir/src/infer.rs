@@ -364,6 +364,28 @@ pub fn apply(transform: &Transform, callee: &Function, args: &[Aval]) -> Result<
             });
             stacked.collect::<Result<Vec<Aval>>>()?
         }
+        Transform::CustomJvp { params: n, results: m } | Transform::CustomVjp { params: n, results: m } => {
+            let refused = |what: String| Err(Error::tree(format!("`{name}` is no `{}`: {what}", transform.name())));
+            if *n > params.len() || 2 * m > results.len() {
+                return refused(format!("it has {} arguments and {} results", params.len(), results.len()));
+            }
+            let (own, rule) = (&params[..*n], &results[*m..]);
+            let y = &results[..*m];
+            let floats = |of: &[Aval]| of.iter().filter(|a| a.dtype.is_float()).cloned().collect::<Vec<_>>();
+            let (directions, derivatives) = match matches!(transform, Transform::CustomJvp { .. }) {
+                true => (floats(own), floats(y)),
+                false => (floats(y), floats(own)),
+            };
+            let (given, others) = params[*n..].split_at_checked(directions.len()).unwrap_or((&params[*n..], &[]));
+            if given != directions {
+                return refused(format!("it should take {directions:?} behind its arguments, not {given:?}"));
+            }
+            if rule[..*m] != *y || rule[*m..] != derivatives {
+                return refused(format!("behind {y:?} it should return {y:?} and {derivatives:?}, not {rule:?}"));
+            }
+            expect("argument", &[own, others].concat(), args)?;
+            y.to_vec()
+        }
     };
     for aval in &avals {
         check_size(format_args!("a result of `{}` of `{name}`", transform.name()), aval)?;

@@ -49,7 +49,8 @@ pub enum Fact {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum What {
     /// A function: once ([`Transform::Call`]), or for every element of a batch (a
-    /// [`Transform::Vmap`] whose mapped axes are all at position 0).
+    /// [`Transform::Vmap`] whose mapped axes are all at position 0); while transforms are expanded,
+    /// also one with a derivative of its own.
     Function(Transform, FnId),
     /// A loop or a branch.
     Control(Control),

@@ -100,9 +100,11 @@ pub(crate) fn load(
     let opened = |transform: &Transform, callee: FnId| -> Option<&Function> {
         match transform {
             Transform::Call => plain[callee.index()].as_deref(),
-            Transform::Jvp { .. } | Transform::Vjp { .. } | Transform::Vmap { .. } => {
-                transformed.get(&(callee, transform.clone()))
-            }
+            Transform::Jvp { .. }
+            | Transform::Vjp { .. }
+            | Transform::Vmap { .. }
+            | Transform::CustomJvp { .. }
+            | Transform::CustomVjp { .. } => transformed.get(&(callee, transform.clone())),
         }
     };
     let mut groups: Vec<Ways> = Vec::new();
@@ -143,7 +145,11 @@ pub(crate) fn load(
 fn over_some(transform: &Transform) -> bool {
     match transform {
         Transform::Vmap { size, .. } => *size > 0,
-        Transform::Call | Transform::Jvp { .. } | Transform::Vjp { .. } => false,
+        Transform::Call
+        | Transform::Jvp { .. }
+        | Transform::Vjp { .. }
+        | Transform::CustomJvp { .. }
+        | Transform::CustomVjp { .. } => false,
     }
 }
 

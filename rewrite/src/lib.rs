@@ -168,7 +168,11 @@ fn operations(program: &Program) -> usize {
     let sizes = program.written_out(|kind, callee| match kind {
         NodeKind::Op(_) => 1,
         NodeKind::Param(_) | NodeKind::Get(_) => 0,
-        NodeKind::Apply(Transform::Call | Transform::Vmap { .. }, _) | NodeKind::Control(_) => callee,
+        NodeKind::Apply(
+            Transform::Call | Transform::Vmap { .. } | Transform::CustomJvp { .. } | Transform::CustomVjp { .. },
+            _,
+        )
+        | NodeKind::Control(_) => callee,
         // A derivative has a few operations for each.
         NodeKind::Apply(Transform::Jvp { .. } | Transform::Vjp { .. }, _) => callee.saturating_mul(4),
     });

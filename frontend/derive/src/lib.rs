@@ -1,123 +1,288 @@
-//! `#[derive(Tree)]` for structs of tensors. See `egrad::Tree`.
+//! `#[derive(Tree)]` for structs and enums of tensors. See `egrad::Tree`.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Error, Fields, GenericParam, Ident, Member, Result, parse_quote};
+use syn::{Data, DeriveInput, Error, Field, Fields, GenericParam, Generics, Ident, Member, Result, Type, parse_quote};
 
-/// Makes a struct that is generic over its leaf a tree: `struct Params<T> { w: T, b: T }` gets
-/// `Tree` as `Params<Tensor>` and as `Params<Array>`, and `Axes` with axes for leaves.
-#[proc_macro_derive(Tree)]
+/// Makes a struct or enum that is generic over its leaf a tree: `struct Params<T> { w: T, b: T }`
+/// gets `Tree` as `Params<Tensor>` and as `Params<Array>`, and `Axes` with axes for leaves. Fields
+/// marked `#[tree(fixed)]` hold no tensors and are part of the structure, as an enum's variant is.
+#[proc_macro_derive(Tree, attributes(tree))]
 pub fn derive_tree(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = syn::parse_macro_input!(input as DeriveInput);
     expand(&input).unwrap_or_else(|e| e.to_compile_error()).into()
 }
 
+/// A struct, or a variant of an enum.
+struct Shape<'a> {
+    /// `None` for a struct.
+    variant: Option<&'a Ident>,
+    fields: Vec<Part<'a>>,
+}
+
+/// A field.
+struct Part<'a> {
+    member: Member,
+    ty: &'a Type,
+    fixed: bool,
+}
+
 fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let name = &input.ident;
-    let fields = match &input.data {
-        Data::Struct(data) => &data.fields,
+    let shapes: Vec<Shape<'_>> = match &input.data {
+        Data::Struct(data) => vec![Shape { variant: None, fields: parts(&data.fields)? }],
         Data::Enum(data) => {
-            let what = "only structs can be trees: which variant an enum is would not be known to a traced function";
-            return Err(Error::new(data.enum_token.span, what));
+            let shapes = data.variants.iter().map(|v| Ok(Shape { variant: Some(&v.ident), fields: parts(&v.fields)? }));
+            shapes.collect::<Result<_>>()?
         }
-        Data::Union(data) => return Err(Error::new(data.union_token.span, "only structs can be trees")),
+        Data::Union(data) => return Err(Error::new(data.union_token.span, "only structs and enums can be trees")),
     };
-    let leaf = leaf_param(input)?;
-    if let Fields::Unit = fields {
+    let params = Params::of(input, &shapes)?;
+    let all: Vec<&Part<'_>> = shapes.iter().flat_map(|s| &s.fields).collect();
+    if all.iter().all(|f| f.fixed) {
         return Err(Error::new(name.span(), "a tree needs a field with a leaf"));
     }
-
-    for field in fields {
-        if !mentions(&field.ty, &leaf) {
+    for field in all.iter().filter(|f| !f.fixed) {
+        if !params.trees().any(|p| mentions(field.ty, p)) {
             let what = format!(
-                "every field of a tree is made of its leaf `{leaf}`: make a number a tensor too (`{leaf}`), \
-                 or let the traced function capture it"
+                "every field of a tree is made of its leaf `{}`: make a number a tensor too (`{0}`), mark what isn't \
+                 one `#[tree(fixed)]`, or let the traced function capture it",
+                params.leaf
             );
             return Err(Error::new(field.ty.span(), what));
         }
     }
+    let tree = tree_impl(input, &shapes, &params);
+    let axes = axes_impl(input, &shapes, &params);
+    Ok(quote!(#tree #axes))
+}
 
-    let members: Vec<Member> = fields.members().collect();
-    let types: Vec<_> = fields.iter().map(|f| &f.ty).collect();
-    let locals: Vec<Ident> = (0..members.len()).map(|i| format_ident!("field_{i}")).collect();
-    let paths: Vec<String> = members
-        .iter()
-        .map(|m| match m {
-            Member::Named(ident) => format!(".{ident}"),
-            Member::Unnamed(index) => format!(".{}", index.index),
-        })
-        .collect();
+fn parts(fields: &Fields) -> Result<Vec<Part<'_>>> {
+    let part = |(member, field): (Member, _)| -> Result<Part<'_>> {
+        let field: &Field = field;
+        Ok(Part { member, ty: &field.ty, fixed: is_fixed(field)? })
+    };
+    fields.members().zip(fields).map(part).collect()
+}
 
-    // The leaf's own bounds are the user's; that each field is a tree of that leaf is checked where
-    // the field is written, so that the error points there.
-    let (_, ty_generics, _) = input.generics.split_for_impl();
-    let mut tree = input.generics.clone();
-    let bounds = tree.type_params_mut().find(|p| p.ident == leaf).map(|p| &mut p.bounds);
-    if let Some(bounds) = bounds {
-        bounds.push(parse_quote!(::egrad::Leaf));
+/// Whether a field is marked `#[tree(fixed)]`.
+fn is_fixed(field: &Field) -> Result<bool> {
+    let mut fixed = false;
+    for attr in field.attrs.iter().filter(|a| a.path().is_ident("tree")) {
+        attr.parse_nested_meta(|meta| {
+            fixed |= meta.path.is_ident("fixed");
+            if fixed { Ok(()) } else { Err(meta.error("a field of a tree can be marked `#[tree(fixed)]`")) }
+        })?;
     }
-    let (tree_impl, _, tree_where) = tree.split_for_impl();
-    let with = |leaf_type: TokenStream| {
-        let args = input.generics.params.iter().map(|p| match p {
-            GenericParam::Type(p) if p.ident == leaf => leaf_type.clone(),
-            GenericParam::Type(p) => {
-                let ident = &p.ident;
-                quote!(#ident)
-            }
-            GenericParam::Const(p) => {
-                let ident = &p.ident;
-                quote!(#ident)
-            }
-            GenericParam::Lifetime(p) => {
-                let lifetime = &p.lifetime;
-                quote!(#lifetime)
+    Ok(fixed)
+}
+
+/// The type parameters: the leaf is the first.
+struct Params {
+    leaf: Ident,
+    /// Those that stand for trees of that leaf.
+    subtrees: Vec<Ident>,
+    /// Those that only fixed fields mention.
+    fixed: Vec<Ident>,
+}
+
+impl Params {
+    fn of(input: &DeriveInput, shapes: &[Shape<'_>]) -> Result<Params> {
+        let mut names = input.generics.type_params().map(|p| p.ident.clone());
+        let Some(leaf) = names.next() else {
+            let what = format!(
+                "a tree is generic over its leaf, which is `Tensor` or `Array`: write it as `{}<T>`, with `T` where the \
+                 tensors are",
+                input.ident
+            );
+            return Err(Error::new(input.ident.span(), what));
+        };
+        let in_trees = |p: &Ident| shapes.iter().flat_map(|s| &s.fields).any(|f| !f.fixed && mentions(f.ty, p));
+        let (subtrees, fixed) = names.partition(in_trees);
+        Ok(Params { leaf, subtrees, fixed })
+    }
+
+    /// The parameters that make a field a tree.
+    fn trees(&self) -> impl Iterator<Item = &Ident> {
+        std::iter::once(&self.leaf).chain(&self.subtrees)
+    }
+
+    /// The arguments for the type's parameters, with these for the leaf and for each subtree.
+    fn arguments(
+        &self,
+        generics: &Generics,
+        leaf: &TokenStream,
+        subtree: impl Fn(&Ident) -> TokenStream,
+    ) -> TokenStream {
+        let args = generics.params.iter().map(|p| match p {
+            GenericParam::Type(p) if p.ident == self.leaf => leaf.clone(),
+            GenericParam::Type(p) if self.subtrees.contains(&p.ident) => subtree(&p.ident),
+            GenericParam::Type(p) => p.ident.to_token_stream(),
+            GenericParam::Const(p) => p.ident.to_token_stream(),
+            GenericParam::Lifetime(p) => p.lifetime.to_token_stream(),
+        });
+        quote!(<#(#args),*>)
+    }
+}
+
+/// The pattern that takes a shape apart, with a local per field.
+fn pattern(shape: &Shape<'_>, name: &Ident, prefix: &str) -> TokenStream {
+    let members = shape.fields.iter().map(|f| &f.member);
+    let locals = locals(shape, prefix);
+    let variant = shape.variant.map(|v| quote!(::#v));
+    quote!(#name #variant { #(#members: #locals),* })
+}
+
+fn locals(shape: &Shape<'_>, prefix: &str) -> Vec<Ident> {
+    (0..shape.fields.len()).map(|i| format_ident!("{prefix}_{i}")).collect()
+}
+
+/// The path of a field below its owner's.
+fn path(member: &Member) -> String {
+    match member {
+        Member::Named(ident) => format!(".{}", ident.to_string().trim_start_matches("r#")),
+        Member::Unnamed(index) => format!(".{}", index.index),
+    }
+}
+
+fn tree_impl(input: &DeriveInput, shapes: &[Shape<'_>], params: &Params) -> TokenStream {
+    let (name, leaf) = (&input.ident, &params.leaf);
+    let (_, ty_generics, _) = input.generics.split_for_impl();
+    // That each field is a tree of the leaf is checked where the field is written, so that the error
+    // points there.
+    let mut generics = input.generics.clone();
+    for p in generics.type_params_mut() {
+        if p.ident == *leaf {
+            p.bounds.push(parse_quote!(::egrad::Leaf));
+        } else if params.fixed.contains(&p.ident) {
+            p.bounds.push(parse_quote!(::egrad::Fixed));
+        } else {
+            p.bounds.push(parse_quote!(::egrad::Tree<Leaf = #leaf>));
+        }
+    }
+    let (tree_impl, _, tree_where) = generics.split_for_impl();
+    let of = |form: TokenStream, leaf: TokenStream| {
+        let args = params.arguments(&input.generics, &leaf, |p| quote!(<#p as ::egrad::Tree>::#form));
+        quote!(#name #args)
+    };
+    let tensors = of(quote!(Tensors), quote!(::egrad::Tensor));
+    let arrays = of(quote!(Arrays), quote!(::egrad::Array));
+
+    let flatten = shapes.iter().enumerate().map(|(number, shape)| {
+        let pattern = pattern(shape, name, "field");
+        let variant = shape.variant.map(|_| quote!(into.length(#number);));
+        let fields = shape.fields.iter().zip(locals(shape, "field")).map(|(f, local)| match f.fixed {
+            true => quote_spanned!(f.ty.span()=> into.fixed(#local);),
+            false => quote_spanned!(f.ty.span()=> ::egrad::Tree::flatten(#local, into);),
+        });
+        quote!(#pattern => { #variant #(#fields)* })
+    });
+    let outline = shapes.iter().map(|shape| {
+        let pattern = pattern(shape, name, "field");
+        let variant = shape.variant.map(|v| {
+            let what = format!("the variant `{v}`");
+            quote!(into.part(path, #what);)
+        });
+        let fields = shape.fields.iter().zip(locals(shape, "field")).map(|(f, local)| {
+            let path = path(&f.member);
+            match f.fixed {
+                true => quote!(into.part(&::std::format!("{}{}", path, #path), ::std::format!("{:?}", #local));),
+                false => quote!(::egrad::Tree::outline(#local, &::std::format!("{}{}", path, #path), into);),
             }
         });
-        quote!(#name<#(#args),*>)
+        quote!(#pattern => { #variant #(#fields)* })
+    });
+    let build = shapes.iter().map(|shape| {
+        let pattern = pattern(shape, name, "field");
+        let fields = shape.fields.iter().zip(locals(shape, "field")).map(|(f, local)| {
+            let ty = f.ty;
+            match f.fixed {
+                true => quote_spanned!(ty.span()=> let #local = from.fixed::<#ty>();),
+                false => quote_spanned!(ty.span()=> let #local = <#ty as ::egrad::Tree>::build(from);),
+            }
+        });
+        quote!({ #(#fields)* #pattern })
+    });
+    let build = match shapes.iter().any(|s| s.variant.is_some()) {
+        false => quote!(#(#build)*),
+        true => {
+            let numbers = 0..shapes.len();
+            quote!(match from.length() { #(#numbers => #build,)* n => from.no_variant(::std::stringify!(#name), n) })
+        }
     };
-    let (tensors, arrays) = (with(quote!(::egrad::Tensor)), with(quote!(::egrad::Array)));
 
-    let flatten = members
-        .iter()
-        .zip(&types)
-        .map(|(m, ty)| quote::quote_spanned!(ty.span()=> ::egrad::Tree::flatten(&self.#m, into);));
-    let build = types
-        .iter()
-        .zip(&locals)
-        .map(|(ty, local)| quote::quote_spanned!(ty.span()=> let #local = <#ty as ::egrad::Tree>::build(from);));
-    let walk = members
-        .iter()
-        .zip(&paths)
-        .map(|(m, path)| quote!(::egrad::Tree::paths(&self.#m, &::std::format!("{}{}", path, #path), into);));
-
-    // Axes: the struct with axes for leaves, for the struct with tensors.
-    let mut axes = input.generics.clone();
-    let clause = axes.make_where_clause();
-    for ty in &types {
-        let of_tensors = substitute(ty, &leaf);
-        clause.predicates.push(parse_quote!(#ty: ::egrad::Axes<#of_tensors>));
-    }
-    let (axes_impl, _, axes_where) = axes.split_for_impl();
-
-    Ok(quote! {
+    quote! {
         #[automatically_derived]
         impl #tree_impl ::egrad::Tree for #name #ty_generics #tree_where {
             type Leaf = #leaf;
             type Tensors = #tensors;
             type Arrays = #arrays;
             fn flatten<'tree>(&'tree self, into: &mut ::egrad::Flat<'tree, #leaf>) {
-                #(#flatten)*
+                match self { #(#flatten)* }
             }
             fn build(from: &mut ::egrad::Parts<'_, #leaf>) -> Self {
-                #(#build)*
-                #name { #(#members: #locals),* }
+                #build
             }
-            fn paths(&self, path: &str, into: &mut ::std::vec::Vec<::std::string::String>) {
-                #(#walk)*
+            fn outline(&self, path: &str, into: &mut ::egrad::Outline) {
+                match self { #(#outline)* }
             }
         }
+    }
+}
 
+/// Axes: the type with axes for leaves, for the type with tensors.
+fn axes_impl(input: &DeriveInput, shapes: &[Shape<'_>], params: &Params) -> TokenStream {
+    let name = &input.ident;
+    let (_, ty_generics, _) = input.generics.split_for_impl();
+    let tree_of = |p: &Ident| format_ident!("{p}Tensors");
+    let mut generics = input.generics.clone();
+    for p in &params.subtrees {
+        let of = tree_of(p);
+        generics.params.push(parse_quote!(#of));
+    }
+    for p in generics.type_params_mut().filter(|p| params.fixed.contains(&p.ident)) {
+        p.bounds.push(parse_quote!(::egrad::Fixed));
+    }
+    let tensors = {
+        let args = params.arguments(&input.generics, &quote!(::egrad::Tensor), |p| tree_of(p).to_token_stream());
+        quote!(#name #args)
+    };
+    let clause = generics.make_where_clause();
+    // For a field of the type's own, this implementation answers.
+    for field in shapes.iter().flat_map(|s| &s.fields).filter(|f| !f.fixed && !mentions(f.ty, name)) {
+        let of_tensors = substitute(field.ty, &params.leaf, &params.subtrees);
+        let ty = field.ty;
+        clause.predicates.push(parse_quote!(#ty: ::egrad::Axes<#of_tensors>));
+    }
+    let (axes_impl, _, axes_where) = generics.split_for_impl();
+
+    let arms = shapes.iter().map(|shape| {
+        let of = locals(shape, "of");
+        let (mine, theirs) = (pattern(shape, name, "axis"), pattern(shape, name, "of"));
+        let fields = shape.fields.iter().zip(locals(shape, "axis")).zip(&of).map(|((f, axis), of)| match f.fixed {
+            true => quote!(let _ = (#axis, #of);),
+            false => quote!(::egrad::Axes::axes(#axis, #of, into)?;),
+        });
+        quote!((#mine, #theirs) => { #(#fields)* ::std::result::Result::Ok(()) })
+    });
+    let different = (shapes.len() > 1).then(|| {
+        let name_of = |local: &str| {
+            let local = format_ident!("{local}");
+            let arms = shapes.iter().filter_map(|s| s.variant).map(|v| {
+                let text = v.to_string();
+                quote!(#name::#v { .. } => #text,)
+            });
+            quote!(match #local { #(#arms)* })
+        };
+        let (mine, theirs) = (name_of("mine"), name_of("theirs"));
+        quote! {
+            (mine, theirs) => ::std::result::Result::Err(::egrad::Error::tree(::std::format!(
+                "axes for the variant `{}` are given for the variant `{}`", #mine, #theirs
+            ))),
+        }
+    });
+    quote! {
         #[automatically_derived]
         impl #axes_impl ::egrad::Axes<#tensors> for #name #ty_generics #axes_where {
             fn axes(
@@ -125,51 +290,38 @@ fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 tree: &#tensors,
                 into: &mut ::std::vec::Vec<::std::option::Option<isize>>,
             ) -> ::egrad::Result<()> {
-                #(::egrad::Axes::axes(&self.#members, &tree.#members, into)?;)*
-                ::std::result::Result::Ok(())
+                match (self, tree) { #(#arms)* #different }
             }
-        }
-    })
-}
-
-/// The type parameter that stands for the leaf: the only one.
-fn leaf_param(input: &DeriveInput) -> Result<Ident> {
-    let mut params = input.generics.type_params();
-    let example = format!("write it as `struct {}<T>`, with `T` where the tensors are", input.ident);
-    match (params.next(), params.next()) {
-        (Some(leaf), None) => Ok(leaf.ident.clone()),
-        (None, _) => {
-            let what = format!("a tree is generic over its leaf, which is `Tensor` or `Array`: {example}");
-            Err(Error::new(input.ident.span(), what))
-        }
-        (Some(_), Some(second)) => {
-            Err(Error::new(second.span(), format!("a tree has one type parameter, its leaf: {example}")))
         }
     }
 }
 
-/// Whether the type is written with the leaf.
-fn mentions(ty: &syn::Type, leaf: &Ident) -> bool {
-    fn any(tokens: TokenStream, leaf: &Ident) -> bool {
+/// Whether the type is written with that name.
+fn mentions(ty: &Type, name: &Ident) -> bool {
+    fn any(tokens: TokenStream, name: &Ident) -> bool {
         tokens.into_iter().any(|token| match token {
-            proc_macro2::TokenTree::Ident(ident) => ident == *leaf,
-            proc_macro2::TokenTree::Group(group) => any(group.stream(), leaf),
+            proc_macro2::TokenTree::Ident(ident) => ident == *name,
+            proc_macro2::TokenTree::Group(group) => any(group.stream(), name),
             proc_macro2::TokenTree::Punct(_) | proc_macro2::TokenTree::Literal(_) => false,
         })
     }
-    any(quote!(#ty), leaf)
+    any(quote!(#ty), name)
 }
 
-/// The type with `Tensor` for the leaf.
-fn substitute(ty: &syn::Type, leaf: &Ident) -> TokenStream {
-    fn walk(tokens: TokenStream, leaf: &Ident) -> TokenStream {
-        let tensor = quote::quote_spanned!(Span::call_site()=> ::egrad::Tensor);
+/// The type with `Tensor` for the leaf, and for each subtree the parameter that stands for it made
+/// of tensors.
+fn substitute(ty: &Type, leaf: &Ident, subtrees: &[Ident]) -> TokenStream {
+    fn walk(tokens: TokenStream, leaf: &Ident, subtrees: &[Ident]) -> TokenStream {
+        let tensor = quote_spanned!(Span::call_site()=> ::egrad::Tensor);
         tokens
             .into_iter()
             .flat_map(|token| match token {
                 proc_macro2::TokenTree::Ident(ident) if ident == *leaf => tensor.clone(),
+                proc_macro2::TokenTree::Ident(ident) if subtrees.contains(&ident) => {
+                    format_ident!("{ident}Tensors").to_token_stream()
+                }
                 proc_macro2::TokenTree::Group(group) => {
-                    let inside = walk(group.stream(), leaf);
+                    let inside = walk(group.stream(), leaf, subtrees);
                     let mut new = proc_macro2::Group::new(group.delimiter(), inside);
                     new.set_span(group.span());
                     proc_macro2::TokenTree::Group(new).into()
@@ -178,5 +330,5 @@ fn substitute(ty: &syn::Type, leaf: &Ident) -> TokenStream {
             })
             .collect()
     }
-    walk(quote!(#ty), leaf)
+    walk(quote!(#ty), leaf, subtrees)
 }

@@ -7,7 +7,7 @@ use super::{leaves, output};
 use crate::function::{Args, Function};
 use crate::tensor::Tensor;
 use crate::trace::{self, Inner};
-use crate::tree::{Flat, Lengths, Traced, Tree, build, paths};
+use crate::tree::{Flat, Structure, Traced, Tree, build, paths};
 use crate::{raise, tree};
 use egrad_ir::{Aval, Control, Dtype, Error, FnId, Literal, Span};
 
@@ -94,7 +94,7 @@ where
     let length = elements_of(&xs, &stacked, options.length, span);
     let carry = params.len();
     params.extend(stacked.into_iter().map(|(aval, at)| (Aval::new(aval.dtype, &aval.shape[1..]), at)));
-    let structure = (Flat::of(&init).lengths, Flat::of(&xs).lengths);
+    let structure = (Flat::of(&init).structure, Flat::of(&xs).structure);
     let names = || paths(&init);
     let inner = trace::inner(trace::name_of::<F>(), params.clone(), span, |tensors| {
         let (carried, x) = tensors.split_at(carry);
@@ -104,7 +104,7 @@ where
         let (mut results, _) = output(&next, span);
         let (ys, out) = output(&y, span);
         results.extend(ys);
-        (results, out.lengths)
+        (results, out.structure)
     });
     let (body, mut operands) = constants_first(&inner, &params, span);
     let consts = operands.len();
@@ -150,12 +150,12 @@ fn check_carry<C: Traced>(
     name: &str,
     next: &C,
     want: &[(Aval, Span)],
-    lengths: &Lengths,
+    structure: &Structure,
     names: &dyn Fn() -> Vec<String>,
     span: Span,
 ) {
     let flat = Flat::of(next);
-    if flat.lengths != *lengths || flat.leaves.len() != want.len() {
+    if flat.structure != *structure || flat.leaves.len() != want.len() {
         let m = format!("`{name}`: what is carried has another structure after a step than before it");
         raise::throw(Error::tree(m).at(span));
     }
@@ -216,7 +216,7 @@ where
 {
     let span = Span::here();
     let (carried, params) = leaves(&init, span);
-    let structure = Flat::of(&init).lengths;
+    let structure = Flat::of(&init).structure;
     let names = || paths(&init);
     let asked = trace::inner(trace::name_of::<P>(), params.clone(), span, |tensors| {
         let more = cond.call((build::<C>(tensors.iter().copied(), &structure),));
@@ -303,7 +303,7 @@ where
             raise::throw(Error::dtype(m).at(span).note("it was made here", made));
         }
     }
-    let ((_, params), structure, names) = (leaves(&init, span), Flat::of(&init).lengths, paths(&init));
+    let ((_, params), structure, names) = (leaves(&init, span), Flat::of(&init).structure, paths(&init));
     let body = move |i: Tensor, x: C| {
         let next = body.call((i, x));
         check_carry("fori_loop", &next, &params, &structure, &|| names.clone(), span);
@@ -393,7 +393,7 @@ where
 
 /// What is known of a branch's result.
 struct Branch {
-    lengths: Lengths,
+    structure: Structure,
     paths: Vec<String>,
     spans: Vec<Span>,
 }
@@ -406,9 +406,9 @@ where
     F: Function<A, Output = O>,
 {
     let (_, params) = leaves(args, span);
-    super::inner_with::<F, A, _>(f, params, &Flat::of(args).lengths, span, |out| {
+    super::inner_with::<F, A, _>(f, params, &Flat::of(args).structure, span, |out| {
         let (tensors, output) = output(out, span);
-        (tensors, Branch { lengths: output.lengths, paths: tree::paths(out), spans: output.spans })
+        (tensors, Branch { structure: output.structure, paths: tree::paths(out), spans: output.spans })
     })
 }
 
@@ -429,7 +429,7 @@ fn choose<A: Args, O: Traced>(
 ) -> O {
     let first = &branches[0];
     for (what, branch) in names.iter().zip(&branches).skip(1) {
-        if branch.extra.lengths != first.extra.lengths || branch.results.len() != first.results.len() {
+        if branch.extra.structure != first.extra.structure || branch.results.len() != first.results.len() {
             let m = format!("`{name}`: the results of {what} have another structure than those of {}", names[0]);
             raise::throw(Error::tree(m).at(span));
         }
@@ -458,5 +458,5 @@ fn choose<A: Args, O: Traced>(
     });
     let control = Control::Switch { branches: functions.collect() };
     let operands: Vec<Tensor> = [index].into_iter().chain(own).chain(captures).collect();
-    build(trace::control(control, &operands, span), &first.extra.lengths)
+    build(trace::control(control, &operands, span), &first.extra.structure)
 }

@@ -1,9 +1,10 @@
 //! `grad`, `value_and_grad`, and which arguments they differentiate by.
 
-use super::{argument, inner, leaves};
+use super::{Output, argument, inner, leaves};
 use crate::function::{ArgAt, Args, Function};
 use crate::tensor::Tensor;
-use crate::tree::{Flat, Lengths, Traced, build, paths};
+use crate::trace::Inner;
+use crate::tree::{Flat, Traced, Tree, build, paths};
 use crate::{raise, trace};
 use egrad_ir::{Error, Literal, Span, Transform};
 use smallvec::SmallVec;
@@ -20,18 +21,18 @@ pub struct Arg<const N: usize>;
 pub trait Argnums<A: Args>: 'static {
     /// The gradients: the argument chosen, or a tuple of those chosen.
     type Gradients: Traced;
-    /// Lists the leaves by position, and the structure's lengths.
+    /// Lists the leaves by position, and flattens what is chosen.
     #[doc(hidden)]
-    fn choose(args: &A, leaves: &mut Vec<usize>, lengths: &mut Lengths);
+    fn choose<'a>(args: &'a A, leaves: &mut Vec<usize>, into: &mut Flat<'a, Tensor>);
 }
 
 impl<A: ArgAt<N>, const N: usize> Argnums<A> for Arg<N> {
     type Gradients = A::Arg;
-    fn choose(args: &A, leaves: &mut Vec<usize>, lengths: &mut Lengths) {
+    fn choose<'a>(args: &'a A, leaves: &mut Vec<usize>, into: &mut Flat<'a, Tensor>) {
         let counts = args.leaves_per_argument();
         let start: usize = counts[..N].iter().sum();
         leaves.extend(start..start + counts[N]);
-        lengths.extend(Flat::of(args.at()).lengths);
+        args.at().flatten(into);
     }
 }
 
@@ -39,8 +40,8 @@ macro_rules! tuple {
     ($($X:ident),*) => {
         impl<Given: Args, $($X: Argnums<Given>),*> Argnums<Given> for ($($X,)*) {
             type Gradients = ($($X::Gradients,)*);
-            fn choose(args: &Given, leaves: &mut Vec<usize>, lengths: &mut Lengths) {
-                $($X::choose(args, leaves, lengths);)*
+            fn choose<'a>(args: &'a Given, leaves: &mut Vec<usize>, into: &mut Flat<'a, Tensor>) {
+                $($X::choose(args, leaves, into);)*
             }
         }
     };
@@ -85,7 +86,7 @@ where
     A::by_value(move |args: A| {
         let first = args.leaves_per_argument()[0];
         let (_, gradients) = pull("grad", &f, &args, (0..first).collect(), span);
-        build(gradients, &Flat::of(args.first()).lengths)
+        build(gradients, &Flat::of(args.first()).structure)
     })
 }
 
@@ -110,7 +111,65 @@ where
     A::by_value(move |args: A| {
         let first = args.leaves_per_argument()[0];
         let (value, gradients) = pull("value_and_grad", &f, &args, (0..first).collect(), span);
-        (value, build(gradients, &Flat::of(args.first()).lengths))
+        (value, build(gradients, &Flat::of(args.first()).structure))
+    })
+}
+
+/// As [`grad`], of a function that returns something beside its scalar: the gradient, and that.
+///
+/// ```
+/// use egrad::{Array, Tensor, grad_with_aux, jit};
+/// let f = jit(grad_with_aux(|x: Tensor| (x.powi(2), (x.sin(), x > 0.0))));
+/// # fn main() -> egrad::Result<()> {
+/// let (dx, (sine, positive)) = f(&Array::from(0.0f32))?;
+/// assert_eq!((dx.item::<f32>()?, sine.item::<f32>()?, positive.item::<bool>()?), (0.0, 0.0, false));
+/// # Ok(()) }
+/// ```
+///
+/// An enclosing derivative goes through both.
+///
+/// # Errors and panics
+/// As [`grad`].
+#[track_caller]
+pub fn grad_with_aux<F, A, Aux>(f: F) -> A::Fn<(A::First, Aux)>
+where
+    F: Function<A, Output = (Tensor, Aux)>,
+    A: Args,
+    Aux: Traced,
+{
+    let span = Span::here();
+    A::by_value(move |args: A| {
+        let first = args.leaves_per_argument()[0];
+        let (_, gradients, aux) = pull_aux("grad_with_aux", &f, &args, (0..first).collect(), span);
+        (build(gradients, &Flat::of(args.first()).structure), aux)
+    })
+}
+
+/// As [`value_and_grad`], of a function that returns something beside its scalar: what the function
+/// returns, and the gradient.
+///
+/// ```
+/// use egrad::{Array, Tensor, jit, value_and_grad_with_aux};
+/// let f = jit(value_and_grad_with_aux(|x: Tensor| (x.powi(2), vec![x])));
+/// let ((y, aux), dx) = f(&Array::from(3.0f32)).unwrap();
+/// assert_eq!([y, aux[0].clone(), dx].map(|x| x.item::<f32>().unwrap()), [9.0, 3.0, 6.0]);
+/// ```
+///
+/// # Errors and panics
+/// As [`grad`].
+#[track_caller]
+#[expect(clippy::type_complexity, reason = "the type is the documentation")]
+pub fn value_and_grad_with_aux<F, A, Aux>(f: F) -> A::Fn<((Tensor, Aux), A::First)>
+where
+    F: Function<A, Output = (Tensor, Aux)>,
+    A: Args,
+    Aux: Traced,
+{
+    let span = Span::here();
+    A::by_value(move |args: A| {
+        let first = args.leaves_per_argument()[0];
+        let (value, gradients, aux) = pull_aux("value_and_grad_with_aux", &f, &args, (0..first).collect(), span);
+        ((value, aux), build(gradients, &Flat::of(args.first()).structure))
     })
 }
 
@@ -139,10 +198,10 @@ where
 {
     let span = Span::here();
     A::by_value(move |args: A| {
-        let (mut wrt, mut lengths) = (Vec::new(), Lengths::new());
-        W::choose(&args, &mut wrt, &mut lengths);
+        let (mut wrt, mut chosen) = (Vec::new(), Flat::default());
+        W::choose(&args, &mut wrt, &mut chosen);
         let (_, gradients) = pull("grad_argnums", &f, &args, wrt, span);
-        build(gradients, &lengths)
+        build(gradients, &chosen.structure)
     })
 }
 
@@ -159,10 +218,10 @@ where
 {
     let span = Span::here();
     A::by_value(move |args: A| {
-        let (mut wrt, mut lengths) = (Vec::new(), Lengths::new());
-        W::choose(&args, &mut wrt, &mut lengths);
+        let (mut wrt, mut chosen) = (Vec::new(), Flat::default());
+        W::choose(&args, &mut wrt, &mut chosen);
         let (value, gradients) = pull("value_and_grad_argnums", &f, &args, wrt, span);
-        (value, build(gradients, &lengths))
+        (value, build(gradients, &chosen.structure))
     })
 }
 
@@ -173,7 +232,44 @@ where
     F: Function<A, Output = Tensor>,
     A: Args,
 {
-    let (mut operands, params) = leaves(args, span);
+    let inner = traced::<F, A>(name, f, args, &by, span);
+    pull_first(name, &trace::name_of::<F>(), &inner, args, by, span)
+}
+
+/// As [`pull`], with what the function returns beside its scalar.
+#[track_caller]
+fn pull_aux<F, A, Aux>(name: &str, f: &F, args: &A, by: Vec<usize>, span: Span) -> (Tensor, Vec<Tensor>, Aux)
+where
+    F: Function<A, Output = (Tensor, Aux)>,
+    A: Args,
+    Aux: Traced,
+{
+    let whole = traced::<F, A>(name, f, args, &by, span);
+    // The scalar alone is differentiated: a cotangent of zero for the rest would make 0·∞ of infinite
+    // derivatives.
+    let alone = Inner {
+        function: trace::select(whole.function, &[0]),
+        captures: whole.captures.clone(),
+        results: whole.results.clone(),
+        extra: Output { structure: whole.extra.structure.clone(), spans: whole.extra.spans.clone() },
+    };
+    let (value, gradients) = pull_first(name, &trace::name_of::<F>(), &alone, args, by, span);
+    let mut operands = leaves(args, span).0;
+    operands.extend(&whole.captures);
+    let results = trace::apply(Transform::Call, whole.function, &operands, span);
+    let aux = build(results[1..].iter().copied(), &whole.extra.structure);
+    (value, gradients, aux)
+}
+
+/// Traces a function that is to be differentiated by these leaves of its arguments.
+#[track_caller]
+fn traced<F, A>(name: &str, f: &F, args: &A, by: &[usize], span: Span) -> Inner<Output>
+where
+    F: Function<A>,
+    F::Output: Traced,
+    A: Args,
+{
+    let (_, params) = leaves(args, span);
     if let Some(i) = by.iter().find(|i| !params[**i].0.dtype.is_float()) {
         let (aval, made) = &params[*i];
         let m = format!(
@@ -182,9 +278,22 @@ where
         );
         raise::throw(Error::dtype(m).at(span).note("it was made here", *made));
     }
-    let inner = inner::<F, A>(f, params, &Flat::of(args).lengths, span);
+    inner::<F, A>(f, params, &Flat::of(args).structure, span)
+}
+
+/// The value of a function's first result, which must be a scalar and the only one that is traced to
+/// be differentiated, and its gradients by these leaves of the arguments.
+#[track_caller]
+fn pull_first<A: Args>(
+    name: &str,
+    of: &str,
+    inner: &Inner<Output>,
+    args: &A,
+    by: Vec<usize>,
+    span: Span,
+) -> (Tensor, Vec<Tensor>) {
+    let mut operands = leaves(args, span).0;
     let result = inner.results[0].clone();
-    let of = trace::name_of::<F>();
     let made = inner.extra.spans[0];
     if result.shape.rank() > 0 {
         let m = format!(

@@ -33,11 +33,7 @@ where
         let x = first("jacfwd", &args, span);
         let n = x.shape.size();
         let basis = basis(&x, n);
-        let columns = over(basis, n, span, |direction| {
-            let mut tangents = zeros_for(&args, span);
-            tangents[0] = direction;
-            push("jacfwd", &f, &args, &tangents, span).1[0]
-        });
+        let columns = over(basis, n, span, |direction| push("jacfwd", &f, &args, &[direction], span).1[0]);
         let out = columns.aval();
         float_result("jacfwd", &out, span);
         // [n, result…] to [result…, argument…].
@@ -68,7 +64,7 @@ where
     let span = Span::here();
     A::by_value(move |args: A| {
         let x = first("jacrev", &args, span);
-        let out = super::inner::<F, A>(&f, leaves(&args, span).1, &Flat::of(&args).lengths, span).results[0].clone();
+        let out = super::inner::<F, A>(&f, leaves(&args, span).1, &Flat::of(&args).structure, span).results[0].clone();
         let stacked = Aval::new(out.dtype, out.shape.insert(0, 1));
         float_result("jacrev", &stacked, span);
         let n = out.shape.size();
@@ -123,17 +119,6 @@ fn float_result(name: &str, stacked: &Aval, span: Span) {
 #[track_caller]
 fn basis(aval: &Aval, n: usize) -> Tensor {
     eye(n, n, aval.dtype).reshape(aval.shape.insert(0, n))
-}
-
-/// Zeros like each argument.
-#[track_caller]
-fn zeros_for<A: Args>(args: &A, span: Span) -> Vec<Tensor> {
-    let (_, params) = leaves(args, span);
-    let mut zeros = Vec::with_capacity(params.len());
-    for (aval, _) in params {
-        zeros.push(crate::tensor::zeros(aval.shape, aval.dtype));
-    }
-    zeros
 }
 
 /// The function of each element along axis 0.

@@ -1,22 +1,30 @@
 //! Transforms of functions: each traces the function in a frame of its own and records one node
 //! that applies the transform to it. What a derivative or a batch *is* is decided by `rewrite`.
 
+mod chunks;
 mod control;
+mod custom;
 mod grad;
 mod jacobian;
+mod linear;
 mod push;
 mod vmap;
 
+pub use chunks::{Chunked, vmap_chunked};
 pub use control::{Bound, ScanOptions, cond, fori_loop, scan, scan_with, switch, while_loop};
-pub use grad::{Arg, Argnums, grad, grad_argnums, value_and_grad, value_and_grad_argnums};
+pub use custom::{custom_jvp, custom_vjp};
+pub use grad::{
+    Arg, Argnums, grad, grad_argnums, grad_with_aux, value_and_grad, value_and_grad_argnums, value_and_grad_with_aux,
+};
 pub use jacobian::{hessian, jacfwd, jacrev};
+pub use linear::{hvp, linearize};
 pub use push::{jvp, vjp};
 pub use vmap::{vmap, vmap_with};
 
 use crate::function::{Args, Function};
 use crate::tensor::Tensor;
 use crate::trace::{self, Inner};
-use crate::tree::{Flat, Lengths, Traced, build};
+use crate::tree::{Flat, Part, Structure, Traced, build};
 use egrad_ir::{Aval, Span, Transform};
 
 /// Records a call of a function: what a `jit` inside traced code is.
@@ -29,14 +37,14 @@ where
 {
     let span = Span::here();
     let (mut operands, params) = leaves(args, span);
-    let inner = inner::<F, A>(f, params, &Flat::of(args).lengths, span);
+    let inner = inner::<F, A>(f, params, &Flat::of(args).structure, span);
     operands.extend(&inner.captures);
-    build(trace::apply(Transform::Call, inner.function, &operands, span), &inner.extra.lengths)
+    build(trace::apply(Transform::Call, inner.function, &operands, span), &inner.extra.structure)
 }
 
 /// What is known of a traced function's result.
 struct Output {
-    lengths: Lengths,
+    structure: Structure,
     /// Per leaf where it was made.
     spans: Vec<Span>,
 }
@@ -54,13 +62,13 @@ fn leaves<T: Traced>(tree: &T, span: Span) -> (Vec<Tensor>, Vec<(Aval, Span)>) {
 
 /// Traces a function whose parameters are like these arguments.
 #[track_caller]
-fn inner<F, A>(f: &F, params: Vec<(Aval, Span)>, lengths: &[usize], span: Span) -> Inner<Output>
+fn inner<F, A>(f: &F, params: Vec<(Aval, Span)>, structure: &[Part], span: Span) -> Inner<Output>
 where
     F: Function<A>,
     A: Args,
     F::Output: Traced,
 {
-    inner_with::<F, A, _>(f, params, lengths, span, |out| output(out, span))
+    inner_with::<F, A, _>(f, params, structure, span, |out| output(out, span))
 }
 
 /// As [`inner`], with the result read by `read`.
@@ -68,7 +76,7 @@ where
 fn inner_with<F, A, R>(
     f: &F,
     params: Vec<(Aval, Span)>,
-    lengths: &[usize],
+    structure: &[Part],
     span: Span,
     read: impl FnOnce(&F::Output) -> (Vec<Tensor>, R),
 ) -> Inner<R>
@@ -77,7 +85,7 @@ where
     A: Args,
 {
     trace::inner(trace::name_of::<F>(), params, span, |params| {
-        let out = f.call(build::<A>(params.iter().copied(), lengths));
+        let out = f.call(build::<A>(params.iter().copied(), structure));
         read(&out)
     })
 }
@@ -91,7 +99,7 @@ fn output<O: Traced>(out: &O, span: Span) -> (Vec<Tensor>, Output) {
     for t in &tensors {
         spans.push(trace::look(*t, span, |n| n.span));
     }
-    (tensors, Output { lengths: flat.lengths, spans })
+    (tensors, Output { structure: flat.structure, spans })
 }
 
 /// A leaf of the arguments for people: `argument 0`, ``argument 0 at `.w` ``.

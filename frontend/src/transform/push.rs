@@ -3,7 +3,7 @@
 use super::{argument, inner, leaves, result};
 use crate::function::{Args, Function};
 use crate::tensor::Tensor;
-use crate::tree::{Flat, Traced, build, paths};
+use crate::tree::{Flat, Structure, Traced, build, mismatch, paths};
 use crate::{raise, trace};
 use egrad_ir::{Aval, Error, Literal, Span, Transform};
 
@@ -36,16 +36,17 @@ where
     let span = Span::here();
     Box::new(move |primals: A, tangents: A| {
         let pushed = leaves(&tangents, span).0;
-        let same = Flat::of(&primals).lengths == Flat::of(&tangents).lengths;
+        let same = Flat::of(&primals).structure == Flat::of(&tangents).structure;
         if !same {
-            raise::throw(Error::tree("`jvp`: the tangents have another structure than the arguments").at(span));
+            raise::throw(mismatch("jvp", ("the arguments", &primals), ("the tangents", &tangents)).at(span));
         }
-        let (results, tangents, lengths) = push("jvp", &f, &primals, &pushed, span);
-        (build(results, &lengths), build(tangents, &lengths))
+        let (results, tangents, structure) = push("jvp", &f, &primals, &pushed, span);
+        (build(results, &structure), build(tangents, &structure))
     })
 }
 
-/// The results of a function and their tangents.
+/// The results of a function and their tangents. Tangents are given for the first so many leaves of
+/// the arguments, the others are held fixed.
 #[track_caller]
 pub(super) fn push<F, A>(
     name: &str,
@@ -53,25 +54,25 @@ pub(super) fn push<F, A>(
     primals: &A,
     tangents: &[Tensor],
     span: Span,
-) -> (Vec<Tensor>, Vec<Tensor>, Vec<usize>)
+) -> (Vec<Tensor>, Vec<Tensor>, Structure)
 where
     F: Function<A>,
     F::Output: Traced,
     A: Args,
 {
     let (mut operands, params) = leaves(primals, span);
-    let floats: Vec<usize> = (0..params.len()).filter(|i| params[*i].0.dtype.is_float()).collect();
+    let floats: Vec<usize> = (0..tangents.len()).filter(|i| params[*i].0.dtype.is_float()).collect();
     let what = |i: usize| format!("the tangent of {}", argument(&paths(primals)[i]));
     for i in &floats {
         expect(name, &params[*i].0, tangents[*i], || what(*i), span);
     }
-    let inner = inner::<F, A>(f, params, &Flat::of(primals).lengths, span);
+    let inner = inner::<F, A>(f, params, &Flat::of(primals).structure, span);
     operands.extend(&inner.captures);
     operands.extend(floats.iter().map(|i| tangents[*i]));
     let all = trace::apply(Transform::Jvp { wrt: floats }, inner.function, &operands, span);
     let (results, pushed) = all.split_at(inner.results.len());
     let tangents = among(&inner.results, pushed, span);
-    (results.to_vec(), tangents, inner.extra.lengths.to_vec())
+    (results.to_vec(), tangents, inner.extra.structure)
 }
 
 /// Reverse mode: a function of the arguments as a tuple and of a cotangent like the result, that
@@ -103,8 +104,8 @@ where
 {
     let span = Span::here();
     Box::new(move |primals: A, cotangents: F::Output| {
-        let (results, gradients, lengths) = pull("vjp", &f, &primals, &cotangents, span);
-        (build(results, &lengths), build(gradients, &Flat::of(&primals).lengths))
+        let (results, gradients, structure) = pull("vjp", &f, &primals, &cotangents, span);
+        (build(results, &structure), build(gradients, &Flat::of(&primals).structure))
     })
 }
 
@@ -116,7 +117,7 @@ pub(super) fn pull<F, A>(
     primals: &A,
     cotangents: &F::Output,
     span: Span,
-) -> (Vec<Tensor>, Vec<Tensor>, Vec<usize>)
+) -> (Vec<Tensor>, Vec<Tensor>, Structure)
 where
     F: Function<A>,
     F::Output: Traced,
@@ -125,10 +126,11 @@ where
     let (mut operands, params) = leaves(primals, span);
     let avals: Vec<Aval> = params.iter().map(|(aval, _)| aval.clone()).collect();
     let wrt: Vec<usize> = (0..avals.len()).filter(|i| avals[*i].dtype.is_float()).collect();
-    let inner = inner::<F, A>(f, params, &Flat::of(primals).lengths, span);
+    let inner = inner::<F, A>(f, params, &Flat::of(primals).structure, span);
     let given = Flat::of(cotangents);
-    if given.lengths != inner.extra.lengths {
-        raise::throw(Error::tree(format!("`{name}`: the cotangents have another structure than the result")).at(span));
+    if given.structure != inner.extra.structure {
+        let result: F::Output = build(zeros_of(&inner.results, span), &inner.extra.structure);
+        raise::throw(mismatch(name, ("the result", &result), ("the cotangents", cotangents)).at(span));
     }
     operands.extend(&inner.captures);
     for (i, aval) in inner.results.iter().enumerate() {
@@ -140,12 +142,12 @@ where
     }
     let all = trace::apply(Transform::Vjp { wrt }, inner.function, &operands, span);
     let (results, pulled) = all.split_at(inner.results.len());
-    (results.to_vec(), among(&avals, pulled, span), inner.extra.lengths.to_vec())
+    (results.to_vec(), among(&avals, pulled, span), inner.extra.structure)
 }
 
 /// Derivatives of the floats among these avals, with zeros in the places of the others.
 #[track_caller]
-fn among(avals: &[Aval], derivatives: &[Tensor], span: Span) -> Vec<Tensor> {
+pub(super) fn among(avals: &[Aval], derivatives: &[Tensor], span: Span) -> Vec<Tensor> {
     let mut derivatives = derivatives.iter();
     let mut all = Vec::with_capacity(avals.len());
     for aval in avals {
@@ -155,6 +157,16 @@ fn among(avals: &[Aval], derivatives: &[Tensor], span: Span) -> Vec<Tensor> {
         });
     }
     all
+}
+
+/// Zeros of these avals.
+#[track_caller]
+pub(super) fn zeros_of(avals: &[Aval], span: Span) -> Vec<Tensor> {
+    let mut zeros = Vec::with_capacity(avals.len());
+    for aval in avals {
+        zeros.push(trace::literal(Literal::new(aval.dtype, 0.0), span).broadcast_to(aval.shape.clone()));
+    }
+    zeros
 }
 
 #[track_caller]

@@ -69,7 +69,7 @@ where
 }
 
 #[track_caller]
-fn map<F, A>(f: &F, args: &A, in_axes: &dyn Axes<A>, out_axes: &dyn Axes<F::Output>, span: Span) -> F::Output
+pub(super) fn map<F, A>(f: &F, args: &A, in_axes: &dyn Axes<A>, out_axes: &dyn Axes<F::Output>, span: Span) -> F::Output
 where
     F: Function<A>,
     F::Output: Traced,
@@ -83,7 +83,7 @@ where
             *aval = Aval::new(aval.dtype, aval.shape.without(&[*axis]));
         }
     }
-    let inner = inner_with::<F, A, _>(f, params, &Flat::of(args).lengths, span, |out| {
+    let inner = inner_with::<F, A, _>(f, params, &Flat::of(args).structure, span, |out| {
         let mut axes = Vec::new();
         raise::get(out_axes.axes(out, &mut axes).map_err(|e| e.at(span)));
         let (tensors, output) = output(out, span);
@@ -105,11 +105,11 @@ where
     operands.extend(&inner.captures);
     in_axes.resize(operands.len(), None);
     let transform = Transform::Vmap { in_axes, out_axes: stacked, size };
-    build(trace::apply(transform, inner.function, &operands, span), &output.lengths)
+    build(trace::apply(transform, inner.function, &operands, span), &output.structure)
 }
 
 /// The axis of each leaf, and how many elements there are.
-fn mapped<A: Args>(
+pub(super) fn mapped<A: Args>(
     args: &A,
     in_axes: &dyn Axes<A>,
     params: &[(Aval, Span)],

@@ -148,6 +148,9 @@ fn line(f: &mut fmt::Formatter<'_>, id: NodeId, node: &Node) -> fmt::Result {
             }
             write!(f, "], out_axes = [{}], size = {size}}}", Join(out_axes.iter(), ", "))?;
         }
+        NodeKind::Apply(Transform::CustomJvp { params, results } | Transform::CustomVjp { params, results }, _) => {
+            write!(f, " {{params = {params}, results = {results}}}")?;
+        }
         NodeKind::Control(Control::Scan { consts, carry, length, reverse, .. }) => {
             write!(f, " {{consts = {consts}, carry = {carry}, length = {length}, reverse = {reverse}}}")?;
         }

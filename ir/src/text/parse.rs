@@ -207,7 +207,7 @@ impl<'a> Parser<'a> {
         let mut attrs = self.attrs()?;
 
         let (least, most) = match name {
-            "call" | "jvp" | "vjp" | "vmap" | "scan" => (1, 1),
+            "call" | "jvp" | "vjp" | "vmap" | "custom_jvp" | "custom_vjp" | "scan" => (1, 1),
             "while" => (2, 2),
             "switch" => (1, usize::MAX),
             _ => (0, 0),
@@ -413,6 +413,14 @@ impl<'a> Attrs<'a> {
             "call" => Transform::Call,
             "jvp" => Transform::Jvp { wrt: self.list("wrt", name, at, number)? },
             "vjp" => Transform::Vjp { wrt: self.list("wrt", name, at, number)? },
+            "custom_jvp" | "custom_vjp" => {
+                let params = self.number("params", name, at)?;
+                let results = self.number("results", name, at)?;
+                match name {
+                    "custom_jvp" => Transform::CustomJvp { params, results },
+                    _ => Transform::CustomVjp { params, results },
+                }
+            }
             _ => Transform::Vmap {
                 in_axes: self.list("in_axes", name, at, |item| match item {
                     Item::Word("_") => Some(None),
@@ -533,7 +541,18 @@ fn unknown(name: &str, at: Span) -> Error {
     if name.len() > 40 {
         return wrong(at, format!("there is no operation of that name, of {} letters", name.len()));
     }
-    let names = Op::names().into_iter().chain(["call", "jvp", "vjp", "vmap", "scan", "while", "switch", "get"]);
+    let names = Op::names().into_iter().chain([
+        "call",
+        "jvp",
+        "vjp",
+        "vmap",
+        "custom_jvp",
+        "custom_vjp",
+        "scan",
+        "while",
+        "switch",
+        "get",
+    ]);
     let near = names.map(|n| (distance(name, n), n)).min().filter(|(d, n)| *d <= 2 && *d < n.len());
     match near {
         Some((_, near)) => wrong(at, format!("there is no operation `{name}`; did you mean `{near}`?")),

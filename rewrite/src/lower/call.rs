@@ -30,7 +30,11 @@ pub(crate) fn call(chosen: &dyn Chosen, number: usize) -> Result<Lowered, Illega
         (What::Function(transform, _), [schedule]) => {
             let (count, mapped) = match transform {
                 Transform::Vmap { in_axes, size, .. } => (*size, Some(in_axes)),
-                Transform::Call | Transform::Jvp { .. } | Transform::Vjp { .. } => (1, None),
+                Transform::Call
+                | Transform::Jvp { .. }
+                | Transform::Vjp { .. }
+                | Transform::CustomJvp { .. }
+                | Transform::CustomVjp { .. } => (1, None),
             };
             let inputs = inputs(&|i| {
                 let along = mapped.is_some_and(|axes| axes[i].is_some());

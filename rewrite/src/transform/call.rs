@@ -12,6 +12,7 @@
 
 use super::Workspace;
 use super::control;
+use super::custom::{self, Custom};
 use super::functions::{Edge, Functions, Halves};
 use super::vjp::accumulate;
 use crate::analysis::{Site, What, aval};
@@ -67,7 +68,7 @@ impl Workspace {
     }
 
     /// What the call that is class `y` calls, and its operands.
-    fn site(&self, y: Id) -> (Site, Vec<Id>) {
+    pub(super) fn site(&self, y: Id) -> (Site, Vec<Id>) {
         let node = self.node(y);
         let Head::Call(number, _) = node.head else { unreachable!("asked of calls alone") };
         (self.egraph.analysis.sites[number as usize].clone(), node.operands().to_vec())
@@ -168,6 +169,9 @@ pub(super) fn jvp(
     if !active.contains(&true) {
         return Ok(());
     }
+    if let Some(custom) = Custom::of(&site, functions) {
+        return custom.jvp(work, functions, (y, span), tangent);
+    }
     let wrt: Vec<usize> = (0..operands.len()).filter(|k| active[*k]).collect();
     let carried = functions.flow(callee, Edge::Tangent, &active);
     let pushed = functions.transformed(callee, &Transform::Jvp { wrt: wrt.clone() }, span)?;
@@ -199,7 +203,7 @@ pub(super) fn reached(work: &Workspace, functions: &mut Functions<'_>, y: Id, re
     let from: Vec<bool> = operands.iter().map(|o| reached[usize::from(*o)]).collect();
     if from.contains(&true) {
         let to = match &site.what {
-            What::Function(_, callee) => functions.flow(*callee, Edge::Cotangent, &from),
+            What::Function(transform, callee) => functions.flow_through(transform, *callee, Edge::Cotangent, &from),
             What::Control(c) => control::flow(functions, c, Edge::Cotangent, &from),
         };
         for (i, to) in to.into_iter().enumerate() {
@@ -227,6 +231,9 @@ pub(super) fn vjp(
         What::Control(c) => return control::vjp(work, functions, (c, &operands), (y, span), reached, cotangent),
     };
     let n = site.results.len();
+    if let Some(custom) = Custom::of(&site, functions) {
+        return custom.vjp(work, functions, (y, span), reached, cotangent);
+    }
     let pulled =
         |i: &usize| work.result(y, *i).filter(|r| reached[usize::from(*r)]).and_then(|r| cotangent[usize::from(r)]);
     let (of, seeds): (Vec<usize>, Vec<Id>) = (0..n).filter_map(|i| pulled(&i).map(|c| (i, c))).unzip();
@@ -283,6 +290,9 @@ pub(super) fn vmap(
         let called = work.call(functions, &What::Function(transform.clone(), callee), &classes, span)?;
         return Ok(called.results.into_iter().map(|r| (r, false)).collect());
     }
+    if let Transform::CustomJvp { .. } | Transform::CustomVjp { .. } = transform {
+        return custom::vmap(work, functions, (transform, callee), operands, size, span);
+    }
     let element = |(id, batched): &(Id, bool)| {
         let aval = aval(&work.egraph, *id);
         if *batched { Aval::new(aval.dtype, &aval.shape[1..]) } else { aval.clone() }
@@ -311,9 +321,15 @@ impl Site {
     fn axis(&self, k: usize) -> Option<usize> {
         match &self.what {
             What::Function(Transform::Vmap { in_axes, .. }, _) => in_axes[k],
-            What::Function(Transform::Call | Transform::Jvp { .. } | Transform::Vjp { .. }, _) | What::Control(_) => {
-                None
-            }
+            What::Function(
+                Transform::Call
+                | Transform::Jvp { .. }
+                | Transform::Vjp { .. }
+                | Transform::CustomJvp { .. }
+                | Transform::CustomVjp { .. },
+                _,
+            )
+            | What::Control(_) => None,
         }
     }
 
@@ -325,9 +341,14 @@ impl Site {
                 more(&mut in_axes);
                 What::Function(Transform::Vmap { in_axes, out_axes: vec![0; results], size: *size }, callee)
             }
-            What::Function(other @ (Transform::Call | Transform::Jvp { .. } | Transform::Vjp { .. }), _) => {
-                What::Function(other.clone(), callee)
-            }
+            What::Function(
+                other @ (Transform::Call
+                | Transform::Jvp { .. }
+                | Transform::Vjp { .. }
+                | Transform::CustomJvp { .. }
+                | Transform::CustomVjp { .. }),
+                _,
+            ) => What::Function(other.clone(), callee),
             What::Control(_) => What::Function(Transform::Call, callee),
         }
     }

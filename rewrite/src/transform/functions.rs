@@ -242,7 +242,7 @@ impl<'t> Functions<'t> {
                     let results = match &node.kind {
                         NodeKind::Apply(..) | NodeKind::Control(_) if !from.contains(&true) => Vec::new(),
                         NodeKind::Apply(..) if edge == Edge::Batch => vec![true; node.avals.len()],
-                        NodeKind::Apply(_, callee) => self.flow(*callee, edge, &from),
+                        NodeKind::Apply(transform, callee) => self.flow_through(transform, *callee, edge, &from),
                         NodeKind::Control(over) => control::flow(self, over, edge, &from),
                         NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Get(_) => Vec::new(),
                     };
@@ -255,6 +255,21 @@ impl<'t> Functions<'t> {
         let results: Vec<bool> = function.results().iter().map(|r| reached[r.index()]).collect();
         self.flows.insert(key, results.clone());
         results
+    }
+
+    /// Which results of an application depend on these operands.
+    pub(crate) fn flow_through(&mut self, transform: &Transform, f: FnId, edge: Edge, from: &[bool]) -> Vec<bool> {
+        match transform {
+            Transform::Call | Transform::Jvp { .. } | Transform::Vjp { .. } | Transform::Vmap { .. } => {
+                self.flow(f, edge, from)
+            }
+            // The rule is not asked: it is given all tangents or cotangents there are.
+            Transform::CustomJvp { results, .. } | Transform::CustomVjp { results, .. } => {
+                let f = self.program.function(f);
+                let y = f.results()[..*results].iter().map(|y| f.aval(*y).dtype.is_float());
+                y.map(|float| from.contains(&true) && (float || edge == Edge::Batch)).collect()
+            }
+        }
     }
 
     fn carries(&self, op: &Op, k: usize, edge: Edge) -> bool {
@@ -480,7 +495,11 @@ pub(crate) fn tidied(program: &Program) -> Program {
                             out_axes: chosen(results, out_axes).copied().collect(),
                             size: *size,
                         },
-                        other @ (Transform::Call | Transform::Jvp { .. } | Transform::Vjp { .. }) => other.clone(),
+                        other @ (Transform::Call
+                        | Transform::Jvp { .. }
+                        | Transform::Vjp { .. }
+                        | Transform::CustomJvp { .. }
+                        | Transform::CustomVjp { .. }) => other.clone(),
                     };
                     let args = params.iter().map(|p| args[*p]).collect();
                     (NodeKind::Apply(transform, *to), args, chosen(results, &node.avals).cloned().collect())
@@ -533,14 +552,14 @@ fn chosen<'a, T>(used: &'a [bool], of: &'a [T]) -> impl Iterator<Item = &'a T> {
 }
 
 /// The function with only the results that are used.
-fn narrowed(f: &Function, used: &[bool]) -> Function {
+pub(super) fn narrowed(f: &Function, used: &[bool]) -> Function {
     let mut narrow = f.clone();
     narrow.set_results(chosen(used, f.results()).copied().collect());
     narrow
 }
 
 /// The function with only these of its parameters, the others being dead.
-fn without_params(f: &Function, kept: &[usize]) -> Function {
+pub(super) fn without_params(f: &Function, kept: &[usize]) -> Function {
     let mut g = Function::new(&*f.name, signature(f, kept.iter().map(|p| NodeId::from(*p))));
     let mut place = vec![None; f.len()];
     for (p, new) in kept.iter().zip(g.params()) {

@@ -11,6 +11,7 @@
 
 mod call;
 mod control;
+mod custom;
 pub(crate) mod functions;
 mod jvp;
 mod trail;
@@ -35,7 +36,8 @@ pub(crate) use trail::Trail;
 /// # Errors
 /// If a primitive has no rule for a transform, naming primitive, transform and the user's line.
 pub fn expand_with(program: &Program, tables: &Tables) -> Result<Function> {
-    expand_by(program, &mut |_, f, transform| apply(f, transform, tables))
+    let program = without_customs(program, tables)?;
+    expand_by(&program, &mut |_, f, transform| apply(f, transform, tables))
 }
 
 /// What expanding one transform of one function took.
@@ -57,7 +59,8 @@ pub struct Expanded {
 /// As [`expand_with`].
 pub fn expand_timed(program: &Program, tables: &Tables) -> Result<(Function, Vec<Expanded>)> {
     let mut all = Vec::new();
-    let function = expand_by(program, &mut |id, f, transform| {
+    let program = without_customs(program, tables)?;
+    let function = expand_by(&program, &mut |id, f, transform| {
         let marked = Marked::watched(f, transform, &mut Functions::new(tables), Watch::Times)?;
         let result = marked.read_back(&f.name)?;
         let (transform, name) = (transform.name(), f.name.clone());
@@ -65,6 +68,15 @@ pub fn expand_timed(program: &Program, tables: &Tables) -> Result<(Function, Vec
         Ok(result)
     })?;
     Ok((function, all))
+}
+
+/// The program with transforms expanded around functions that have derivatives of their own, until
+/// none is left: what transforms do to them needs them whole. Programs without such are left alone.
+fn without_customs<'p>(program: &'p Program, tables: &Tables) -> Result<Cow<'p, Program>> {
+    match custom::is_in(program) {
+        true => Ok(Cow::Owned(keep_calls(program, tables, Calls::Inline)?)),
+        false => Ok(Cow::Borrowed(program)),
+    }
 }
 
 /// One transform of a plain function, which is the program's function of that id.
@@ -121,9 +133,11 @@ fn expand_all<'p>(program: &'p Program, apply: &mut Apply<'_>) -> Result<Opened<
             |transform, callee, _| {
                 let f = match transform {
                     Transform::Call => plain[callee.index()].as_deref(),
-                    Transform::Jvp { .. } | Transform::Vjp { .. } | Transform::Vmap { .. } => {
-                        transformed.get(&(callee, transform.clone()))
-                    }
+                    Transform::Jvp { .. }
+                    | Transform::Vjp { .. }
+                    | Transform::Vmap { .. }
+                    | Transform::CustomJvp { .. }
+                    | Transform::CustomVjp { .. } => transformed.get(&(callee, transform.clone())),
                 };
                 f.map(|f| Callee::Copied(Cow::Borrowed(f))).ok_or_else(|| later(callee))
             },
@@ -142,7 +156,8 @@ fn expand_all<'p>(program: &'p Program, apply: &mut Apply<'_>) -> Result<Opened<
 
 /// Expands every transform but calls: the program's functions, of primitives and calls, perhaps
 /// calls for every element of a batch, unless `calls` says to push batches in. Functions come before
-/// those that call them, and have no result that no call uses nor a parameter they don't.
+/// those that call them, and have no result that no call uses nor a parameter they don't. To inline
+/// keeps the calls alone that derivatives of functions' own make.
 ///
 /// # Errors
 /// As [`expand_with`]; if calls nest too deep.
@@ -173,7 +188,9 @@ pub fn keep_calls(program: &Program, tables: &Tables, calls: Calls) -> Result<Pr
                 Transform::Call if calls == Calls::Inline => {
                     Callee::Copied(Cow::Owned(functions.program.function(callee).clone()))
                 }
-                Transform::Call => Callee::Called(callee),
+                Transform::Call | Transform::CustomJvp { .. } | Transform::CustomVjp { .. } => {
+                    Callee::Called(transform.clone(), callee)
+                }
                 Transform::Jvp { .. } | Transform::Vjp { .. } | Transform::Vmap { .. } => {
                     let f = functions.transformed(callee, transform, span)?;
                     Callee::Copied(Cow::Owned(functions.program.function(f).clone()))
@@ -182,7 +199,7 @@ pub fn keep_calls(program: &Program, tables: &Tables, calls: Calls) -> Result<Pr
         })?;
         kept[id.index()] = Some(functions.program.add(rewritten));
     }
-    let kept = functions::tidied(&functions.program);
+    let kept = functions::tidied(&custom::undifferentiated(&functions.program)?);
     // Calls of calls multiply: a few lines can ask for more than any machine runs.
     let made = kept.written_out(|kind, callee| match kind {
         NodeKind::Apply(..) | NodeKind::Control(_) => callee.saturating_add(1),
@@ -251,8 +268,8 @@ const MOST_NODES: usize = 4_000_000;
 enum Callee<'f> {
     /// A copy of this function's nodes.
     Copied(Cow<'f, Function>),
-    /// A call of the function of that number.
-    Called(FnId),
+    /// This, which is a call, applied to the function of that number.
+    Called(Transform, FnId),
 }
 
 /// The function with a copy of the callee's nodes, or a call, in place of every application; loops and
@@ -292,7 +309,7 @@ fn inline<'f>(
                         }
                         g.copy_into(&mut out, &args)
                     }
-                    Callee::Called(to) => out.apply(Transform::Call, to, &args, node.avals.to_vec(), node.span),
+                    Callee::Called(call, to) => out.apply(call, to, &args, node.avals.to_vec(), node.span),
                 };
                 tuples.insert(id, results);
             }
@@ -500,6 +517,9 @@ impl Marked {
             Transform::Vmap { in_axes, out_axes, size } => {
                 let out_axes: Vec<Option<usize>> = out_axes.iter().copied().map(Some).collect();
                 (vmap::vmap(f, in_axes, &out_axes, *size, functions)?, Some(&tables.batch))
+            }
+            Transform::CustomJvp { .. } | Transform::CustomVjp { .. } => {
+                return Err(Error::internal(format!("`{}` is expanded as if it were a transform", transform.name())));
             }
         };
         let facts = &mut marked.work.egraph.analysis;

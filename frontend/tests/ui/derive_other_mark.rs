@@ -1,9 +1,10 @@
 use egrad::Tree;
 
 #[derive(Tree)]
-struct Params<T, U> {
+struct Params<T> {
     w: T,
-    b: U,
+    #[tree(skip)]
+    rate: f32,
 }
 
 fn main() {}

@@ -1,0 +1,163 @@
+//! How much memory a run takes, and its refusal before it is begun.
+
+use crate::device::{Device, Options, Ready};
+use egrad_ir::array::available_memory;
+use egrad_ir::kernel::Body;
+use egrad_ir::schedule::Schedule;
+use egrad_ir::{Aval, Error, Function, Program, Result};
+
+/// What a run takes, in bytes.
+pub(crate) struct Memory {
+    inputs: usize,
+    results: usize,
+    between: usize,
+    /// What it may take.
+    limit: Option<usize>,
+    /// Whether it is the system's memory.
+    host: bool,
+}
+
+/// From so many bytes on, a run is compared with the memory that is free.
+const LARGE: usize = 1 << 28;
+
+impl Memory {
+    /// That of a program on its device.
+    pub(crate) fn of(program: &Program, ready: &Ready, options: &Options) -> Memory {
+        let f = program.entry();
+        let bytes = |avals: Vec<Aval>| avals.iter().map(Aval::bytes).fold(0, usize::saturating_add);
+        let between = match (ready.schedule(), ready.function()) {
+            (Some(schedule), _) => temporaries(schedule),
+            (None, Some(function)) => values(function),
+            (None, None) => 0,
+        };
+        Memory {
+            inputs: bytes(f.param_avals()),
+            results: bytes(f.result_avals()),
+            between,
+            limit: options.memory,
+            host: ready.device() != Device::Vulkan,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.inputs.saturating_add(self.results).saturating_add(self.between)
+    }
+
+    /// Refuses a run that takes too much.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] naming what it takes and what to do.
+    #[inline]
+    pub(crate) fn check(&self, name: &str) -> Result<()> {
+        if self.limit.is_none() && self.bytes() < LARGE {
+            return Ok(());
+        }
+        self.compare(name)
+    }
+
+    #[cold]
+    fn compare(&self, name: &str) -> Result<()> {
+        let (needed, may, whose) = match self.limit {
+            Some(limit) => (self.bytes(), limit, "allowed (`Options::memory`)"),
+            None => match available_memory().filter(|_| self.host) {
+                Some(free) => (self.bytes() - self.inputs, free, "free"),
+                None => return Ok(()),
+            },
+        };
+        if needed <= may {
+            return Ok(());
+        }
+        Err(Error::memory(format!(
+            "a run of `{name}` takes about {}: {} of inputs, {} of results and {} between, and {} are {whose}; map over \
+             fewer elements at a time (`vmap_chunked`), or give it less at once",
+            readable(self.bytes()),
+            readable(self.inputs),
+            readable(self.results),
+            readable(self.between),
+            readable(may)
+        )))
+    }
+}
+
+/// A number of bytes for people.
+fn readable(bytes: usize) -> String {
+    const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+    let (mut x, mut unit) = (bytes as f64, 0);
+    while x >= 1024.0 && unit + 1 < UNITS.len() {
+        x /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} bytes") } else { format!("{x:.1} {}", UNITS[unit]) }
+}
+
+/// The most that buffers between inputs and results take at one time: each lives from the step that
+/// writes it to the last that reads it. A call's own are counted once, as they are for a tile of a
+/// batch.
+fn temporaries(schedule: &Schedule) -> usize {
+    let n = schedule.buffers.len();
+    let mut kept = vec![false; n];
+    for (buffer, _) in schedule.inputs.iter().chain(&schedule.outputs) {
+        kept[buffer.index()] = true;
+    }
+    let mut last = vec![0; n];
+    let mut first = vec![usize::MAX; n];
+    for (i, step) in schedule.steps.iter().enumerate() {
+        for buffer in &step.operands {
+            last[buffer.index()] = i;
+            first[buffer.index()] = first[buffer.index()].min(i);
+        }
+    }
+    let (mut live, mut most) = (0usize, 0);
+    for (i, step) in schedule.steps.iter().enumerate() {
+        let bytes = |b: usize| schedule.buffers[b].len.saturating_mul(schedule.buffers[b].dtype.bytes());
+        let mut ends = 0usize;
+        let mut operands: Vec<usize> = step.operands.iter().map(|b| b.index()).filter(|b| !kept[*b]).collect();
+        operands.sort_unstable();
+        operands.dedup();
+        for b in operands {
+            live = live.saturating_add(if first[b] == i { bytes(b) } else { 0 });
+            ends = ends.saturating_add(if last[b] == i { bytes(b) } else { 0 });
+        }
+        let inside = match &step.kernel.body {
+            Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) => 0,
+            Body::Call(call) => temporaries(&call.callee),
+            Body::Scan(scan) => temporaries(&scan.body),
+            Body::While(run) => temporaries(&run.cond).max(temporaries(&run.body)),
+            Body::Switch(switch) => switch.branches.iter().map(|branch| temporaries(branch)).max().unwrap_or(0),
+        };
+        most = most.max(live.saturating_add(inside));
+        live = live.saturating_sub(ends);
+    }
+    most
+}
+
+/// The most that the interpreter's values take at one time.
+fn values(function: &Function) -> usize {
+    let live = function.live();
+    let mut last: Vec<usize> = (0..function.len()).collect();
+    for (id, node) in function.nodes().filter(|(id, _)| live[id.index()]) {
+        for a in &node.args {
+            last[a.index()] = id.index();
+        }
+    }
+    let params = function.params().len();
+    let mut ends = vec![0usize; function.len()];
+    let (mut now, mut most) = (0usize, 0);
+    for (id, node) in function.nodes().skip(params).filter(|(id, _)| live[id.index()]) {
+        let bytes: usize = node.avals.iter().map(Aval::bytes).sum();
+        now = now.saturating_add(bytes);
+        most = most.max(now);
+        ends[last[id.index()]] += bytes;
+        now = now.saturating_sub(ends[id.index()]);
+    }
+    most
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn sizes_for_people() {
+        let text = [0, 1023, 1024, 3 << 29, usize::MAX].map(super::readable);
+        assert_eq!(text, ["0 bytes", "1023 bytes", "1.0 KiB", "1.5 GiB", "16777216.0 TiB"]);
+    }
+}

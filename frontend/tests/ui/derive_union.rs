@@ -1,0 +1,9 @@
+use egrad::Tree;
+
+#[derive(Tree)]
+union Params<T: Copy> {
+    one: T,
+    two: (T, T),
+}
+
+fn main() {}
