@@ -108,7 +108,7 @@ impl Tensor {
         for _ in 0..6 {
             let above = y.ge(2.5);
             y = above.select(y - 1.0, y);
-            product = product * above.select(y, 1.0);
+            product *= above.select(y, 1.0);
         }
         let y = y - 2.0;
         let near = y * polynomial(y, if single { &NEAR_TWO[..14] } else { &NEAR_TWO });

@@ -13,7 +13,6 @@ use super::nest::Nest;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I32, I64};
 use cranelift_codegen::ir::{InstBuilder, Value};
-use egrad_ir::Dtype;
 use egrad_ir::kernel::{Affine, Along};
 use smallvec::SmallVec;
 
@@ -120,15 +119,14 @@ impl Nest<'_, '_> {
         along: &[Along],
         lanes: usize,
     ) -> Group {
-        let dtype = self.kernel.operands[operand].dtype;
         let positions: SmallVec<[Position; 2]> = along.iter().map(|a| self.position(a, lanes)).collect();
         match self.lie(index, along, &positions, lanes) {
             Lanes::InRow { moving, reversed } => {
-                self.load_row(stream, operand, index, along, &positions, (moving, reversed), lanes)
+                self.load_row((stream, operand), index, along, &positions, (moving, reversed), lanes)
             }
             Lanes::Scattered => {
                 let all: SmallVec<[Group; 2]> = positions.iter().map(|p| self.spread(p, lanes)).collect();
-                self.load_lanes(stream, operand, index, along, &all, dtype, lanes)
+                self.load_lanes(stream, operand, index, along, &all, lanes)
             }
         }
     }
@@ -154,8 +152,7 @@ impl Nest<'_, '_> {
     /// Lanes that lie in a row, and for the rare row that sticks out of its axis, lane by lane.
     fn load_row(
         &mut self,
-        stream: usize,
-        operand: usize,
+        (stream, operand): (usize, usize),
         index: &Affine,
         along: &[Along],
         positions: &[Position],
@@ -214,7 +211,7 @@ impl Nest<'_, '_> {
         let mixed = self.code.f.ins().band(mixed, still);
         let rejoin = self.code.begin_rarely(mixed, &usual.v);
         let all: SmallVec<[Group; 2]> = positions.iter().map(|p| self.spread(p, lanes)).collect();
-        let single = self.load_lanes(stream, operand, index, along, &all, dtype, lanes);
+        let single = self.load_lanes(stream, operand, index, along, &all, lanes);
         let v = self.code.end_rarely(&rejoin, &single.v);
         Group { form: usual.form, lanes, v: v.into_iter().collect() }
     }
@@ -227,9 +224,9 @@ impl Nest<'_, '_> {
         index: &Affine,
         along: &[Along],
         positions: &[Group],
-        dtype: Dtype,
         lanes: usize,
     ) -> Group {
+        let dtype = self.kernel.operands[operand].dtype;
         let tests: SmallVec<[Group; 2]> = positions.iter().zip(along).map(|(x, a)| self.inside(x, a.extent)).collect();
         let inside = self.all(tests);
         let stride = if lanes == 1 { 0 } else { self.lane_stride(index) };

@@ -39,7 +39,7 @@ impl Tensor {
         let end = length_i32("take", self, length);
         match outside {
             Outside::Fill => {
-                let indices = indices.from_end("take", end);
+                let indices = indices.counted_from_end("take", end);
                 let inside = indices.ge(0).and(indices.lt(end));
                 let taken = self.take_within(indices, at, 0);
                 let place = self.expand_indices(inside, at, 0);
@@ -83,7 +83,7 @@ impl Tensor {
             |length: usize| -> Vec<usize> { (0..rank).map(|a| if a == at { length } else { other(a) }).collect() };
         let end = length_i32("take_along_axis", self, shape[at]);
         let x = self.broadcast_to(wide(shape[at])).move_axis(at as isize, -1);
-        let i = indices.from_end("take_along_axis", end).broadcast_to(wide(own[at])).move_axis(at as isize, -1);
+        let i = indices.counted_from_end("take_along_axis", end).broadcast_to(wide(own[at])).move_axis(at as isize, -1);
         let inside = i.ge(0).and(i.lt(end));
         let taken = x.take_within(i, rank - 1, rank - 1);
         inside.select(taken, taken.missing()).move_axis(-1, at as isize)
@@ -252,7 +252,7 @@ impl Tensor {
     #[track_caller]
     fn scatter(self, name: &str, kind: Reduce, indices: Tensor, updates: Tensor) -> Tensor {
         let end = length_i32(name, self, self.shape().first().copied().unwrap_or(0));
-        let indices = indices.from_end(name, end);
+        let indices = indices.counted_from_end(name, end);
         trace::add(Op::Scatter { kind, axis: 0, batch: 0 }, &[self, indices, updates], Span::here())
     }
 
@@ -269,7 +269,7 @@ impl Tensor {
             raise::throw(Error::shape(m).at(span));
         }
         let count = own.size();
-        let at = indices.from_end(name, end).reshape([count]);
+        let at = indices.counted_from_end(name, end).reshape([count]);
         let rows = updates.reshape([&[count], &shape[1..]].concat());
         let none = full([shape[0]], -1i32);
         let op = Op::Scatter { kind: Reduce::Max, axis: 0, batch: 0 };
@@ -292,7 +292,7 @@ impl Tensor {
         let (mut flat, mut inside): (Option<Tensor>, Option<Tensor>) = (None, None);
         for (index, length) in indices.iter().zip(lead) {
             let end = *length as i32;
-            let mut at = index.from_end(name, end);
+            let mut at = index.counted_from_end(name, end);
             let own = at.ge(0).and(at.lt(end));
             if place == Place::Nearest {
                 at = at.clamp(0, (end - 1).max(0));
@@ -326,14 +326,14 @@ impl Tensor {
                 raise::throw(Error::shape(m).at(span));
             }
             let end = length_i32(name, self, length);
-            start.from_end(name, end).clamp(0, end - *size as i32)
+            start.counted_from_end(name, end).clamp(0, end - *size as i32)
         };
         starts.iter().zip(sizes).enumerate().map(start).collect()
     }
 
     /// Indices, of which negative ones count from `end`.
     #[track_caller]
-    fn from_end(self, name: &str, end: i32) -> Tensor {
+    fn counted_from_end(self, name: &str, end: i32) -> Tensor {
         let index = self.index(name);
         index.lt(0).select(index + end, index)
     }

@@ -313,7 +313,7 @@ macro_rules! binary {
         )*}
     };
 }
-use Binary::{And, Atan2, Max, Min, Or, Pow, Rem, ShiftLeft, ShiftRightArithmetic, ShiftRightLogical, Xor};
+use Binary::{And, Atan2, Max, Min, Or, Pow, ShiftLeft, ShiftRightArithmetic, ShiftRightLogical, Xor};
 use Compare::{Eq, Ge, Gt, Le, Lt, Ne};
 binary! {
     /// x to the power y, elementwise, of floats. See [`powi`](Tensor::powi) for whole exponents.
@@ -345,9 +345,6 @@ binary! {
     /// assert_eq!(unsigned.item::<i32>().unwrap(), 0x7fff_fffd);
     /// ```
     shift_right_arithmetic = binary ShiftRightArithmetic;
-    /// What x/y rounded to zero leaves, with the sign of x; also `x % y`. Of floats it is exact, and
-    /// NaN where y is 0; of integers it is x there. [`modulo`](Tensor::modulo) has the sign of y.
-    rem = binary Rem;
     /// The angle of the point whose coordinates are y = `self` and x = `other`, from -π to π, of floats.
     ///
     /// ```
@@ -389,6 +386,14 @@ impl Tensor {
     #[expect(clippy::should_implement_trait, reason = "it is implemented, too")]
     pub fn not(self) -> Tensor {
         self.unary(Unary::Not)
+    }
+
+    /// What x/y rounded to zero leaves, with the sign of x; also `x % y`. Of floats it is exact, and
+    /// NaN where y is 0; of integers it is x there. [`modulo`](Tensor::modulo) has the sign of y.
+    #[track_caller]
+    #[expect(clippy::should_implement_trait, reason = "it is implemented, too")]
+    pub fn rem(self, other: impl Operand) -> Tensor {
+        self.binary(Binary::Rem, other)
     }
 
     /// `on_true` where this bool tensor is true, else `on_false`; all three broadcast.
