@@ -108,7 +108,7 @@ impl Schedule {
             }
             Schedule::Warmup { steps, then } => {
                 let n = few(*steps);
-                let first = then.at(count * 0);
+                let first = then.at(zeros_like(count));
                 let after = then.at((count - *steps as i32).maximum(0));
                 done.lt(n).select(first * done / n, after)
             }
@@ -196,7 +196,7 @@ pub fn clip_by_global_norm<G: Traced>(gradients: &G, most: f64) -> (G, Tensor) {
     let dtype = first.dtype();
     let mut squares = first.powi(2).sum();
     for g in &leaves[1..] {
-        squares = squares + g.powi(2).sum().convert(dtype);
+        squares += g.powi(2).sum().convert(dtype);
     }
     let norm = squares.sqrt();
     // Where nothing is clipped the gradients keep their bits, and a norm of 0 divides nothing.
@@ -326,7 +326,7 @@ impl Adam {
             let (mean, squares) = (m / debias(self.b1, state.count, p), v / debias(self.b2, state.count, p));
             let mut by = mean / (squares.sqrt() + self.eps);
             if self.weight_decay != 0.0 {
-                by = by + p * self.weight_decay;
+                by += p * self.weight_decay;
             }
             [p - by * rate(&self.rate, state.count, p), m, v]
         });
@@ -419,7 +419,7 @@ impl Lion {
         let [params, moment] = moved("Lion::step", params, others, |p, [g, m]| {
             let mut by = (m * self.b1 + g * (1.0 - self.b1)).sign();
             if self.weight_decay != 0.0 {
-                by = by + p * self.weight_decay;
+                by += p * self.weight_decay;
             }
             [p - by * rate(&self.rate, state.count, p), m * self.b2 + g * (1.0 - self.b2)]
         });

@@ -96,10 +96,13 @@ impl Value {
     }
 }
 
+/// What is given each value of a function as it is computed.
+type Shown<'p> = dyn FnMut(NodeId, &Array) + 'p;
+
 /// A run.
 struct Machine<'p> {
     /// Who is shown the values of the function that isn't called.
-    each: Option<&'p mut dyn FnMut(NodeId, &Array)>,
+    each: Option<&'p mut Shown<'p>>,
     program: Option<&'p Program>,
     mode: Elementary,
     /// How many primitives have been run.

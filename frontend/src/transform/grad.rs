@@ -158,7 +158,6 @@ where
 /// # Errors and panics
 /// As [`grad`].
 #[track_caller]
-#[expect(clippy::type_complexity, reason = "the type is the documentation")]
 pub fn value_and_grad_with_aux<F, A, Aux>(f: F) -> A::Fn<((Tensor, Aux), A::First)>
 where
     F: Function<A, Output = (Tensor, Aux)>,

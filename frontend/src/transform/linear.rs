@@ -29,6 +29,7 @@ type Linear<A, O> = Box<dyn Fn(A) -> O>;
 /// # Errors and panics
 /// As [`jvp`](crate::jvp()).
 #[track_caller]
+#[expect(clippy::type_complexity, reason = "the type is the documentation")]
 pub fn linearize<F, A>(f: F) -> A::Fn<(F::Output, Linear<A, F::Output>)>
 where
     F: Function<A>,
