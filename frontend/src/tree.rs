@@ -382,9 +382,9 @@ pub fn map<T: Tree>(f: impl FnMut(&T::Leaf) -> T::Leaf, tree: &T) -> T {
 ///
 /// ```
 /// use egrad::{Array, Tensor, jit, tree};
-/// let step = jit(|p: Vec<Tensor>, g: Vec<Tensor>| tree::zip_map(|p, g| *p - 0.1 * *g, &p, &g));
-/// let p = step(&vec![Array::from(1.0f32)], &vec![Array::from(10.0f32)]).unwrap();
-/// assert_eq!(p[0].item::<f32>().unwrap(), 0.0);
+/// let step = jit(|p: Vec<Tensor>, g: Vec<Tensor>| tree::zip_map(|p, g| *p - 0.5 * *g, &p, &g));
+/// let p = step(&vec![Array::from(1.0f32)], &vec![Array::from(4.0f32)]).unwrap();
+/// assert_eq!(p[0].item::<f32>().unwrap(), -1.0);
 /// ```
 ///
 /// # Errors and panics

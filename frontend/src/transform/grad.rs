@@ -119,8 +119,8 @@ where
 ///
 /// ```
 /// use egrad::{Array, Tensor, grad_with_aux, jit};
-/// let f = jit(grad_with_aux(|x: Tensor| (x.powi(2), (x.sin(), x > 0.0))));
 /// # fn main() -> egrad::Result<()> {
+/// let f = jit(grad_with_aux(|x: Tensor| (x.powi(2), (x.sin(), x.gt(0.0)))));
 /// let (dx, (sine, positive)) = f(&Array::from(0.0f32))?;
 /// assert_eq!((dx.item::<f32>()?, sine.item::<f32>()?, positive.item::<bool>()?), (0.0, 0.0, false));
 /// # Ok(()) }
