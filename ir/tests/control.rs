@@ -146,7 +146,7 @@ fn what_does_not_fit_is_refused_with_the_place() {
     refused(&[("switch @2 @3 @2 %6 %10", "switch @2 @3 @2 %10 %10")], "the index must be i32[], not f32[]");
     refused(
         &[("switch @2 @3 @2 %6 %10", "switch @2 @1 @2 %6 %10")],
-        "the parameters of branch 1 and of branch 0 number 1, not 2",
+        "the parameters of branch 1 and of branch 0 number 2, not 1",
     );
     refused(&[("switch @2 @3 @2 %6 %10", "switch @2 @3 @2 %6 %6")], "operand 0 must be f32[], not i32[]");
     refused(&[("switch @2 @3 @2 %6 %10", "switch @2 @3 @2")], "`switch` needs an index");

@@ -545,7 +545,11 @@ fn malformed_kernels_are_refused() {
         ("f32[51], b1", "f16[51], b1", "expected an element type"),
         ("[51], b1", "[99999999999999999999], b1", "expected a number of elements"),
         ("strict", "lenient", "expected `fast` or `strict`"),
-        ("parallel", "serial", "expected `parallel`, `contract` or `call`"),
+        (
+            "parallel",
+            "serial",
+            "expected `parallel`, `contract`, `call`, `scatter`, `argsort`, `scan`, `while` or `switch`",
+        ),
         ("p0 in 0..3", "p1 in 0..3", "expected axis `p0`, found `p1`"),
         ("p0 in 0..3", "p0 in 1..3", "expected `0` where the axis starts"),
         ("for r0 in 0..17 {\n      %0", "for {\n      %0", "expected axis `r0`"),

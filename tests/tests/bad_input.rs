@@ -131,7 +131,9 @@ fn memory_that_can_not_be_had() {
         for f in [jit(huge).device(device), eager(huge).device(device)] {
             let error = f(&f32s([])).unwrap_err();
             assert_eq!(error.kind(), "memory", "{error}");
-            assert!(error.to_string().contains("70368744177664 elements of f32"), "{error}");
+            // Refused by what a run takes, or by its one array where nothing is compiled.
+            let sizes = ["256.0 TiB of results", "70368744177664 elements of f32"];
+            assert!(sizes.iter().any(|size| error.to_string().contains(size)), "{error}");
             // The next call has its memory.
             assert!(jit(|x: Tensor| x.sin()).device(device)(&f32s([3])).is_ok());
         }

@@ -170,8 +170,9 @@ pub fn samples() -> Vec<Sample> {
                     (&[4], &[2, 2], 0, 0),
                     (&[3, 4, 2], &[0], 1, 0),
                 ] {
-                    // The largest has no derivative, as in JAX.
-                    let dtype = if prim == Prim::Scatter(Reduce::Max) { Dtype::I32 } else { Dtype::F64 };
+                    // Only the sum and what reads have derivatives.
+                    let none = matches!(prim, Prim::Scatter(Reduce::Max | Reduce::Prod));
+                    let dtype = if none { Dtype::I32 } else { Dtype::F64 };
                     let (x, indices) = (of(dtype, x), of(Dtype::I32, indices));
                     match prim {
                         Prim::Scatter(kind) => {
