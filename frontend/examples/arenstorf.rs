@@ -1,6 +1,6 @@
 //! Steps as long as they may be: the orbit of Arenstorf, on which a satellite of Earth and Moon is back
-//! where it was after 17.07 units of time. It passes the Moon so closely that steps there have to be a
-//! thousand times shorter than far away (Hairer, Nørsett and Wanner, *Solving Ordinary Differential
+//! where it was after 17.07 units of time. It passes the Moon so closely that steps there have to be
+//! far shorter than elsewhere (Hairer, Nørsett and Wanner, *Solving Ordinary Differential
 //! Equations I*, II.0, from which the numbers are).
 //!
 //! How far from its start it ends, for tolerances from loose to tight, says how good the steps are; the
@@ -10,7 +10,7 @@
 //! cargo run --release --example arenstorf
 //! ```
 
-mod common;
+pub(crate) mod common;
 
 use common::picture::{Mark, Plot, Series};
 use common::{Args, Done};

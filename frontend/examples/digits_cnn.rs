@@ -6,7 +6,7 @@
 //! cargo run --release --example digits_cnn
 //! ```
 
-mod common;
+pub(crate) mod common;
 
 use common::picture::{Plot, Series};
 use common::random::Random;

@@ -11,7 +11,7 @@
 //! cargo run --release --example heat_control
 //! ```
 
-mod common;
+pub(crate) mod common;
 
 use common::{Args, Done, picture};
 use egrad::{Array, Dtype, Result, Tensor, grad, jit, scan, zeros};

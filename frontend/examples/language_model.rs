@@ -6,7 +6,7 @@
 //! cargo run --release --example language_model
 //! ```
 
-mod common;
+pub(crate) mod common;
 
 use common::picture::{Mark, Plot, Series};
 use common::random::Random;
@@ -178,7 +178,7 @@ pub(crate) fn run(args: &Args) -> Done {
     // In a few steps it learns how often letters are; in many, whole lines.
     common::between("loss at last", end, 0.0, args.size(known[2], known[0]))?;
     if !args.quick {
-        let recited = recite(&model, &letters, "Shall I compare thee", 60)?;
+        let recited = recite(&model, &letters, &TEXT[..CONTEXT], 60)?;
         println!("{recited}");
         if !TEXT.contains(&recited) {
             return Err(format!("that isn't Shakespeare's: {recited}").into());

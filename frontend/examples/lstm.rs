@@ -8,7 +8,7 @@
 //! cargo run --release --example lstm
 //! ```
 
-mod common;
+pub(crate) mod common;
 
 use common::picture::{Mark, Plot, Series};
 use common::random::Random;

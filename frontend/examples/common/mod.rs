@@ -9,7 +9,6 @@ pub(crate) mod random;
 
 use clap::Parser;
 use std::error::Error;
-use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -62,7 +61,7 @@ pub(crate) fn main(run: fn(&Args) -> Done) -> ExitCode {
 /// # Errors
 /// If they are further apart than `within`, or either is NaN.
 pub(crate) fn agree(what: &str, result: f64, known: f64, within: f64) -> Done {
-    println!("{what}: {result:.8}, should be {known:.8} ± {within:.0e}");
+    println!("{what}: {}, should be {} ± {}", number(result), number(known), number(within));
     if (result - known).abs() <= within { Ok(()) } else { Err(format!("{what}: {result}, not {known}").into()) }
 }
 
@@ -70,7 +69,13 @@ pub(crate) fn agree(what: &str, result: f64, known: f64, within: f64) -> Done {
 ///
 /// # Errors
 /// If it isn't.
-pub(crate) fn between<T: PartialOrd + Display>(what: &str, result: T, low: T, high: T) -> Done {
-    println!("{what}: {result:.4}, should be from {low} to {high}");
+pub(crate) fn between(what: &str, result: f64, low: f64, high: f64) -> Done {
+    println!("{what}: {}, should be {} to {}", number(result), number(low), number(high));
     if low <= result && result <= high { Ok(()) } else { Err(format!("{what}: {result}").into()) }
+}
+
+/// A number for people, with up to nine digits.
+fn number(x: f64) -> String {
+    let plain = x == 0.0 || (1e-3..1e6).contains(&x.abs());
+    if plain { format!("{}", (x * 1e9).round() / 1e9) } else { format!("{x:.2e}") }
 }
