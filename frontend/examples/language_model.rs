@@ -143,7 +143,7 @@ pub(crate) fn run(args: &Args) -> Done {
 
     println!("step   loss, nats a letter");
     let mut losses = Vec::new();
-    for i in 0..args.size(800, 30) {
+    for i in 0..args.size(800, 50) {
         let starts: Vec<usize> = (0..BATCH).map(|_| random.below(text.len() - CONTEXT)).collect();
         let from = |shift: usize| starts.iter().flat_map(move |s| s + shift..s + shift + CONTEXT);
         let batch = |shift: usize| Array::from_vec(from(shift).map(|i| text[i]).collect(), [BATCH, CONTEXT]);

@@ -122,9 +122,11 @@ pub(crate) fn run(args: &Args) -> Done {
         series: lines,
     };
     args.save("neural_ode", &plot.svg()?)?;
-    // Noise of ±0.01 has a variance of 3.3e-5; the start has it too.
-    common::between("loss beside the first", losses[losses.len() - 1] / losses[0], 0.0, args.size(2e-3, 0.2))?;
-    common::between("drift of the invariant, of its range", drift, 0.0, args.size(0.1, 5.0))
+    // Noise of ±0.01 has a variance of 3.3e-5. A piece's first point has it too, which all others feel;
+    // there the solution starts, and misses nothing.
+    let noise = 0.01f64.powi(2) / 3.0 * 10.0 / 6.0;
+    common::agree("loss, beside what noise alone leaves", losses[steps - 1], noise, args.size(2e-5, 2e-2))?;
+    common::between("drift of the invariant, of its range", drift, 0.0, args.size(0.15, 1.0))
 }
 
 fn main() -> ExitCode {

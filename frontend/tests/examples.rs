@@ -10,6 +10,8 @@ mod digits_cnn;
 mod digits_mlp;
 #[path = "../examples/heat_control.rs"]
 mod heat_control;
+#[path = "../examples/k_means.rs"]
+mod k_means;
 #[path = "../examples/language_model.rs"]
 mod language_model;
 #[path = "../examples/lstm.rs"]
@@ -38,5 +40,5 @@ macro_rules! examples {
 }
 
 examples! {
-    arenstorf digits_cnn digits_mlp heat_control language_model lstm n_body neural_ode newton_logistic
+    arenstorf digits_cnn digits_mlp heat_control k_means language_model lstm n_body neural_ode newton_logistic
 }
