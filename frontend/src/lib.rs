@@ -60,6 +60,7 @@
 //! | batches | [`vmap`], [`vmap_with`], [`vmap_chunked`], [`Axes`] |
 //! | loops and branches | [`scan`], [`scan_with`], [`while_loop`], [`fori_loop`], [`cond`], [`switch`](switch()) |
 //! | training | [`optim`], [`losses`] |
+//! | differential equations | [`ode`] |
 //! | doors | [`jit`], [`eager`], [`Jit::compile`] for use from many threads, [`trace()`] |
 //! | where and how it runs | [`Options`], [`Device`], [`Numerics`], [`Report`], [`device_put`], [`device_get`] |
 //! | what can go wrong | [`Error`] |
@@ -124,6 +125,7 @@ mod jit;
 pub mod losses;
 mod memory;
 mod nans;
+pub mod ode;
 pub mod optim;
 mod raise;
 mod special;
