@@ -158,7 +158,7 @@ fn malformed_text_is_refused_with_the_place() {
         (
             "egrad 1 fn f(%0: f16[])".into(),
             "1:18",
-            "expected an element type (`f32`, `f64`, `i32` or `bool`), found `f16`",
+            "expected an element type (`f32`, `f64`, `i32`, `i64`, `u32`, `u8` or `bool`), found `f16`",
         ),
         ("egrad 1 fn f(%0: f32)".into(), "1:21", "expected `[`"),
         ("egrad 1 fn f(%0: f32[-1])".into(), "1:22", "expected a number of elements, found `-1`"),
