@@ -276,14 +276,9 @@ impl Code<'_> {
         for chunk in scalars.chunks(form.per_vector()) {
             let chunk: Values = match form {
                 Form::Mask32 => chunk.iter().map(|x| self.byte_to_i32(*x)).collect(),
-                Form::F32
-                | Form::F64
-                | Form::I32
-                | Form::I64
-                | Form::U32
-                | Form::U8
-                | Form::Bit
-                | Form::Mask64 => chunk.iter().copied().collect(),
+                Form::F32 | Form::F64 | Form::I32 | Form::I64 | Form::U32 | Form::U8 | Form::Bit | Form::Mask64 => {
+                    chunk.iter().copied().collect()
+                }
             };
             let mut x = self.f.ins().scalar_to_vector(ty, chunk[0]);
             for (i, y) in chunk.iter().enumerate().skip(1) {

@@ -92,7 +92,9 @@ impl Tensor {
             Kind::min => match self.dtype() {
                 Dtype::F32 | Dtype::F64 => -(-self).reduce(Reduce::Max, axes),
                 // `-1 - x` or, without a sign, what is left to the largest: no integer overflows.
-                Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => self.not().reduce(Reduce::Max, axes).not(),
+                Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => {
+                    self.not().reduce(Reduce::Max, axes).not()
+                }
             },
             Kind::any => self.convert(Dtype::Bool).convert(Dtype::I32).reduce(Reduce::Max, axes).gt(0),
             Kind::all => self.convert(Dtype::Bool).not().convert(Dtype::I32).reduce(Reduce::Max, axes).le(0),

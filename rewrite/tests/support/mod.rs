@@ -122,7 +122,8 @@ impl Random {
         let data: Vec<f64> = (0..aval.shape.size())
             .map(|_| match aval.dtype {
                 Dtype::F32 | Dtype::F64 => self.between(low, high),
-                Dtype::I32 => self.between(low * 4.0, high * 4.0).round(),
+                Dtype::I32 | Dtype::I64 => self.between(low * 4.0, high * 4.0).round(),
+                Dtype::U32 | Dtype::U8 => self.between(low * 4.0, high * 4.0).round().abs(),
                 Dtype::Bool => self.below(2) as f64,
             })
             .collect();
