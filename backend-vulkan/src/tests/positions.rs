@@ -53,7 +53,7 @@ fn positions_of_every_type() {
 "
         )
     };
-    run(&["f32", "f64", "i32", "bool"].map(text));
+    run(&Dtype::ALL.map(|dtype| text(dtype.name())));
 }
 
 #[test]
