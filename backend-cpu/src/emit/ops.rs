@@ -125,14 +125,9 @@ impl Code<'_> {
             Binary::Min if x.form == Form::U32 => each(self, |c, a, b| c.f.ins().umin(a, b)),
             Binary::Max => each(self, |c, a, b| c.f.ins().smax(a, b)),
             Binary::Min => each(self, |c, a, b| c.f.ins().smin(a, b)),
-            Binary::And | Binary::Or | Binary::Xor => {
-                let (x, y) = self.agree(x, y);
-                self.map2(x.form, &x, &y, |c, a, b| match op {
-                    Binary::And => c.f.ins().band(a, b),
-                    Binary::Or => c.f.ins().bor(a, b),
-                    _ => c.f.ins().bxor(a, b),
-                })
-            }
+            Binary::And => self.bits(x, y, |c, a, b| c.f.ins().band(a, b)),
+            Binary::Or => self.bits(x, y, |c, a, b| c.f.ins().bor(a, b)),
+            Binary::Xor => self.bits(x, y, |c, a, b| c.f.ins().bxor(a, b)),
             Binary::ShiftLeft => self.shift(x, y, |c, v, k| c.f.ins().ishl(v, k)),
             Binary::ShiftRightLogical => self.shift(x, y, |c, v, k| c.f.ins().ushr(v, k)),
             Binary::ShiftRightArithmetic => {
@@ -207,6 +202,12 @@ impl Code<'_> {
             let high = c.f.ins().ishl(v, k);
             c.f.ins().sshr(high, k)
         })
+    }
+
+    /// An operation on the bits of integers or truth values.
+    fn bits(&mut self, x: &Group, y: &Group, op: fn(&mut Self, Value, Value) -> Value) -> Group {
+        let (x, y) = self.agree(x, y);
+        self.map2(x.form, &x, &y, op)
     }
 
     /// x shifted by y places, nothing where y is negative or as many as x has bits.
