@@ -137,15 +137,16 @@ fn conversions() {
 fn literals_have_a_text() {
     for dtype in INTEGERS {
         for x in numbers(dtype) {
-            let text =
-                format!("fn f() -> ({dtype}[]) {{\n  %0: {dtype}[] = constant {{value = {x}}}\n  return %0\n}}\n");
-            let f = Function::parse(&text).unwrap();
-            assert_eq!(f.to_string(), text);
+            let text = format!(
+                "egrad 1\n\nfn @0 f() -> ({dtype}[]) {{\n  %0: {dtype}[] = constant {{value = {x}}}\n  return %0\n}}\n"
+            );
+            assert_eq!(Program::parse(&text).unwrap().to_string(), text);
             assert_eq!(Literal::from_bits(dtype, x.bits()), Some(x));
         }
     }
     for (dtype, number) in [("u8", "256"), ("u8", "-1"), ("u32", "4294967296"), ("i64", "9223372036854775808")] {
-        let e = Function::parse(&format!("fn f() {{ %0: {dtype}[] = constant {{value = {number}}} return %0 }}"));
+        let e =
+            Program::parse(&format!("egrad 1 fn @0 f() {{ %0: {dtype}[] = constant {{value = {number}}} return %0 }}"));
         let e = e.unwrap_err().to_string();
         assert!(e.contains(&format!("`{number}` is no {dtype}")), "{e}");
     }

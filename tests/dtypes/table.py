@@ -132,7 +132,8 @@ def cases():
         yield case("take", lambda x, i: jnp.take(x, i, axis=0, mode="fill", fill_value=-7), taken, places)
         updates = random.integers(0, 100, (len(places), 2), np.int32)
         yield case("scatter_add", lambda x, i, u: x.at[i].add(u), taken, places, updates)
-        yield case("one_hot", lambda i: jax.nn.one_hot(i, 300, dtype=jnp.int32), places[:3])
+        # Not more classes than a byte counts: JAX's count would wrap around.
+        yield case("one_hot", lambda i: jax.nn.one_hot(i, 200, dtype=jnp.int32), places[:3])
         missing = jnp.take(jnp.asarray(random.integers(0, 9, 3, np.int32)), jnp.asarray([9]), mode="fill")
         assert missing[0] == -(2**31)
         short = random.integers(0, 9, 3, dtype)

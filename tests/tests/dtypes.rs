@@ -99,7 +99,7 @@ fn operation(case: &Value, x: &[Tensor]) -> Tensor {
         }
         "take_missing" => x[0].take(x[1], 0, Outside::Fill),
         "scatter_add" => x[0].scatter_add(x[1], x[2]),
-        "one_hot" => x[0].one_hot(300, Dtype::I32),
+        "one_hot" => x[0].one_hot(200, Dtype::I32),
         "iota" => arange(300, x[0].dtype()) + x[0],
         "convert" => x[0].convert(dtype(&case["to"])),
         other => panic!("`{other}` is no operation of the table"),
@@ -121,7 +121,7 @@ fn same(op: &Value, operands: &[Array], got: &Array, want: &Array) -> bool {
 fn what_jax_computes() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("dtypes/table.json");
     let cases: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    assert!(cases.len() > 450, "{} cases", cases.len());
+    assert!(cases.len() > 350, "{} cases", cases.len());
     let mut wrong = Vec::new();
     for device in devices().iter().copied() {
         for case in &cases {

@@ -290,10 +290,13 @@ impl Emitter {
     }
 
     /// Whether a shift by y leaves anything: it is not negative, and below how many bits there are.
+    ///
+    /// By the bits: a software driver gets two comparisons of a widened 32-bit integer wrong.
     fn places(&mut self, y: Value) -> Value {
-        let [zero, most] = [0.0, last_place(y.dtype)].map(|n| self.number(y.dtype, n));
-        let (above, below) = (self.compare(Compare::Ge, y, zero), self.compare(Compare::Le, y, most));
-        self.binary(Binary::And, above, below)
+        let far = self.literal(Literal::wrapped(y.dtype, !(last_place(y.dtype) as i64)));
+        let far = self.binary(Binary::And, y, far);
+        let zero = self.number(y.dtype, 0.0);
+        self.compare(Compare::Eq, far, zero)
     }
 
     /// x shifted by y places, 0 where SPIR-V leaves open what that is.

@@ -267,3 +267,24 @@ fn literals_keep_their_bits() {
         }
     });
 }
+
+/// A number of places that was a smaller integer before.
+#[test]
+fn shifts_by_widened_numbers() {
+    with(Without::default(), |vulkan| {
+        let x = array(Dtype::I64, &[5.0, -7.0, 4e15, -4e15, 1.0, 2.0]);
+        for (from, places) in
+            [(Dtype::I32, [0.0, 1.0, 63.0, 64.0, -1.0, 5.0]), (Dtype::U8, [0.0, 1.0, 63.0, 64.0, 255.0, 5.0])]
+        {
+            let y = array(from, &places);
+            for op in [Binary::ShiftLeft, Binary::ShiftRightLogical, Binary::ShiftRightArithmetic] {
+                let mut k = Build::over([6]);
+                let [a, b] = [Dtype::I64, from].map(|dtype| k.read(dtype, 6, affine(0, &[1])));
+                let wide = k.inst(Inst::Convert(Dtype::I64, b));
+                let shifted = k.inst(Inst::Binary(op, a, wide));
+                k.write(Dtype::I64, shifted);
+                check(vulkan, alone(k.kernel(op.name())), &[&x, &y], 0.0);
+            }
+        }
+    });
+}
