@@ -217,6 +217,7 @@ impl<F: FnMut(Dtype, &str)> Expressions<F> {
                 Expression::whole(format!("min({}, 255u)", number.text), to)
             }
             (Dtype::U8, Dtype::U32) => Expression { dtype: to, ..x },
+            (Dtype::I32, Dtype::I64) => self.called("widened", &[&x.text], to, to),
             (_, Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8) => {
                 narrow(Expression::whole(format!("{}({})", type_name(to), x.text), to))
             }

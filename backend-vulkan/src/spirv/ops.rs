@@ -215,7 +215,13 @@ impl Emitter {
                 self.value(to, |b, ty| b.convert_u_to_f(ty, None, x.id))
             }
             (Dtype::F32 | Dtype::F64, Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8) => self.saturated(to, x),
-            (Dtype::I32, Dtype::I64) => self.value(to, |b, ty| b.s_convert(ty, None, x.id)),
+            (Dtype::I32, Dtype::I64) => {
+                // Not by `OpSConvert`: Mesa takes comparisons of what that gives with constants for false.
+                let wide = self.value(to, |b, ty| b.u_convert(ty, None, x.id));
+                let sign = self.literal(Literal::wrapped(to, 1 << 31));
+                let flipped = self.binary(Binary::Xor, wide, sign);
+                self.binary(Binary::Sub, flipped, sign)
+            }
             (Dtype::U32 | Dtype::U8, Dtype::I64) | (Dtype::I64, _) => {
                 let y = self.value(to, |b, ty| b.u_convert(ty, None, x.id));
                 self.narrow(y)
@@ -290,8 +296,6 @@ impl Emitter {
     }
 
     /// Whether a shift by y leaves anything: it is not negative, and below how many bits there are.
-    ///
-    /// By the bits: a software driver gets two comparisons of a widened 32-bit integer wrong.
     fn places(&mut self, y: Value) -> Value {
         let far = self.literal(Literal::wrapped(y.dtype, !(last_place(y.dtype) as i64)));
         let far = self.binary(Binary::And, y, far);

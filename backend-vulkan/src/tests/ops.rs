@@ -268,9 +268,9 @@ fn literals_keep_their_bits() {
     });
 }
 
-/// A number of places that was a smaller integer before.
+/// Drivers see through conversions.
 #[test]
-fn shifts_by_widened_numbers() {
+fn widened_integers() {
     with(Without::default(), |vulkan| {
         let x = array(Dtype::I64, &[5.0, -7.0, 4e15, -4e15, 1.0, 2.0]);
         for (from, places) in
@@ -284,6 +284,15 @@ fn shifts_by_widened_numbers() {
                 let shifted = k.inst(Inst::Binary(op, a, wide));
                 k.write(Dtype::I64, shifted);
                 check(vulkan, alone(k.kernel(op.name())), &[&x, &y], 0.0);
+            }
+            for op in Compare::ALL {
+                let mut k = Build::over([6]);
+                let y = k.read(from, 6, affine(0, &[1]));
+                let wide = k.inst(Inst::Convert(Dtype::I64, y));
+                let zero = k.inst(Inst::Literal(Literal::new(Dtype::I64, 0.0)));
+                let compared = k.inst(Inst::Compare(*op, wide, zero));
+                k.write(Dtype::Bool, compared);
+                check(vulkan, alone(k.kernel(op.name())), &[&array(from, &places)], 0.0);
             }
         }
     });

@@ -34,3 +34,8 @@ int64_t shifted_right(int64_t x, int64_t y) {
 int64_t shifted_right_with_sign(int64_t x, int64_t y) {
     return x >> (y < 0L || y > 63L ? 63u : uint(y));
 }
+
+// Not by `int64_t(x)`: Mesa takes comparisons of what that gives with constants for false.
+int64_t widened(int x) {
+    return (int64_t(uint(x)) ^ 0x80000000L) - 0x80000000L;
+}
