@@ -202,12 +202,13 @@ impl Emitter {
     /// Declares the buffers, the push constants, the invocation's id and the workgroup's size.
     fn interface(&mut self, kernel: &Kernel) {
         let (u32, literal) = (self.types.u32, |n: usize| [Arg::LiteralBit32(n as u32)]);
-        let mut blocks: HashMap<Dtype, (Word, Word)> = HashMap::new();
+        // By the type in memory, which several element types may share.
+        let mut blocks: HashMap<Word, (Word, Word)> = HashMap::new();
         for (at, operand) in kernel.operands.iter().enumerate() {
             let dtype = operand.dtype;
             let stored = self.stored(dtype);
             let b = &mut self.b;
-            let (block, element) = *blocks.entry(dtype).or_insert_with(|| {
+            let (block, element) = *blocks.entry(stored).or_insert_with(|| {
                 let array = b.type_runtime_array(stored);
                 b.decorate(array, Decoration::ArrayStride, literal(dtype.bytes()));
                 let block = b.type_struct([array]);
