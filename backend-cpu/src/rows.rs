@@ -62,6 +62,9 @@ impl Rows {
                 Dtype::F32 => self.row::<f32>(number, &at),
                 Dtype::F64 => self.row::<f64>(number, &at),
                 Dtype::I32 => self.row::<i32>(number, &at),
+                Dtype::I64 => self.row::<i64>(number, &at),
+                Dtype::U32 => self.row::<u32>(number, &at),
+                Dtype::U8 => self.row::<u8>(number, &at),
                 Dtype::Bool => self.row::<bool>(number, &at),
             }
         }

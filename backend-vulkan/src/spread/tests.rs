@@ -19,7 +19,8 @@ fn whole(kernel: Kernel) -> Part {
 fn numbers(dtype: Dtype, len: usize, seed: usize) -> Array {
     let number = |i: usize| match dtype {
         Dtype::F32 | Dtype::F64 => ((i * 7 + seed * 3) % 11) as f64 * 0.25 - 1.0,
-        Dtype::I32 => ((i * 5 + seed) % 13) as f64 - 6.0,
+        Dtype::I32 | Dtype::I64 => ((i * 5 + seed) % 13) as f64 - 6.0,
+        Dtype::U32 | Dtype::U8 => ((i * 5 + seed) % 13) as f64,
         Dtype::Bool => f64::from(u8::from((i + seed).is_multiple_of(3))),
     };
     Array::from_f64(dtype, &(0..len).map(number).collect::<Vec<_>>(), [len]).unwrap()
@@ -70,7 +71,8 @@ fn check(kernel: &Kernel, parts: &[Part], scratch: &[Buffer]) {
             let nothing = match new.dtype() {
                 Dtype::F32 | Dtype::F64 => f64::is_nan,
                 Dtype::I32 => |x: f64| x == f64::from(i32::MIN),
-                Dtype::Bool => |_: f64| false,
+                Dtype::I64 => |x: f64| x == i64::MIN as f64,
+                Dtype::U32 | Dtype::U8 | Dtype::Bool => |_: f64| false,
             };
             for (old, new) in all[b.first..].iter_mut().zip(new.to_f64()).filter(|(_, new)| !nothing(*new)) {
                 *old = new;

@@ -31,7 +31,8 @@ impl Numbers {
     pub(super) fn array(&mut self, dtype: Dtype, len: usize) -> Array {
         let element = |numbers: &mut Numbers| match dtype {
             Dtype::Bool => numbers.below(2) as f64,
-            Dtype::I32 => (1000.0 * numbers.unit()).trunc(),
+            Dtype::I32 | Dtype::I64 => (1000.0 * numbers.unit()).trunc(),
+            Dtype::U32 | Dtype::U8 => numbers.below(300) as f64,
             Dtype::F32 | Dtype::F64 => 2.0 * numbers.unit(),
         };
         Array::from_f64(dtype, &(0..len).map(|_| element(self)).collect::<Vec<_>>(), [len]).unwrap()
