@@ -125,10 +125,10 @@ fn temporaries(schedule: &Schedule, at_once: bool) -> usize {
         }
         let inside = match &step.kernel.body {
             Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) => 0,
-            Body::Call(call) => {
-                temporaries(&call.callee, at_once).saturating_mul(if at_once { call.count } else { 1 })
+            Body::Call(call) => temporaries(&call.callee, at_once).saturating_mul(if at_once { call.count } else { 1 }),
+            Body::Scan(scan) => {
+                temporaries(&scan.body, at_once).saturating_add(carried(&scan.body.outputs[..scan.carry]))
             }
-            Body::Scan(scan) => temporaries(&scan.body, at_once).saturating_add(carried(&scan.body.outputs[..scan.carry])),
             Body::While(run) => {
                 let step = temporaries(&run.cond, at_once).max(temporaries(&run.body, at_once));
                 step.saturating_add(carried(&run.body.outputs))

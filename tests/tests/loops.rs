@@ -41,7 +41,7 @@ fn check(f: Binary, w: &[usize], x: &[usize], reverse: bool) {
         move |w: Tensor, x: Tensor| f(w, x).sum()
     }
     fn directed(f: Binary) -> impl Fn(Tensor, Tensor) -> Tensor + Copy {
-        move |w: Tensor, x: Tensor| jvp(move |w: Tensor| f(w, x), (w,), (w.cos(),)).1
+        move |w: Tensor, x: Tensor| jvp(move |w: Tensor| f(w, x))((w,), (w.cos(),)).1
     }
     let batch = |shape: &[usize]| [&[3], shape].concat();
     let devices = devices();
@@ -59,7 +59,8 @@ fn check(f: Binary, w: &[usize], x: &[usize], reverse: bool) {
     if reverse {
         all("gradient", &|device| jit(grad(total(f))).device(device)(&one.0, &one.1).unwrap());
         all("gradients", &|device| jit(vmap(grad(total(f)), (0, 0))).device(device)(&many.0, &many.1).unwrap());
-        let second = move |w: Tensor, x: Tensor| grad(move |w: Tensor, x: Tensor| grad(total(f))(w, x).sin().sum())(w, x);
+        let second =
+            move |w: Tensor, x: Tensor| grad(move |w: Tensor, x: Tensor| grad(total(f))(w, x).sin().sum())(w, x);
         all("second derivative", &|device| jit(second).device(device)(&one.0, &one.1).unwrap());
     }
     for calls in [Calls::PushIn, Calls::Dispatch] {
@@ -120,8 +121,11 @@ fn nested() {
     fn one_of(w: Tensor, x: Tensor) -> Tensor {
         let step = move |c: Tensor, x: Tensor| {
             let i = (x * 2.9).convert(Dtype::I32);
-            let branches: [fn(Tensor, Tensor) -> Tensor; 3] =
-                [|c, x| c * x, |c, x| (c + x).cos(), |c, x| fori_loop(0, 2, move |_: Tensor, c: Tensor| (c + x).sin(), c)];
+            let branches: [fn(Tensor, Tensor) -> Tensor; 3] = [
+                |c, x| c * x,
+                |c, x| (c + x).cos(),
+                |c, x| fori_loop(0, 2, move |_: Tensor, c: Tensor| (c + x).sin(), c),
+            ];
             let c = switch(i, branches, (c, x));
             (c * w.sum(), c)
         };

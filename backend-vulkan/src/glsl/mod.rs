@@ -95,7 +95,8 @@ pub(crate) fn print(launch: &Launch, caps: &Caps, device: &str) -> Result<Shader
     }
     text += "\nlayout(local_size_x_id = 0) in;\n";
     let counters: String = (0..launch.counters()).map(|i| format!(" uint counter{i};")).collect();
-    writeln!(text, "layout(push_constant) uniform Launch {{ uint points; uint row;{counters} }} launch;").expect("a string");
+    writeln!(text, "layout(push_constant) uniform Launch {{ uint points; uint row;{counters} }} launch;")
+        .expect("a string");
     for (i, operand) in kernel.operands.iter().enumerate() {
         let access = match (operand.written, nest::is_loaded(kernel, i)) {
             (false, _) => "readonly ",

@@ -3,9 +3,9 @@
 //! A team of one leaves the function when there is no point for it. Larger ones must meet at
 //! barriers: those beyond the last point do its work again, and store nothing.
 
-use super::{Parts, element, leave};
 use super::expression::{Expression, Expressions, Rank, type_name};
 use super::library::Included;
+use super::{Parts, element, leave};
 use crate::device::Caps;
 use crate::spread::Launch;
 use egrad_ir::kernel::{Affine, Along, Body, Inst, Kernel, LoopNest, Pass, ValueId};

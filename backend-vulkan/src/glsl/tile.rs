@@ -1,9 +1,9 @@
 //! Matrix products: a workgroup per tile of the result, by the template `tile.glsl`.
 
-use super::{Parts, leave};
 use super::expression::type_name;
 use super::library::{Included, typed};
 use super::nest::unsigned;
+use super::{Parts, leave};
 use crate::spread::{Launch, Tile};
 use egrad_ir::kernel::{Contract, Matrix};
 

@@ -172,13 +172,7 @@ impl Frame {
     }
 
     /// Runs what doesn't fit one command buffer, or what the device decides about.
-    fn walk(
-        &mut self,
-        plan: &Plan,
-        spots: &[Spot],
-        inputs: &[Input<'_>],
-        outputs: &[Region],
-    ) -> Result<(u64, usize)> {
+    fn walk(&mut self, plan: &Plan, spots: &[Spot], inputs: &[Input<'_>], outputs: &[Region]) -> Result<(u64, usize)> {
         self.recorded.clear();
         self.describe(plan, spots);
         let (mut commands, mut answers) = (std::mem::take(&mut self.commands), self.answers.take());

@@ -55,11 +55,7 @@ struct Walk<'a> {
 
 impl Lives {
     /// Of so many buffers; `touched` says which ones a launch uses, answers are told with theirs.
-    pub(super) fn of<A>(
-        nodes: &[Node<(usize, A)>],
-        buffers: usize,
-        touched: &dyn Fn(usize) -> Vec<usize>,
-    ) -> Lives {
+    pub(super) fn of<A>(nodes: &[Node<(usize, A)>], buffers: usize, touched: &dyn Fn(usize) -> Vec<usize>) -> Lives {
         let mut walk = Walk { touched, events: Vec::new(), loops: Vec::new(), inside: None, uses: Vec::new() };
         walk.all(nodes);
         let mut spans: Vec<Option<Span>> = vec![None; buffers];

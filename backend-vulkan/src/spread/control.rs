@@ -101,7 +101,9 @@ impl Expansion<'_> {
         let of = |slot: &Slot| &at[slot.operand];
         let fixed = s.consts + s.carry;
         if s.length == 0 {
-            for ((from, to), (id, _)) in s.inputs[s.consts..fixed].iter().zip(&s.outputs).zip(&s.body.inputs[s.consts..]) {
+            for ((from, to), (id, _)) in
+                s.inputs[s.consts..fixed].iter().zip(&s.outputs).zip(&s.body.inputs[s.consts..])
+            {
                 self.copy(nodes, s.body.buffer(*id), of(from), of(to), scope);
             }
             return Ok(());
@@ -220,7 +222,8 @@ struct Point {
 
 impl Point {
     fn new(operands: &[(Dtype, usize, bool)]) -> Point {
-        let operand = |(dtype, len, written): &(Dtype, usize, bool)| Operand { dtype: *dtype, len: *len, written: *written };
+        let operand =
+            |(dtype, len, written): &(Dtype, usize, bool)| Operand { dtype: *dtype, len: *len, written: *written };
         Point { operands: operands.iter().map(operand).collect(), pass: Pass::default() }
     }
 

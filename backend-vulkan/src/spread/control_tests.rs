@@ -1,6 +1,6 @@
 //! What loops and branches become, on the reference interpreter of kernels.
 
-use super::tests::{check_nodes, open};
+use super::machine_tests::{check_nodes, open};
 use super::window::{Limits, windows};
 use super::{Asks, Node, Part};
 use crate::tests::random::functions::{call, function, scan, switch, while_loop};
@@ -23,7 +23,9 @@ impl Kinds {
     fn count(&mut self, nodes: &[Node], parts: &[Part]) {
         for node in nodes {
             match node {
-                Node::Launches(range) => self.guarded += parts[range.clone()].iter().filter(|p| p.guard.is_some()).count(),
+                Node::Launches(range) => {
+                    self.guarded += parts[range.clone()].iter().filter(|p| p.guard.is_some()).count()
+                }
                 Node::Repeat(repeat) => {
                     self.repeats += 1;
                     self.count(&repeat.body, parts);
@@ -133,7 +135,10 @@ fn steps_are_halved_where_buffers_are_long() {
         for part in &fitting {
             for (o, b) in part.kernel.operands.iter().zip(&part.bindings) {
                 let size = o.dtype.bytes();
-                assert!(b.reach(&part.when) * size <= range as usize && (b.first * size).is_multiple_of(32), "{part:?}");
+                assert!(
+                    b.reach(&part.when) * size <= range as usize && (b.first * size).is_multiple_of(32),
+                    "{part:?}"
+                );
             }
         }
         assert_eq!(fitting.len() > parts.len(), range < 600);

@@ -16,6 +16,8 @@ mod control_tests;
 mod form;
 #[cfg(test)]
 mod form_tests;
+#[cfg(test)]
+mod machine_tests;
 mod rows;
 mod split;
 #[cfg(test)]

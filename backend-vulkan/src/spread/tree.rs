@@ -114,7 +114,8 @@ impl<'a> Expansion<'a> {
         let places = |slots: &[Slot], place: &dyn Fn(&Placed, usize) -> Placed| -> Vec<Placed> {
             slots.iter().map(|s| place(&at[s.operand], s.stride)).collect()
         };
-        let each = |place: &dyn Fn(&Placed, usize) -> Placed| (places(&call.inputs, place), places(&call.outputs, place));
+        let each =
+            |place: &dyn Fn(&Placed, usize) -> Placed| (places(&call.inputs, place), places(&call.outputs, place));
         if call.count == 1 {
             let (inputs, outputs) = each(&|at, _| at.clone());
             return self.schedule(nodes, &call.callee, inputs, outputs, scope);
