@@ -80,7 +80,7 @@ fn recurrence() {
             let h = (h.matmul(w) + x).tanh();
             (h, h.sum())
         };
-        let (last, ys) = scan(step, full([4], 0.1), xs);
+        let (last, ys) = scan(step, full([4], 0.1f32), xs);
         last.sum() + ys
     }
     check(network, &[4, 4], &[7, 4], true);
