@@ -371,3 +371,24 @@ fn loops_of_elements_that_are_none() {
         assert_eq!((outputs[0].to_f64(), outputs[1].shape().size()), (counting(4).to_f64(), 0));
     });
 }
+
+/// What loops run is listed, with the guards and the counters that move operands.
+#[test]
+fn bodies_are_listed() {
+    with(Without::default(), |vulkan| {
+        let program = vulkan.compile(alone(halving())).unwrap();
+        let listing = program.listing("glsl").unwrap();
+        for name in ["begin_loop", "above", "continue_loop", "halve"] {
+            assert!(listing.iter().any(|text| text.contains(&format!("\n// {name}: "))), "{listing:?}");
+        }
+        let body = listing.iter().find(|text| text.contains("\n// halve: ")).unwrap();
+        for part in [
+            "#define at0 (1u * launch.counter0)",
+            "#define at2 (1u * launch.counter1)",
+            "if (b4[at4 + 0] == 0) return;",
+        ] {
+            assert!(body.contains(part), "{body}");
+        }
+        assert_eq!(program.listing("spirv").unwrap().len(), listing.len());
+    });
+}
