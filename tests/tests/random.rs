@@ -516,6 +516,20 @@ impl Case<'_> {
     }
 }
 
+/// Whether there is a Vulkan device. Without one, tests skip and say so; with `EGRAD_REQUIRE_VULKAN=1`
+/// they fail.
+fn there_is_vulkan() -> bool {
+    let required = std::env::var_os("EGRAD_REQUIRE_VULKAN").is_some_and(|v| v == "1");
+    match egrad_vulkan::Vulkan::new(egrad_vulkan::Selection::Any) {
+        Ok(_) => true,
+        Err(e) if required => panic!("EGRAD_REQUIRE_VULKAN is set: {e}"),
+        Err(e) => {
+            eprintln!("SKIPPED: {e}");
+            false
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(config(120, 1))]
 
@@ -655,6 +669,22 @@ proptest! {
         for make in [Program::value, Program::tangent] {
             let got = on_cpu(&|| vmap(make(&case.program), axes), &w, &x);
             close("loop and steps", &got, &interpret(vmap(make(&written_out), axes), &w, &x), 1e-9);
+        }
+    }
+
+    /// Programs with loops and branches on a Vulkan device, batched and differentiated.
+    #[test]
+    fn loops_on_vulkan(program in choices(18), pick in choices(20)) {
+        // Each takes a driver long to compile.
+        if program.len() % 6 > 0 || !there_is_vulkan() {
+            return Ok(());
+        }
+        let mut case = Case::new(&program, &pick, Ops::Smooth);
+        let (axes, n) = (case.axes(), 1 + case.pick.below(3));
+        let (w, x) = case.arguments(axes, n);
+        for make in [Program::value, Program::gradient] {
+            let got = run(vmap(make(&case.program), axes), Device::Vulkan, Numerics::Fast, &w, &x);
+            close("Vulkan and interpreter", &got, &interpret(vmap(make(&case.program), axes), &w, &x), 1e-9);
         }
     }
 

@@ -10,6 +10,9 @@ use egrad_ir::scalar::Elementary;
 use egrad_ir::schedule::{Buffer, BufferId, Schedule, Step};
 use egrad_ir::{Array, Aval, Dtype, Literal, Numerics};
 
+/// Whether random functions are of kernels whose results change little when their arguments do.
+pub(crate) const SMOOTH: bool = false;
+
 /// Numbers that come out the same everywhere, from a seed (splitmix64).
 pub(crate) struct Numbers(pub(crate) u64);
 

@@ -6,19 +6,20 @@ mod both;
 mod bounds;
 mod contract;
 mod faults;
+mod loops;
 mod memory;
 mod nests;
 mod ops;
 mod overhead;
 mod positions;
 mod programs;
-mod random;
+pub(crate) mod random;
 mod refusals;
 mod texts;
 
 use crate::device::Caps;
 use crate::run::Program;
-use crate::spread::{Binding, Form, Launch, Memory, Spread};
+use crate::spread::{Binding, Form, Launch, Memory, Node, Spread};
 use crate::{Options, Selection, Shaders, Vulkan, Without, glsl, spirv, spread};
 use egrad_ir::kernel::{Affine, Backend, Body, Executable, Inst, Kernel, LoopNest, Operand, Pass, Store, ValueId};
 use egrad_ir::scalar::Elementary;
@@ -128,12 +129,12 @@ fn launch(kernel: &Kernel, caps: &Caps) -> spirv::Module {
 /// Runs a kernel in one launch of that form.
 #[track_caller]
 fn run_as(vulkan: &Vulkan, kernel: &Kernel, form: Form, inputs: &[&Array]) -> Vec<Array> {
-    let bind = |(i, o): (usize, &Operand)| Binding { memory: Memory::Operand(i), first: 0, len: o.len };
+    let bind = |(i, o): (usize, &Operand)| Binding::fixed(Memory::Operand(i), o.len);
     let bindings = kernel.operands.iter().enumerate().map(bind).collect();
-    let launch = Launch { kernel: kernel.clone(), form, bindings };
+    let launch = Launch::plain(kernel.clone(), form, bindings);
     let module = spirv::emit(&launch, &vulkan.context.caps, "test").unwrap_or_else(|e| panic!("{e}\n{kernel}"));
     valid(&module.words);
-    let spread = Spread { launches: vec![launch], scratch: Vec::new() };
+    let spread = Spread { launches: vec![launch], nodes: vec![Node::Launches(0..1)], scratch: Vec::new() };
     let run = |shaders| {
         let program = Program::of(&vulkan.runtime, shaders, alone(kernel.clone()), std::slice::from_ref(&spread));
         let run = program.and_then(|p| p.run(inputs)).unwrap_or_else(|e| panic!("{form:?}: {e}\n{kernel}"));

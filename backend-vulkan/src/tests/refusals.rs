@@ -195,7 +195,7 @@ fn listing_devices() {
 fn shaders_for_devices_that_lack_something() {
     let refused = |without: Without, kernel: Kernel, expect: &str| {
         with(without, |vulkan| {
-            let launch = Launch { kernel, form: Form::Team(1), bindings: Vec::new() };
+            let launch = Launch::plain(kernel, Form::Team(1), Vec::new());
             let e = glsl::print(&launch, &vulkan.context.caps, "some card").unwrap_err();
             assert!(e.to_string().contains(expect), "{e}");
         });

@@ -58,11 +58,13 @@ double floor_of(double x) {
     return x == 0.0lf || isinf(x) || isnan(x) ? x : floor(x);
 }
 
-// To the nearest integer, of two the even one, in the sign of x.
+// To the nearest integer, of two the even one, in the sign of x. Drivers' roundEven of a double is not
+// to be relied on.
 double rounded(double x) {
-    if (isinf(x) || isnan(x)) return x;
-    double y = roundEven(x);
-    return y == 0.0lf ? x * 0.0lf : y;
+    if (!(abs(x) < WHOLE_64)) return x;
+    precise double moved = abs(x) + WHOLE_64;
+    precise double y = moved - WHOLE_64;
+    return y == 0.0lf ? x * 0.0lf : x < 0.0lf ? -y : y;
 }
 
 // What x / y rounded to 0 leaves, by long division; NaN where there is no quotient.
