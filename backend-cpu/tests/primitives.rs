@@ -45,7 +45,7 @@ fn unary_functions() {
             let takes = match op {
                 Unary::Neg | Unary::Abs | Unary::Sign => dtype != Dtype::Bool,
                 Unary::Not => !dtype.is_float(),
-                Unary::StopGradient => true,
+                Unary::StopGradient | Unary::Barrier => true,
                 Unary::Floor
                 | Unary::Round
                 | Unary::Sqrt

@@ -53,7 +53,7 @@ impl Code<'_> {
                 c.f.ins().bxor(v, one)
             }),
             Unary::Not => self.map1(form, x, |c, v| c.f.ins().bnot(v)),
-            Unary::StopGradient => x.clone(),
+            Unary::StopGradient | Unary::Barrier => x.clone(),
             Unary::Exp => self.elementary(Elementary::Exp, x),
             Unary::Expm1 => self.elementary(Elementary::Expm1, x),
             Unary::Log => self.elementary(Elementary::Log, x),

@@ -161,7 +161,7 @@ impl Maker {
                 let takes = match op {
                     Unary::Neg | Unary::Abs | Unary::Sign => dtype != Dtype::Bool,
                     Unary::Not => !dtype.is_float(),
-                    Unary::StopGradient => true,
+                    Unary::StopGradient | Unary::Barrier => true,
                     _ => dtype.is_float(),
                 };
                 takes.then_some((Inst::Unary(op, id(x)), dtype))?

@@ -74,7 +74,7 @@ impl Emitter {
             }
             Unary::Not if x.dtype == Dtype::Bool => self.value(x.dtype, |b, ty| b.logical_not(ty, None, x.id)),
             Unary::Not => self.value(x.dtype, |b, ty| b.not(ty, None, x.id)),
-            Unary::StopGradient => x,
+            Unary::StopGradient | Unary::Barrier => x,
         }
     }
 

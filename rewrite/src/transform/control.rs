@@ -17,7 +17,7 @@
 //! what one step gives the next one takes. Per-step values lie along axis 0 of the operands, and a
 //! batch along axis 1 of those.
 
-use super::Workspace;
+use super::{Workspace, axis};
 use super::functions::{Edge, Functions, Halves};
 use super::vjp::accumulate;
 use crate::analysis::{What, aval};
@@ -50,6 +50,7 @@ pub(super) fn flow(functions: &mut Functions<'_>, control: &Control, edge: Edge,
             }
             of_any(functions, branches, edge, &from[1..])
         }
+        Control::AllGather { .. } | Control::AxisIndex { .. } => axis::flow(control, edge, from),
     }
 }
 
@@ -210,6 +211,9 @@ pub(super) fn jvp(
             let params = [Part::Value(0)].into_iter().chain(own.into_iter().map(shift)).collect();
             (Control::Switch { branches }, params, results)
         }
+        Control::AllGather { .. } | Control::AxisIndex { .. } => {
+            return axis::jvp(work, functions, (control, operands), (y, span), tangent);
+        }
     };
     let mut args = Vec::with_capacity(params.len());
     for part in &params {
@@ -269,6 +273,9 @@ pub(super) fn vjp(
             return Err(Error::missing_rule(m).at(span));
         }
         Control::Switch { branches } => pull_switch(work, functions, branches, operands, (y, &seeds), &active, span)?,
+        Control::AllGather { .. } | Control::AxisIndex { .. } => {
+            axis::pull(work, functions, control, &seeds, span)?.map(|gradient| (0, gradient)).into_iter().collect()
+        }
     };
     for (k, gradient) in pulled {
         accumulate(work, cotangent, operands[k], gradient, span);
@@ -568,7 +575,8 @@ pub(super) fn vmap(
 ) -> Result<Vec<(Id, bool)>> {
     let batched: Vec<bool> = operands.iter().map(|(_, batched)| *batched).collect();
     let mut classes: Vec<Id> = operands.iter().map(|(id, _)| *id).collect();
-    if !batched.contains(&true) {
+    let looks = functions.node_looks_at_batches(&NodeKind::Control(control.clone()));
+    if !batched.contains(&true) && !looks {
         let called = work.call(functions, &What::Control(control.clone()), &classes, span)?;
         return Ok(called.results.into_iter().map(|r| (r, false)).collect());
     }
@@ -651,18 +659,21 @@ pub(super) fn vmap(
             let called = work.call(functions, &What::Control(control), &classes, span)?;
             Ok(called.results.into_iter().zip(results).collect())
         }
+        Control::AllGather { .. } | Control::AxisIndex { .. } => {
+            axis::vmap(work, functions, control, operands, size, span)
+        }
     }
 }
 
 /// A value for every element of a batch.
-fn repeated(work: &mut Workspace, id: Id, size: usize, span: Span) -> Id {
+pub(super) fn repeated(work: &mut Workspace, id: Id, size: usize, span: Span) -> Id {
     let shape = aval(&work.egraph, id).shape.insert(0, size);
     let dims = (1..shape.rank()).collect();
     work.op(&Op::BroadcastInDim { shape, dims }, &[id], span)
 }
 
 /// A value with its first two axes exchanged.
-fn swapped(work: &mut Workspace, id: Id, span: Span) -> Id {
+pub(super) fn swapped(work: &mut Workspace, id: Id, span: Span) -> Id {
     let perm = move_axis(aval(&work.egraph, id).shape.rank(), 0, 1);
     work.op(&Op::Transpose(perm), &[id], span)
 }
