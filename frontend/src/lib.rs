@@ -147,8 +147,10 @@ pub use tensor::{
     ones_like, select, zeros, zeros_like,
 };
 pub use transform::{
-    Arg, Argnums, Bound, Chunked, ScanOptions, all_gather, axis_index, axis_size, checkpoint, checkpoint_name, checkpoint_with, cond, custom_jvp, custom_vjp, fori_loop, grad, grad_argnums,
-    grad_with_aux, hessian, hvp, jacfwd, jacfwd_argnums, jacobian, jacrev, jacrev_argnums, jvp, linearize, pmax, pmean, pmin, ppermute, psum, scan, scan_with, switch, value_and_grad,
-    value_and_grad_argnums, value_and_grad_with_aux, vjp, vmap, vmap_chunked, vmap_named, vmap_with, while_loop,
+    Arg, Argnums, Bound, Chunked, ScanOptions, all_gather, axis_index, axis_size, checkpoint, checkpoint_name,
+    checkpoint_with, cond, custom_jvp, custom_vjp, fori_loop, grad, grad_argnums, grad_with_aux, hessian, hvp, jacfwd,
+    jacfwd_argnums, jacobian, jacrev, jacrev_argnums, jvp, linearize, pmax, pmean, pmin, ppermute, psum, scan,
+    scan_with, switch, value_and_grad, value_and_grad_argnums, value_and_grad_with_aux, vjp, vmap, vmap_chunked,
+    vmap_named, vmap_with, while_loop,
 };
 pub use tree::{Fixed, Flat, Leaf, Outline, Parts, Traced, Tree};

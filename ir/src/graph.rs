@@ -699,7 +699,10 @@ impl Program {
 
 /// The error of what looks at the elements of a batch where there is no batch.
 pub fn no_batch(control: &Control) -> Error {
-    Error::axis(format!("`{}` is over the elements of a batch, and there is no `vmap` around it for them", control.name()))
+    Error::axis(format!(
+        "`{}` is over the elements of a batch, and there is no `vmap` around it for them",
+        control.name()
+    ))
 }
 
 /// Moves axis `from` to position `to`, as a permutation for [`Op::Transpose`].

@@ -2,8 +2,8 @@
 
 use egrad::{
     Array, Calls, Device, Dtype, Options, Program, Tensor, all_gather, axis_index, axis_size, checkpoint, cond,
-    custom_jvp, fori_loop, grad, jacfwd, jacrev, jit, jvp, pmax, pmean, pmin, ppermute, psum, scan, trace, vmap, vmap_named,
-    while_loop,
+    custom_jvp, fori_loop, grad, jacfwd, jacrev, jit, jvp, pmax, pmean, pmin, ppermute, psum, scan, trace, vmap,
+    vmap_named, while_loop,
 };
 
 fn array(data: &[f64], shape: &[usize]) -> Array {
@@ -30,7 +30,10 @@ where
         let options = Options { device, calls, ..Options::default() };
         let got = jit::<F, (Tensor,)>(f()).options(options).run(&(x.clone(),)).unwrap().0.to_f64();
         let close = |(g, w): (&f64, &f64)| (g - w).abs() <= 1e-13 * w.abs().max(1.0);
-        assert!(got.len() == want.len() && got.iter().zip(want).all(close), "{device:?}, {calls:?}: {got:?}, not {want:?}");
+        assert!(
+            got.len() == want.len() && got.iter().zip(want).all(close),
+            "{device:?}, {calls:?}: {got:?}, not {want:?}"
+        );
     }
 }
 
@@ -60,7 +63,7 @@ fn values_are_those_of_jax() {
     gives(|| over(|x: Tensor| pmin(x, "i") * x), &x, &[-0.75, 2.25, -3.0]);
     gives(|| over(|x: Tensor| axis_index("i").convert(Dtype::F64) * x), &x, &[0.0, -1.5, 4.0]);
     gives(|| over(|x: Tensor| ppermute(x.powi(2), "i", &[(0, 1), (1, 2), (2, 0)]) * x), &x, &[2.0, -0.375, 4.5]);
-    gives(|| over(|x: Tensor| x + psum(x * 0 + 1, "i") + axis_size("i") as f64), &x, &[6.5, 4.5, 8.0]);
+    gives(|| over(|x: Tensor| x + psum(egrad::ones_like(x), "i") + axis_size("i") as f64), &x, &[6.5, 4.5, 8.0]);
 }
 
 #[test]
@@ -71,11 +74,7 @@ fn derivatives_within_are_those_of_jax() {
     gives(|| over(grad(|x: Tensor| pmean(x.powi(3), "i"))), &x, &[0.75, 6.75, 12.0]);
     let moved = |x: Tensor| ppermute(x.powi(2), "i", &[(0, 1), (1, 2), (2, 0)]) * x;
     gives(|| over(grad(moved)), &x, &[2.5, -5.75, 4.25]);
-    gives(
-        || over(grad(grad(sine_times_sum))),
-        &x,
-        &[-0.04647199248398026, 5.8111289928806205, -3.8315792817658223],
-    );
+    gives(|| over(grad(grad(sine_times_sum))), &x, &[-0.04647199248398026, 5.8111289928806205, -3.8315792817658223]);
     let along = |x: Tensor| jvp(sine_times_sum)((x,), (x,)).1;
     gives(|| over(along), &x, &[9.084675327998351, -13.65712254211281, 6.410957673621011]);
     // Within calls, checkpoints and more derivatives.
@@ -96,7 +95,11 @@ fn own_derivatives() {
     let run = |f: Box<dyn Fn(Tensor) -> Tensor>| jit(f)(&x()).unwrap().to_f64();
     gives(|| over(f), &x(), &run(Box::new(over(plain))));
     gives(|| over(grad(f)), &x(), &run(Box::new(over(grad(plain)))));
-    gives(|| grad(move |x: Tensor| over(f)(x).sum()), &x(), &run(Box::new(grad(move |x: Tensor| over(plain)(x).sum()))));
+    gives(
+        || grad(move |x: Tensor| over(f)(x).sum()),
+        &x(),
+        &run(Box::new(grad(move |x: Tensor| over(plain)(x).sum()))),
+    );
 }
 
 /// A batch inside a derivative: what a sum over an array has.
@@ -110,7 +113,7 @@ fn derivatives_of_batches() {
     gives(|| jacfwd(over(sine_times_sum)), &x, &all(plain));
     gives(|| jacrev(over(sine_times_sum)), &x, &all(plain));
     // The directions of a Jacobian are a batch without a name, which counts nevertheless.
-    let inside = |x: Tensor| jacfwd(|x: Tensor| egrad::stack(&[x, psum(x, "i")], 0))(x).sum();
+    let inside = |x: Tensor| jacfwd(|x: Tensor| egrad::stack([x, psum(x, "i")], 0))(x).sum();
     gives(|| over(inside), &x, &[4.0; 3]);
 }
 
@@ -167,8 +170,9 @@ fn loops_and_branches() {
     // A loop that nothing but the number of the element makes differ; how often differs, too.
     let counted = |x: Tensor| {
         let end = axis_index("i") * 2;
-        x * 0.0 + fori_loop(0, 3, |_, n: Tensor| n + axis_index("i"), axis_index("i")).convert(Dtype::F64)
-            + while_loop(move |n: Tensor| n.lt(end), |n: Tensor| n + 1, end * 0).convert(Dtype::F64)
+        x * 0.0
+            + fori_loop(0, 3, |_, n: Tensor| n + axis_index("i"), axis_index("i")).convert(Dtype::F64)
+            + while_loop(move |n: Tensor| n.lt(end), |n: Tensor| n + 1, egrad::zeros_like(end)).convert(Dtype::F64)
     };
     gives(|| over(counted), &x, &[0.0, 6.0, 12.0]);
     // Branches by a number all elements share, and by one of their own.
@@ -229,7 +233,10 @@ fn text_round_trips() {
     let f = |x: Tensor| psum(x, "i") + axis_index("i").convert(Dtype::F64);
     let program = trace(vmap_named(vmap(grad(f), 0), 0, "i"), &(array(&[0.0; 6], &[2, 3]),)).unwrap();
     let text = program.to_string();
-    assert!(text.contains("all_gather %0 {up = 1, size = 2}") && text.contains("axis_index {up = 1, size = 2}"), "{text}");
+    assert!(
+        text.contains("all_gather %0 {up = 1, size = 2}") && text.contains("axis_index {up = 1, size = 2}"),
+        "{text}"
+    );
     assert_eq!(Program::parse(&text).unwrap(), program);
     let wrong = |line: &str| {
         Program::parse(&format!("egrad 1 fn @0 f(%0: f32[]) {{ {line} return %0 }}")).unwrap_err().to_string()
@@ -243,7 +250,10 @@ fn text_round_trips() {
 fn mistakes_are_named() {
     let message = |f: fn(Tensor) -> Tensor| jit(f)(&x()).unwrap_err().to_string();
     let unknown = message(|x| psum(x, "i"));
-    assert!(unknown.contains("`psum`: no `vmap_named` around calls its elements `i`; none around has a name"), "{unknown}");
+    assert!(
+        unknown.contains("`psum`: no `vmap_named` around calls its elements `i`; none around has a name"),
+        "{unknown}"
+    );
     assert!(unknown.contains("axes.rs"), "{unknown}");
     let other = message(|x| vmap_named(|x: Tensor| vmap(|x: Tensor| pmean(x, "k"), 0)(x.broadcast_to([2])), 0, "i")(x));
     assert!(other.contains("those around are called `i`"), "{other}");

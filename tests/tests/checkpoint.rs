@@ -219,9 +219,7 @@ fn chains_take_less_memory() {
         (0..4).fold(x, |x, _| layer(w.dot(x)))
     }
     let deep = |kept: bool| {
-        move |w: Tensor| {
-            (0..8).fold(w, move |x, _| if kept { checkpoint(block)(x, w) } else { block(x, w) }).sum()
-        }
+        move |w: Tensor| (0..8).fold(w, move |x, _| if kept { checkpoint(block)(x, w) } else { block(x, w) }).sum()
     };
     let w = numbers(&[32, 32], 3);
     same(|| grad(deep(true)), || grad(deep(false)), &numbers(&[3, 3], 3));
@@ -309,7 +307,9 @@ fn text_round_trips() {
         assert_eq!(Program::parse(&text).unwrap().to_string(), text);
     }
     let wrong = |attrs: &str| {
-        let text = format!("egrad 1 fn @0 f(%0: f32[]) {{ return %0 }} fn @1 m(%0: f32[]) {{ %1 = {attrs} %2 = get %1 {{index = 0}} return %2 }}");
+        let text = format!(
+            "egrad 1 fn @0 f(%0: f32[]) {{ return %0 }} fn @1 m(%0: f32[]) {{ %1 = {attrs} %2 = get %1 {{index = 0}} return %2 }}"
+        );
         Program::parse(&text).unwrap_err().to_string()
     };
     assert!(wrong("checkpoint @0 %0 {policy = some}").contains("expected a policy: `nothing`"));

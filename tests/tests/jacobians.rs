@@ -1,8 +1,8 @@
 //! Jacobians by trees and by arguments of one's choice: JAX's values, the same in both modes.
 
 use egrad::{
-    Arg, Array, Device, Options, Tensor, checkpoint, custom_vjp, grad, hessian, jacfwd, jacfwd_argnums, jacobian, jacrev,
-    jacrev_argnums, jit, psum, vmap, vmap_named,
+    Arg, Array, Device, Options, Tensor, checkpoint, custom_vjp, grad, hessian, jacfwd, jacfwd_argnums, jacobian,
+    jacrev, jacrev_argnums, jit, psum, vmap, vmap_named,
 };
 
 type Params = (Tensor, Vec<Tensor>);
@@ -109,7 +109,8 @@ fn nested() {
 /// Forward for a wide result, reverse for a narrow one: what has reverse mode alone tells them apart.
 #[test]
 fn the_smaller_side_decides() {
-    let sine = |x: Tensor| custom_vjp(|x: Tensor| x.sin(), |x: Tensor| (x.sin(), x), |x: Tensor, c: Tensor| (x.cos() * c,))(x);
+    let sine =
+        |x: Tensor| custom_vjp(|x: Tensor| x.sin(), |x: Tensor| (x.sin(), x), |x: Tensor, c: Tensor| (x.cos() * c,))(x);
     let narrow = move |x: Tensor| sine(x).sum();
     like(&jit(jacobian(narrow))(&x()).unwrap(), &[3], &x().to_f64().iter().map(|x| x.cos()).collect::<Vec<_>>());
     let error = jit(jacobian(sine))(&x()).unwrap_err().to_string();

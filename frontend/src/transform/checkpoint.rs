@@ -49,9 +49,9 @@ where
 /// assert_eq!(slope.item::<f64>().unwrap(), 2.0);
 /// ```
 ///
-/// A policy looks at the operations of the function, and of functions it calls; of a loop or branch in
-/// it, and of a checkpoint, all results are one operation. [`Policy::Everything`] keeps what would be
-/// kept without a checkpoint.
+/// A policy looks at the operations of the function, and of functions it calls; a loop or branch in it
+/// is computed again as a whole, but for results that have a name. [`Policy::Everything`] keeps all
+/// that the derivative needs.
 #[track_caller]
 pub fn checkpoint_with<F, A>(f: F, policy: Policy) -> A::Fn<F::Output>
 where

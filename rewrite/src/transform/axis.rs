@@ -30,7 +30,9 @@ pub(super) fn flow(control: &Control, edge: Edge, from: &[bool]) -> Vec<bool> {
         (Control::AllGather { up, .. }, Edge::Batch) => *up > 0 && operand,
         (Control::AxisIndex { up, .. }, Edge::Batch) => *up == 0,
         (Control::AxisIndex { .. }, Edge::Tangent | Edge::Cotangent) => false,
-        (Control::AllGather { .. } | Control::Scan { .. } | Control::While { .. } | Control::Switch { .. }, _) => operand,
+        (Control::AllGather { .. } | Control::Scan { .. } | Control::While { .. } | Control::Switch { .. }, _) => {
+            operand
+        }
     }]
 }
 

@@ -235,7 +235,8 @@ pub(super) fn vjp(
     if let Some(custom) = Custom::of(&site, functions) {
         return custom.vjp(work, functions, (y, span), reached, cotangent);
     }
-    let Some(Pulled { wrt, of, seeds }) = pulled(work, functions, (callee, n), (y, &operands), reached, cotangent) else {
+    let Some(Pulled { wrt, of, seeds }) = pulled(work, functions, (callee, n), (y, &operands), reached, cotangent)
+    else {
         return Ok(());
     };
     if let What::Function(Transform::Checkpoint { policy }, _) = &site.what {

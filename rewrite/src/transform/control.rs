@@ -17,9 +17,9 @@
 //! what one step gives the next one takes. Per-step values lie along axis 0 of the operands, and a
 //! batch along axis 1 of those.
 
-use super::{Workspace, axis};
 use super::functions::{Edge, Functions, Halves};
 use super::vjp::accumulate;
+use super::{Workspace, axis};
 use crate::analysis::{What, aval};
 use egg::Id;
 use egrad_ir::graph::move_axis;

@@ -7,7 +7,8 @@ use super::{MOST_NODES, Marked, control, vjp, vmap};
 use crate::rules::{Table, Tables};
 use crate::term::{Head, encode};
 use egrad_ir::{
-    Aval, Binary, Control, Error, FnId, Function, Node, NodeId, NodeKind, Op, Policy, Program, Result, Span, Transform, Unary,
+    Aval, Binary, Control, Error, FnId, Function, Node, NodeId, NodeKind, Op, Policy, Program, Result, Span, Transform,
+    Unary,
 };
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -456,9 +457,7 @@ fn varies(whole: &Function) -> Vec<bool> {
 /// Whether the node is a view, or stands for recomputation, which saving would defeat.
 fn is_view(node: &Node) -> bool {
     match &node.kind {
-        NodeKind::Op(
-            Op::BroadcastInDim { .. } | Op::Reshape(_) | Op::Transpose(_) | Op::Unary(Unary::Barrier),
-        ) => true,
+        NodeKind::Op(Op::BroadcastInDim { .. } | Op::Reshape(_) | Op::Transpose(_) | Op::Unary(Unary::Barrier)) => true,
         NodeKind::Op(_) | NodeKind::Param(_) | NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => false,
     }
 }

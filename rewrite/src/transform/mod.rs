@@ -198,9 +198,7 @@ pub fn keep_calls(program: &Program, tables: &Tables, calls: Calls) -> Result<Pr
                 | Transform::CustomJvp { .. }
                 | Transform::CustomVjp { .. }
                 | Transform::Checkpoint { .. }
-                | Transform::Named { .. } => {
-                    Callee::Called(transform.clone(), callee)
-                }
+                | Transform::Named { .. } => Callee::Called(transform.clone(), callee),
                 Transform::Jvp { .. } | Transform::Vjp { .. } | Transform::Vmap { .. } => {
                     let f = functions.transformed(callee, transform, span)?;
                     Callee::Copied(Cow::Owned(functions.program.function(f).clone()))
@@ -213,7 +211,9 @@ pub fn keep_calls(program: &Program, tables: &Tables, calls: Calls) -> Result<Pr
     for (_, f) in kept.functions() {
         let looks = |n: &Node| match &n.kind {
             NodeKind::Control(c @ (Control::AllGather { .. } | Control::AxisIndex { .. })) => Some((c.clone(), n.span)),
-            NodeKind::Control(_) | NodeKind::Apply(..) | NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Get(_) => None,
+            NodeKind::Control(_) | NodeKind::Apply(..) | NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Get(_) => {
+                None
+            }
         };
         if let Some((control, span)) = f.nodes().find_map(|(_, n)| looks(n)) {
             return Err(no_batch(&control).at(span));
