@@ -489,6 +489,9 @@ fn pull_switch(
         return Ok(Vec::new());
     }
     let halves = branches.iter().map(|b| functions.halves(*b, &wrt, &of, span)).collect::<Result<Vec<Halves>>>()?;
+    // A branch that looks at other elements of a batch must not see cotangents of those that don't take
+    // it, so each branch gets its own, which are zeros but for those that do.
+    let sets = if branches.iter().any(|b| functions.looks_at_batches(*b)) { branches.len() } else { 1 };
     // Values that branches save share places by their types.
     let mut places: Vec<Aval> = Vec::new();
     let mut taken: Vec<Vec<usize>> = Vec::new();
@@ -531,9 +534,10 @@ fn pull_switch(
         let params = (0..n)
             .map(|p| signature(&b, p.into()))
             .chain(places.iter().map(|aval| (aval.clone(), span)))
-            .chain((0..of.len()).map(|i| signature(&b, (n + own.len() + i).into())));
-        let positions: Vec<usize> =
-            (0..n).chain(own.iter().map(|p| n + p)).chain((0..of.len()).map(|i| n + places.len() + i)).collect();
+            .chain((0..sets * of.len()).map(|i| signature(&b, (n + own.len() + i % of.len()).into())));
+        let set = if sets > 1 { backwards.len() * of.len() } else { 0 };
+        let seeds = (0..of.len()).map(|i| n + places.len() + set + i);
+        let positions: Vec<usize> = (0..n).chain(own.iter().map(|p| n + p)).chain(seeds).collect();
         let gradients: Vec<usize> = (0..wrt.len()).collect();
         let params: Vec<(Aval, Span)> = params.collect();
         backwards.push(functions.rearranged(half.backward, params, &positions, &gradients));
@@ -542,14 +546,43 @@ fn pull_switch(
     for i in 0..seeds.len() {
         work.supersede(y, i, went.results[i]);
     }
-    let args: Vec<Id> = operands
-        .iter()
-        .copied()
-        .chain(went.results[seeds.len()..].iter().copied())
-        .chain(seeds.iter().copied().flatten())
-        .collect();
+    let given: Vec<Id> = match sets {
+        1 => seeds.iter().copied().flatten().collect(),
+        _ => (0..sets).flat_map(|b| masked_seeds(work, operands[0], (b, sets), seeds, span)).collect(),
+    };
+    let args: Vec<Id> =
+        operands.iter().copied().chain(went.results[seeds.len()..].iter().copied()).chain(given).collect();
     let came = work.call(functions, &What::Control(Control::Switch { branches: backwards }), &args, span)?;
     Ok(wrt.into_iter().map(|k| k + 1).zip(came.results).collect())
+}
+
+/// The cotangents where this branch of so many is the one that is taken, else zeros.
+fn masked_seeds(
+    work: &mut Workspace,
+    index: Id,
+    (b, branches): (usize, usize),
+    seeds: &[Option<Id>],
+    span: Span,
+) -> Vec<Id> {
+    // Out of range is the nearest.
+    let compare = match b {
+        0 => Compare::Le,
+        _ if b + 1 == branches => Compare::Ge,
+        _ => Compare::Eq,
+    };
+    let number = work.op(&Op::Constant(Literal::new(Dtype::I32, b as f64)), &[], span);
+    let taken = work.op(&Op::Compare(compare), &[index, number], span);
+    let mut masked = Vec::new();
+    for seed in seeds.iter().copied().flatten() {
+        let aval = aval(&work.egraph, seed).clone();
+        let mask = match aval.shape.rank() {
+            0 => taken,
+            _ => work.op(&Op::BroadcastInDim { shape: aval.shape.clone(), dims: Axes::new() }, &[taken], span),
+        };
+        let zeros = work.zeros(&aval);
+        masked.push(work.op(&Op::Select, &[mask, seed, zeros], span));
+    }
+    masked
 }
 
 /// A scalar repeated.
