@@ -83,7 +83,8 @@ where
 /// ```
 ///
 /// The name is known in whatever the function calls while it is traced, in loops, branches, and other
-/// transforms; of two batches with one name the inner one is meant.
+/// transforms; of two batches with one name the inner one is meant. In a branch that elements choose each
+/// for themselves, what all elements have counts, taken or not, as in JAX.
 ///
 /// # Errors and panics
 /// As [`vmap`].
