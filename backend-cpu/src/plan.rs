@@ -436,9 +436,14 @@ fn weight(inst: &Inst) -> f64 {
             Unary::Erf | Unary::Erfc => 55.0,
             Unary::ErfInv => 75.0,
             Unary::Sqrt | Unary::Rsqrt => 4.0,
-            Unary::Neg | Unary::Abs | Unary::Sign | Unary::Floor | Unary::Round | Unary::Not | Unary::StopGradient => {
-                1.0
-            }
+            Unary::Neg
+            | Unary::Abs
+            | Unary::Sign
+            | Unary::Floor
+            | Unary::Round
+            | Unary::Not
+            | Unary::StopGradient
+            | Unary::Barrier => 1.0,
         },
         Inst::Binary(Binary::Pow, ..) => 60.0,
         Inst::Binary(Binary::Atan2, ..) => 40.0,

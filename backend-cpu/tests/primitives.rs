@@ -46,7 +46,7 @@ fn unary_functions() {
                 Unary::Abs => dtype != Dtype::Bool && !dtype.is_unsigned(),
                 Unary::Neg | Unary::Sign => dtype != Dtype::Bool,
                 Unary::Not => !dtype.is_float(),
-                Unary::StopGradient => true,
+                Unary::StopGradient | Unary::Barrier => true,
                 Unary::Floor
                 | Unary::Round
                 | Unary::Sqrt

@@ -242,6 +242,7 @@ impl Machine<'_> {
                 let chosen = usize::try_from(index).map_or(0, |i| i.min(last));
                 self.callee(branches[chosen], &args[1..])
             }
+            Control::AllGather { .. } | Control::AxisIndex { .. } => Err(crate::graph::no_batch(control)),
         }
     }
 }
@@ -300,7 +301,7 @@ pub fn eval_op(op: &Op, args: &[&Array], mode: Elementary) -> Result<Array> {
             let (length, step) = (aval.shape[*axis], aval.shape.strides()[*axis]);
             fill::<T>(&aval, |k| T::from_i64((k / step % length) as i64))
         }),
-        Op::Unary(Unary::StopGradient) => Ok(args[0].clone()),
+        Op::Unary(Unary::StopGradient | Unary::Barrier) => Ok(args[0].clone()),
         Op::Unary(u) => by_dtype!(aval.dtype, T => {
             let (f, fix) = (T::unary(*u, mode).ok_or_else(refused)?, T::fix(mode));
             let x = slice::<T>(args[0])?;

@@ -50,7 +50,7 @@ pub fn infer(op: &Op, args: &[&Aval]) -> Result<Aval> {
                 | Unary::Erfc
                 | Unary::ErfInv => args[0].dtype.is_float(),
                 Unary::Not => !args[0].dtype.is_float(),
-                Unary::StopGradient => true,
+                Unary::StopGradient | Unary::Barrier => true,
             };
             accept(name, ok, args)?;
             args[0].clone()
@@ -317,7 +317,7 @@ pub fn apply(transform: &Transform, callee: &Function, args: &[Aval]) -> Result<
     };
     let floats = || results.iter().filter(|r| r.dtype.is_float()).cloned();
     let avals = match transform {
-        Transform::Call => {
+        Transform::Call | Transform::Checkpoint { .. } | Transform::Named { .. } => {
             expect("argument", &params, args)?;
             results
         }
@@ -479,6 +479,14 @@ pub fn control(control: &Control, program: &Program, args: &[Aval]) -> Result<Ve
                 None => return Err(Error::tree(format!("`{name}` needs an index"))),
             }
             results
+        }
+        Control::AllGather { size, .. } => {
+            count(name, "the operands", 1, args.len())?;
+            vec![Aval::new(args[0].dtype, args[0].shape.insert(0, *size))]
+        }
+        Control::AxisIndex { .. } => {
+            count(name, "the operands", 0, args.len())?;
+            vec![Aval::new(Dtype::I32, Shape::scalar())]
         }
     };
     for aval in &results {

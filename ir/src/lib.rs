@@ -32,7 +32,7 @@ mod verify;
 pub use array::Array;
 pub use dtype::{Dtype, Element, Literal};
 pub use error::{Error, Report, Result, Span};
-pub use graph::{Aval, Control, FnId, Function, Node, NodeId, NodeKind, Program, Transform};
+pub use graph::{Aval, Control, FnId, Function, Node, NodeId, NodeKind, Policy, Program, Transform};
 pub use op::{Binary, Compare, DotDims, Op, Reduce, Unary};
 pub use resident::Resident;
 pub use shape::Shape;

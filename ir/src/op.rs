@@ -77,6 +77,8 @@ class! {
         Not = "not",
         /// x, with no derivative.
         StopGradient = "stop_gradient",
+        /// x, which nothing is simplified through: what is computed from it is not what is computed from x.
+        Barrier = "barrier",
     }
 }
 

@@ -28,7 +28,7 @@ pub enum Elementary {
     ///
     /// Every float an operation *computes* has the canonical NaN (positive, quiet, no payload) for
     /// any NaN; that is [`Unary`] (with `neg` and `abs`), [`Binary`], `integer_pow`, a `convert`
-    /// between types, reductions and products. What only moves values (`stop_gradient`, `select`,
+    /// between types, reductions and products. What only moves values (`stop_gradient`, `barrier`, `select`,
     /// `broadcast_in_dim`, `reshape`, `transpose`, a `convert` to the same type) keeps their bits.
     Shared,
 }
@@ -135,7 +135,7 @@ macro_rules! float {
                     Unary::Erfc => |x| erf::erfc(f64::from(x)) as $T,
                     Unary::ErfInv if shared => |x| math::$module::erf_inv(&mut $Lanes, x),
                     Unary::ErfInv => |x| erf::erf_inv(f64::from(x)) as $T,
-                    Unary::StopGradient => |x| x,
+                    Unary::StopGradient | Unary::Barrier => |x| x,
                     Unary::Not => return None,
                 })
             }
@@ -222,7 +222,7 @@ macro_rules! integer {
                     Unary::Abs => return $abs,
                     Unary::Sign => $sign,
                     Unary::Not => |x| !x,
-                    Unary::StopGradient => |x| x,
+                    Unary::StopGradient | Unary::Barrier => |x| x,
                     Unary::Floor
                     | Unary::Round
                     | Unary::Sqrt
@@ -314,7 +314,7 @@ impl Scalar for bool {
     fn unary(op: Unary, _mode: Elementary) -> Option<fn(bool) -> bool> {
         Some(match op {
             Unary::Not => |x| !x,
-            Unary::StopGradient => |x| x,
+            Unary::StopGradient | Unary::Barrier => |x| x,
             Unary::Neg
             | Unary::Abs
             | Unary::Sign
@@ -432,7 +432,7 @@ pub(crate) use by_dtype;
 pub fn unary(op: Unary, x: Literal, mode: Elementary) -> Option<Literal> {
     by_dtype!(x.dtype(), T => {
         let y = T::unary(op, mode)?(T::from_literal(x));
-        Some(if op == Unary::StopGradient { y } else { T::fix(mode)(y) }.literal())
+        Some(if matches!(op, Unary::StopGradient | Unary::Barrier) { y } else { T::fix(mode)(y) }.literal())
     })
 }
 

@@ -62,6 +62,7 @@ fn signs() {
     floats(Op::Unary(Unary::Abs), &[x], &[1.5, 2.5, 0.0, 0.0, INF, INF, NAN]);
     floats(Op::Unary(Unary::Sign), &[x], &[1.0, -1.0, 0.0, -0.0, 1.0, -1.0, NAN]);
     floats(Op::Unary(Unary::StopGradient), &[x], x);
+    floats(Op::Unary(Unary::Barrier), &[x], x);
     let n = &[3.0, -3.0, 0.0, MIN, MAX];
     ints(Op::Unary(Unary::Neg), &[n], &[-3.0, 3.0, 0.0, MIN, -MAX]);
     ints(Op::Unary(Unary::Abs), &[n], &[3.0, 3.0, 0.0, MIN, MAX]);
@@ -382,7 +383,7 @@ fn shared_mode_has_canonical_nans() {
     let bits = |a: &Array| a.as_slice::<f32>().unwrap().iter().map(|x| x.to_bits()).collect::<Vec<_>>();
     for u in Unary::ALL {
         let Ok(y) = eval_op(&Op::Unary(*u), &[&x], Elementary::Shared) else { continue };
-        let want = if *u == Unary::StopGradient { bits(&x) } else { vec![0x7fc0_0000; 3] };
+        let want = if matches!(u, Unary::StopGradient | Unary::Barrier) { bits(&x) } else { vec![0x7fc0_0000; 3] };
         assert_eq!(bits(&y), want, "{u:?}");
     }
     for op in Binary::ALL.iter().map(|b| Op::Binary(*b)).chain([Op::IntegerPow(1), Op::IntegerPow(-2)]) {

@@ -276,7 +276,7 @@ impl<'f, 'p> Nest<'f, 'p> {
             }
             Inst::Within(along) => self.within(along, lanes),
             Inst::Unary(op, x) => {
-                let moved = *op == egrad_ir::Unary::StopGradient;
+                let moved = matches!(op, egrad_ir::Unary::StopGradient | egrad_ir::Unary::Barrier);
                 dirty = !moved;
                 let x = if moved { self.moved(*x, lanes) } else { self.get(*x, lanes) };
                 self.code.unary(*op, &x)

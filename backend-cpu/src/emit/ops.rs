@@ -64,7 +64,7 @@ impl Code<'_> {
                 let y = self.map1(form, x, |c, v| c.f.ins().bnot(v));
                 self.narrow(y)
             }
-            Unary::StopGradient => x.clone(),
+            Unary::StopGradient | Unary::Barrier => x.clone(),
             Unary::Exp => self.elementary(Elementary::Exp, x),
             Unary::Expm1 => self.elementary(Elementary::Expm1, x),
             Unary::Log => self.elementary(Elementary::Log, x),

@@ -162,7 +162,7 @@ impl Maker {
                     Unary::Abs => dtype != Dtype::Bool && !dtype.is_unsigned(),
                     Unary::Neg | Unary::Sign => dtype != Dtype::Bool,
                     Unary::Not => !dtype.is_float(),
-                    Unary::StopGradient => true,
+                    Unary::StopGradient | Unary::Barrier => true,
                     _ => dtype.is_float(),
                 };
                 takes.then_some((Inst::Unary(op, id(x)), dtype))?

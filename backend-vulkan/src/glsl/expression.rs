@@ -135,7 +135,7 @@ impl<F: FnMut(Dtype, &str)> Expressions<F> {
             Unary::ErfInv => library("accurate_erf_inv"),
             Unary::Not if dtype == Dtype::Bool => x.prefixed('!'),
             Unary::Not => narrow(x.prefixed('~')),
-            Unary::StopGradient => x,
+            Unary::StopGradient | Unary::Barrier => x,
         }
     }
 

@@ -61,7 +61,8 @@ pub(super) fn function(op: Unary) -> Option<Elementary> {
         | Unary::Sqrt
         | Unary::Rsqrt
         | Unary::Not
-        | Unary::StopGradient => None,
+        | Unary::StopGradient
+        | Unary::Barrier => None,
     }
 }
 

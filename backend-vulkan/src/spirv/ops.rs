@@ -80,7 +80,7 @@ impl Emitter {
                 let y = self.value(x.dtype, |b, ty| b.not(ty, None, x.id));
                 self.narrow(y)
             }
-            Unary::StopGradient => x,
+            Unary::StopGradient | Unary::Barrier => x,
         }
     }
 

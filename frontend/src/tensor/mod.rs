@@ -318,6 +318,9 @@ unary! {
     erf_inv = ErfInv;
     /// The same values, with no derivative.
     stop_gradient = StopGradient;
+    /// The same values, which the compiler simplifies nothing through: what is computed from them is
+    /// computed apart from what is computed from the tensor itself. Derivatives go through.
+    barrier = Barrier;
 }
 
 macro_rules! binary {

@@ -39,7 +39,7 @@ where
     let span = Span::here();
     let in_axes = Rc::new(in_axes);
     let axes = Rc::clone(&in_axes);
-    let over = A::by_value(move |args: A| map(&f, &args, &*axes, &0usize, span));
+    let over = A::by_value(move |args: A| map(&f, &args, (&*axes, &0usize), None, span));
     let door = jit::<A::Fn<F::Output>, A>(over);
     let run = A::by_ref(move |args: Flat<'_, Array>| {
         if chunk == 0 {

@@ -407,7 +407,7 @@ where
     F: Function<A, Output = O>,
 {
     let (_, params) = leaves(args, span);
-    super::inner_with::<F, A, _>(f, params, &Flat::of(args).structure, span, |out| {
+    super::inner_with::<F, A, _>(None, f, params, &Flat::of(args).structure, span, |out| {
         let (tensors, output) = output(out, span);
         (tensors, Branch { structure: output.structure, paths: tree::paths(out), spans: output.spans })
     })

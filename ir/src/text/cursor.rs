@@ -64,6 +64,7 @@ pub(crate) enum Item<'a> {
     Number(&'a str),
     /// `nan(0x…)`
     Nan(&'a str),
+    Text(String),
     List(Vec<Item<'a>>),
 }
 
@@ -316,6 +317,7 @@ impl<'a> Cursor<'a> {
                 Ok(Item::Nan(bits))
             }
             Token::Word(word) => self.next().map(|_| Item::Word(word)),
+            Token::Quoted(_) => self.name("a text").map(Item::Text),
             Token::Mark('[') if depth > 0 => {
                 self.next()?;
                 let mut items = Vec::new();
@@ -381,6 +383,7 @@ pub(crate) fn literal(dtype: Dtype, item: &Item<'_>) -> std::result::Result<Lite
     let no = |what: &str| {
         let text = match item {
             Item::Word(s) | Item::Number(s) | Item::Nan(s) => Short(s).to_string(),
+            Item::Text(_) => "a text".to_owned(),
             Item::List(_) => "a list".to_owned(),
         };
         format!("`{text}` is {what}")

@@ -482,7 +482,7 @@ impl Nest<'_> {
                 }
             }
             Op::Scatter { .. } | Op::Argsort(_) => Err(Illegal::Anchor(v)),
-            Op::Unary(Unary::StopGradient) => self.emit(args[0], at, inner),
+            Op::Unary(Unary::StopGradient | Unary::Barrier) => self.emit(args[0], at, inner),
             Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::IntegerPow(_) | Op::Convert(_) => {
                 let temps = args.iter().map(|a| self.emit(*a, at, inner)).collect::<Result<_, _>>()?;
                 let inst = match op {

@@ -191,7 +191,8 @@ fn fold(egraph: &EGraph, prim: Prim, args: &[usize], slots: &[Slot]) -> Option<L
             | Unary::Round
             | Unary::Sqrt
             | Unary::Not
-            | Unary::StopGradient => scalar::unary(u, constant(0)?, mode),
+            | Unary::StopGradient
+            | Unary::Barrier => scalar::unary(u, constant(0)?, mode),
             Unary::Rsqrt
             | Unary::Exp
             | Unary::Expm1

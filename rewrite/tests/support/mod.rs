@@ -74,7 +74,10 @@ pub fn transformed(f: &Function, transform: &Transform) -> Program {
     let floats = f.result_avals().into_iter().filter(|a| a.dtype.is_float());
     match transform {
         Transform::Call => {}
-        Transform::CustomJvp { .. } | Transform::CustomVjp { .. } => unreachable!("it is applied, not derived from"),
+        Transform::CustomJvp { .. }
+        | Transform::CustomVjp { .. }
+        | Transform::Checkpoint { .. }
+        | Transform::Named { .. } => unreachable!("it is applied, not derived from"),
         Transform::Jvp { wrt } => avals.extend(wrt.iter().map(|i| avals[*i].clone()).collect::<Vec<_>>()),
         Transform::Vjp { .. } => avals.extend(floats),
         Transform::Vmap { in_axes, size, .. } => {
@@ -138,7 +141,10 @@ pub fn reference(f: &Function, transform: &Transform, inputs: &[Array]) -> Vec<A
     let float_results = |out: Vec<Array>| out.into_iter().filter(|a| a.dtype().is_float()).collect::<Vec<_>>();
     match transform {
         Transform::Call => run(f, inputs),
-        Transform::CustomJvp { .. } | Transform::CustomVjp { .. } => unreachable!("it is applied, not derived from"),
+        Transform::CustomJvp { .. }
+        | Transform::CustomVjp { .. }
+        | Transform::Checkpoint { .. }
+        | Transform::Named { .. } => unreachable!("it is applied, not derived from"),
         Transform::Jvp { wrt } => {
             let (x, t) = inputs.split_at(n);
             let moved = |h: f64| {

@@ -63,7 +63,8 @@ pub fn samples() -> Vec<Sample> {
                     | Unary::Erf
                     | Unary::Erfc
                     | Unary::ErfInv
-                    | Unary::StopGradient => {
+                    | Unary::StopGradient
+                    | Unary::Barrier => {
                         add(op.clone(), vec![float(&[2, 3])], 0.1, 0.9);
                         add(op.clone(), vec![float(&[3])], -0.9, -0.1);
                         add(op, vec![float(&[])], 0.1, 0.9);
