@@ -99,14 +99,9 @@ impl Code<'_> {
             Binary::Min if float => each(self, |c, a, b| c.f.ins().fmin(a, b)),
             Binary::Max => each(self, |c, a, b| c.f.ins().smax(a, b)),
             Binary::Min => each(self, |c, a, b| c.f.ins().smin(a, b)),
-            Binary::And | Binary::Or | Binary::Xor => {
-                let (x, y) = self.agree(x, y);
-                self.map2(x.form, &x, &y, |c, a, b| match op {
-                    Binary::And => c.f.ins().band(a, b),
-                    Binary::Or => c.f.ins().bor(a, b),
-                    _ => c.f.ins().bxor(a, b),
-                })
-            }
+            Binary::And => self.bits(x, y, |c, a, b| c.f.ins().band(a, b)),
+            Binary::Or => self.bits(x, y, |c, a, b| c.f.ins().bor(a, b)),
+            Binary::Xor => self.bits(x, y, |c, a, b| c.f.ins().bxor(a, b)),
             Binary::ShiftLeft => self.shift(x, y, |c, v, k| c.f.ins().ishl(v, k)),
             Binary::ShiftRightLogical => self.shift(x, y, |c, v, k| c.f.ins().ushr(v, k)),
             Binary::ShiftRightArithmetic => {
@@ -133,6 +128,12 @@ impl Code<'_> {
         let quotient = self.pick(&negates, &negated, &quotient);
         let by_zero = self.icmp(IntCC::Equal, y, &zero);
         self.pick(&by_zero, &minus_one, &quotient)
+    }
+
+    /// An operation on the bits of integers or truth values.
+    fn bits(&mut self, x: &Group, y: &Group, op: fn(&mut Self, Value, Value) -> Value) -> Group {
+        let (x, y) = self.agree(x, y);
+        self.map2(x.form, &x, &y, op)
     }
 
     /// x shifted by y places, nothing where y is negative or above 31.

@@ -123,6 +123,14 @@ const OTHER_SIGNS: &[(&str, &[(&str, &str)])] = &[
         "The second derivative of x^2 is 2 x^0, whose derivative is a 0 here; JAX takes x for x^1, and has none.",
         &[("programs_seed/per_example_hessian_w", "vjp")],
     ),
+    (
+        "What was read at an index gets its cotangent added to 0, which makes -0 into 0; JAX writes it.",
+        &[("edge_indices/dynamic_slice_clamped.1", "vmap[0] vjp"), ("indexing/take_axis0.2", "vjp")],
+    ),
+    (
+        "XLA drops the addition of a 0 that it knows, here from a branch that is never taken; 0 + -0 is 0.",
+        &[("random_programs/program56", "vmap[0] vjp")],
+    ),
 ];
 
 /// What a strict run lets pass although the sign of a zero isn't the one recorded: per reason, the
