@@ -8,7 +8,7 @@
 
 use crate::launch;
 use egrad_ir::kernel::{Argsort, Kernel, Scatter};
-use egrad_ir::{Dtype, Reduce, Sortable};
+use egrad_ir::{Dtype, Literal, Reduce, Sortable};
 use smallvec::SmallVec;
 use std::ops::Range;
 use std::slice;
@@ -29,7 +29,8 @@ pub(crate) struct Rows {
 const WIDE: usize = 16;
 
 enum What {
-    Scatter(Scatter),
+    /// Into a copy of its first operand, or, where that is one number, into so many of it.
+    Scatter(Scatter, Option<Literal>),
     Argsort(Argsort),
 }
 
@@ -37,14 +38,15 @@ enum What {
 type Addresses = SmallVec<[u64; 4]>;
 
 impl Rows {
-    pub(crate) fn scatter(kernel: &Kernel, scatter: &Scatter) -> Rows {
+    /// `fill`: the number that x is everywhere; x isn't read then.
+    pub(crate) fn scatter(kernel: &Kernel, scatter: &Scatter, fill: Option<Literal>) -> Rows {
         let [x, _, updates] = scatter.sizes().unwrap_or_default();
         Rows {
             dtype: kernel.operands[scatter.x].dtype,
             count: scatter.batch * scatter.between,
             positions: if scatter.inner >= WIDE { scatter.length } else { 1 },
             time: 0.1 * x as f64 + 2.0 * updates as f64,
-            what: What::Scatter(scatter.clone()),
+            what: What::Scatter(scatter.clone(), fill),
         }
     }
 
@@ -85,7 +87,9 @@ impl Rows {
         // SAFETY: by the caller's promise.
         unsafe {
             match &self.what {
-                What::Scatter(s) => scatter::<T>(s, number, launch::part(s.length, 1, parts, i), at),
+                What::Scatter(s, fill) => {
+                    scatter::<T>(s, fill.map(T::of), number, launch::part(s.length, 1, parts, i), at)
+                }
                 What::Argsort(s) => argsort::<T>(s, number, at),
             }
         }
@@ -118,60 +122,64 @@ unsafe fn part<'a, T>(at: u64, first: usize, len: usize) -> &'a mut [T] {
 }
 
 /// # Safety
-/// As for [`Rows::row`].
-unsafe fn scatter<T: Sortable>(s: &Scatter, number: usize, part: Range<usize>, at: &[u64]) {
-    // A loop for each, with the combination inlined.
-    // SAFETY: by the caller's promise.
-    unsafe {
-        match s.kind {
-            Reduce::Sum => scatter_by(s, number, part, at, |x: T, y| T::combine(Reduce::Sum, x, y)),
-            Reduce::Max => scatter_by(s, number, part, at, |x: T, y| T::combine(Reduce::Max, x, y)),
-            Reduce::Prod => scatter_by(s, number, part, at, |x: T, y| T::combine(Reduce::Prod, x, y)),
+/// As for [`Rows::row`], of these positions.
+unsafe fn scatter<T: Sortable>(s: &Scatter, fill: Option<T>, number: usize, positions: Range<usize>, at: &[u64]) {
+    let first = (number * s.length + positions.start) * s.inner;
+    // SAFETY: the result has as many elements as x, which the verifier has checked; these positions of
+    // the row's part of it are the caller's own. `T` is no bool, of which not all bits are elements.
+    let result = unsafe { part::<T>(at[s.result], first, positions.len() * s.inner) };
+    match fill {
+        Some(number) => result.fill(number),
+        // SAFETY: so has x, which nothing writes meanwhile.
+        None => {
+            result.copy_from_slice(unsafe { elements::<T>(at[s.x] + (first * size_of::<T>()) as u64, result.len()) })
         }
+    }
+    let [_, indices, updates] = s.sizes().expect("verified: they can be counted");
+    // SAFETY: the operands have these lengths, which the verifier has checked.
+    let (indices, updates) =
+        unsafe { (elements::<i32>(at[s.indices], indices), elements::<T>(at[s.updates], updates)) };
+    // A loop for each, with the combination inlined.
+    let row = Row { s, number, positions, indices, updates, result };
+    match s.kind {
+        Reduce::Sum => row.combine(|x, y| T::combine(Reduce::Sum, x, y)),
+        Reduce::Max => row.combine(|x, y| T::combine(Reduce::Max, x, y)),
+        Reduce::Prod => row.combine(|x, y| T::combine(Reduce::Prod, x, y)),
     }
 }
 
-/// # Safety
-/// As for [`Rows::row`].
-unsafe fn scatter_by<T: Sortable>(
-    s: &Scatter,
+/// A row of a scatter, or the part that goes to some positions.
+struct Row<'a, T> {
+    s: &'a Scatter,
     number: usize,
     positions: Range<usize>,
-    at: &[u64],
-    combine: impl Fn(T, T) -> T,
-) {
-    let [x, indices, updates] = s.sizes().expect("verified: they can be counted");
-    let first = (number * s.length + positions.start) * s.inner;
-    let len = positions.len() * s.inner;
-    // SAFETY: the operands have these lengths, which the verifier has checked; these positions of the
-    // row's part of the result are the caller's own. `T` is no bool, of which not all bits are elements.
-    let (x, indices, updates, result) = unsafe {
-        (
-            elements::<T>(at[s.x], x),
-            elements::<i32>(at[s.indices], indices),
-            elements::<T>(at[s.updates], updates),
-            part::<T>(at[s.result], first, len),
-        )
-    };
-    result.copy_from_slice(&x[first..][..len]);
-    let batch = number / s.between;
-    let indices = &indices[batch * s.taken..][..s.taken];
-    let updates = &updates[number * s.taken * s.inner..][..s.taken * s.inner];
-    // The place of a position among these; beyond them for one that isn't.
-    let place = |index: i32| usize::try_from(index).map_or(usize::MAX, |i| i.wrapping_sub(positions.start));
-    if s.inner == 1 {
-        for (index, update) in indices.iter().zip(updates) {
-            if let Some(to) = result.get_mut(place(*index)) {
-                *to = combine(*to, *update);
+    indices: &'a [i32],
+    updates: &'a [T],
+    result: &'a mut [T],
+}
+
+impl<T: Sortable> Row<'_, T> {
+    fn combine(self, combine: impl Fn(T, T) -> T) {
+        let Row { s, number, positions, indices, updates, result } = self;
+        let batch = number / s.between;
+        let indices = &indices[batch * s.taken..][..s.taken];
+        let updates = &updates[number * s.taken * s.inner..][..s.taken * s.inner];
+        // The place of a position among these; beyond them for one that isn't.
+        let place = |index: i32| usize::try_from(index).map_or(usize::MAX, |i| i.wrapping_sub(positions.start));
+        if s.inner == 1 {
+            for (index, update) in indices.iter().zip(updates) {
+                if let Some(to) = result.get_mut(place(*index)) {
+                    *to = combine(*to, *update);
+                }
             }
+            return;
         }
-        return;
-    }
-    for (index, updates) in indices.iter().zip(updates.chunks_exact(s.inner.max(1))) {
-        let place = place(*index);
-        if place < positions.len() {
-            for (to, update) in result[place * s.inner..][..s.inner].iter_mut().zip(updates) {
-                *to = combine(*to, *update);
+        for (index, updates) in indices.iter().zip(updates.chunks_exact(s.inner.max(1))) {
+            let place = place(*index);
+            if place < positions.len() {
+                for (to, update) in result[place * s.inner..][..s.inner].iter_mut().zip(updates) {
+                    *to = combine(*to, *update);
+                }
             }
         }
     }
@@ -227,7 +235,7 @@ mod tests {
                 [(1, 7, 1, 40), (1, 7, WIDE, 40), (3, 5, WIDE + 3, 9), (2, 1, 2, 3), (1, 4, 5, 0)]
             {
                 let (kernel, scatter) = scattering(kind, batch, length, inner, taken);
-                let rows = Rows::scatter(&kernel, &scatter);
+                let rows = Rows::scatter(&kernel, &scatter, None);
                 let numbers = |n: usize, scale: f32| -> Vec<f32> {
                     (0..n).map(|i| scale * ((i * 37 % 101) as f32 - 50.0)).collect()
                 };

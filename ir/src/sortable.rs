@@ -1,6 +1,6 @@
 //! What sorts and scatters need of elements.
 
-use crate::dtype::Element;
+use crate::dtype::{Element, Literal};
 use crate::op::Reduce;
 use crate::scalar::Scalar;
 use std::cmp::Ordering;
@@ -9,6 +9,8 @@ use std::cmp::Ordering;
 pub trait Sortable: Element {
     /// An element with its position: in the order of sorting, equals by their positions.
     type Placed: Ord + Copy;
+    /// The element a literal of this type stands for.
+    fn of(literal: Literal) -> Self;
     /// The order of sorting: ascending, NaN last, zeros of both signs equal.
     fn ascending(&self, other: &Self) -> Ordering;
     /// The element with its position.
@@ -24,6 +26,9 @@ macro_rules! sortable {
     ($($T:ty: $Placed:ty = $placed:expr, $position:expr;)*) => {$(
         impl Sortable for $T {
             type Placed = $Placed;
+            fn of(literal: Literal) -> $T {
+                <$T as Scalar>::from_literal(literal)
+            }
             fn ascending(&self, other: &$T) -> Ordering {
                 let nan = |x: &$T| x.partial_cmp(x).is_none();
                 self.partial_cmp(other).unwrap_or_else(|| nan(self).cmp(&nan(other)))
