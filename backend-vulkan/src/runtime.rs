@@ -201,6 +201,11 @@ impl Resident for Elements {
         &self.runtime.context.info.name
     }
 
+    fn wait(&self) -> Result<()> {
+        let context = &self.runtime.context;
+        context.wait(self.ready).map_err(|e| context.error(&format!("wait for {}", self.aval), e))
+    }
+
     fn fetch(&self) -> Result<Array> {
         self.runtime.receive(&self.aval, &self.region, self.ready)
     }

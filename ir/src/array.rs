@@ -321,6 +321,14 @@ impl Array {
         self.host().map(|_| ())
     }
 
+    /// Waits until a device that computes the elements has done so, and leaves them there.
+    ///
+    /// # Errors
+    /// As [`fetch`](Array::fetch).
+    pub fn wait(&self) -> Result<()> {
+        self.resident().map_or(Ok(()), Resident::wait)
+    }
+
     /// The same elements in the host's memory; without a copy if they are there.
     ///
     /// # Errors

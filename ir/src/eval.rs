@@ -10,8 +10,9 @@ use crate::graph::{Aval, Control, FnId, Function, Node, NodeId, NodeKind, Progra
 use crate::infer;
 use crate::kernel::Run;
 use crate::op::{Axes, Binary, Compare, DotDims, Op, Reduce, Unary};
-use crate::scalar::{Lanes, Scalar, Sortable, by_dtype, compare_fn};
+use crate::scalar::{Lanes, Scalar, by_dtype, compare_fn};
 use crate::shape::Shape;
+use crate::sortable::Sortable;
 
 pub use crate::scalar::Elementary;
 

@@ -474,40 +474,6 @@ pub(crate) fn converted<T: Scalar>(x: Literal) -> T {
     x.to_i64().map_or_else(|| T::from_f64(x.to_f64()), T::from_i64)
 }
 
-/// What backends that are plain Rust need of elements.
-pub trait Sortable: Element {
-    /// The order of sorting: ascending, NaN last, zeros of both signs equal.
-    fn ascending(&self, other: &Self) -> std::cmp::Ordering;
-    /// What a reduction combines two elements with, as [`Numerics::Strict`](crate::Numerics) has it:
-    /// NaN is the canonical one. `None` for bool.
-    fn combiner(kind: Reduce) -> Option<fn(Self, Self) -> Self>;
-}
-
-macro_rules! sortable {
-    ($($T:ty),*) => {$(
-        impl Sortable for $T {
-            fn ascending(&self, other: &$T) -> std::cmp::Ordering {
-                let nan = |x: &$T| x.partial_cmp(x).is_none();
-                self.partial_cmp(other).unwrap_or_else(|| nan(self).cmp(&nan(other)))
-            }
-            fn combiner(kind: Reduce) -> Option<fn($T, $T) -> $T> {
-                <$T as Scalar>::reduce(kind)?;
-                Some(match kind {
-                    Reduce::Sum => |x, y| combined(Reduce::Sum, x, y),
-                    Reduce::Max => |x, y| combined(Reduce::Max, x, y),
-                    Reduce::Prod => |x, y| combined(Reduce::Prod, x, y),
-                })
-            }
-        }
-    )*};
-}
-sortable!(f32, f64, i32, i64, u32, u8, bool);
-
-/// Two elements combined; one of them for a type that has no such reduction.
-fn combined<T: Scalar>(kind: Reduce, x: T, y: T) -> T {
-    T::reduce(kind).map_or(x, |(_, op)| op(x, y).canonical())
-}
-
 /// What a reduction starts from; `None` for bool.
 pub fn identity(kind: Reduce, dtype: Dtype) -> Option<Literal> {
     by_dtype!(dtype, T => Some(T::reduce(kind)?.0.literal()))
