@@ -61,7 +61,8 @@ impl Numbers {
     pub(crate) fn read(&mut self, kernel: &Kernel) -> Vec<Array> {
         let element = |numbers: &mut Numbers, dtype| match dtype {
             Dtype::Bool => f64::from(u8::from(numbers.below(4) > 0)),
-            Dtype::I32 => numbers.below(9) as f64 - 4.0,
+            Dtype::I32 | Dtype::I64 => numbers.below(9) as f64 - 4.0,
+            Dtype::U32 | Dtype::U8 => numbers.below(9) as f64,
             Dtype::F32 | Dtype::F64 => 2.0 * numbers.unit(),
         };
         let read = kernel.operands.iter().filter(|o| !o.written);
