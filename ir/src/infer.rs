@@ -22,14 +22,15 @@ pub fn infer(op: &Op, args: &[&Aval]) -> Result<Aval> {
         Op::Constant(l) => Aval::new(l.dtype(), Shape::scalar()),
         Op::Iota { dtype, shape, axis } => {
             if *dtype == Dtype::Bool {
-                return Err(Error::dtype("`iota` counts in f32, f64 or i32, not in bool"));
+                return Err(Error::dtype("`iota` counts in numbers, not in bool"));
             }
             check_axis(name, *axis, shape.rank())?;
             Aval::new(*dtype, shape.clone())
         }
         Op::Unary(u) => {
             let ok = match u {
-                Unary::Neg | Unary::Abs | Unary::Sign => args[0].dtype != Dtype::Bool,
+                Unary::Neg | Unary::Sign => args[0].dtype != Dtype::Bool,
+                Unary::Abs => args[0].dtype != Dtype::Bool && !args[0].dtype.is_unsigned(),
                 Unary::Floor
                 | Unary::Round
                 | Unary::Sqrt
@@ -63,7 +64,7 @@ pub fn infer(op: &Op, args: &[&Aval]) -> Result<Aval> {
                 Binary::Pow | Binary::Atan2 => args[0].dtype.is_float(),
                 Binary::And | Binary::Or | Binary::Xor => !args[0].dtype.is_float(),
                 Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => {
-                    args[0].dtype == Dtype::I32
+                    args[0].dtype.is_integer()
                 }
             };
             accept(name, ok, args)?;
@@ -84,7 +85,7 @@ pub fn infer(op: &Op, args: &[&Aval]) -> Result<Aval> {
             args[1].clone()
         }
         Op::IntegerPow(n) => {
-            let ok = args[0].dtype.is_float() || (args[0].dtype == Dtype::I32 && *n >= 0);
+            let ok = args[0].dtype.is_float() || (args[0].dtype.is_integer() && *n >= 0);
             accept(name, ok, args)?;
             args[0].clone()
         }

@@ -26,6 +26,7 @@ mod resident;
 pub mod scalar;
 pub mod schedule;
 pub mod shape;
+mod sortable;
 pub mod text;
 mod verify;
 
@@ -36,6 +37,7 @@ pub use graph::{Aval, Control, FnId, Function, Node, NodeId, NodeKind, Policy, P
 pub use op::{Binary, Compare, DotDims, Op, Reduce, Unary};
 pub use resident::Resident;
 pub use shape::Shape;
+pub use sortable::Sortable;
 
 /// How much freedom the compiler has with floating-point results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -152,7 +152,7 @@ impl Template {
                     let literal = match scalar {
                         Scalar::Number(n) => Some(Literal::new(aval.dtype, *n)),
                         Scalar::Step(s) => match slots[*s].attr(egraph) {
-                            Some(Attr::Int(n)) => Some(Literal::new(aval.dtype, *n as f64)),
+                            Some(Attr::Int(n)) => Some(Literal::wrapped(aval.dtype, *n)),
                             Some(Attr::Literal(l)) => Some(*l),
                             Some(Attr::Dims(_) | Attr::Dtype(_)) | None => None,
                         },
