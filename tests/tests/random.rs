@@ -182,8 +182,7 @@ impl Program {
             18..=23 => self.control(choices, values, x),
             // From here on with steps.
             24 => {
-                let n = (x * 2.7 + 0.31).convert(Dtype::I32);
-                let m = (other(choices) * 5.3).convert(Dtype::I32);
+                let other = other(choices);
                 let integers: [fn(Tensor, Tensor) -> Tensor; 8] = [
                     |n, _| n,
                     |n, m| n.div_trunc(m),
@@ -194,7 +193,12 @@ impl Program {
                     |n, m| n.shift_right_logical(m + 28),
                     |n, m| n >> m,
                 ];
-                choices.pick(&integers)(n, m).convert(dtype).sin() + x
+                let types = [Dtype::I32, Dtype::I64, Dtype::U32, Dtype::U8];
+                let pick = choices.below(integers.len() * types.len());
+                let (operation, integer) = (integers[pick % integers.len()], types[pick / integers.len()]);
+                // By way of a signed type: what is below 0 wraps around.
+                let whole = |x: Tensor| x.convert(Dtype::I32).convert(integer);
+                operation(whole(x * 2.7 + 0.31), whole(other * 5.3)).convert(dtype).sin() + x
             }
             25 => x.lt(0.37 * other(choices) + 0.1).select(other(choices).sum().sin(), x),
             26 => {

@@ -79,7 +79,10 @@ pub(crate) fn print(launch: &Launch, caps: &Caps, device: &str) -> Result<Shader
         }
     };
     let mut text = format!("#version 450\n// {}: {}\n", kernel.name, parts.about);
-    if kernel.operands.iter().any(|o| o.dtype == Dtype::Bool) {
+    if computed.contains(&Dtype::I64) || kernel.operands.iter().any(|o| o.dtype == Dtype::I64) {
+        text += "#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require\n";
+    }
+    if kernel.operands.iter().any(|o| o.dtype.bytes() == 1) {
         text += "#extension GL_EXT_shader_8bit_storage : require\n";
     }
     if parts.text.contains(library::UNROLL) || parts.included.unrolls() {
@@ -108,7 +111,9 @@ pub(crate) fn print(launch: &Launch, caps: &Caps, device: &str) -> Result<Shader
             Dtype::F32 => "float",
             Dtype::F64 => "double",
             Dtype::I32 => "int",
-            Dtype::Bool => "uint8_t",
+            Dtype::I64 => "int64_t",
+            Dtype::U32 => "uint",
+            Dtype::U8 | Dtype::Bool => "uint8_t",
         };
         writeln!(text, "layout(set = 0, binding = {i}) {access}buffer B{i} {{ {element} b{i}[]; }};")
             .expect("a string");

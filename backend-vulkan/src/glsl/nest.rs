@@ -3,7 +3,7 @@
 //! A team of one leaves the function when there is no point for it. Larger ones must meet at
 //! barriers: those beyond the last point do its work again, and store nothing.
 
-use super::expression::{Expression, Expressions, Rank, type_name};
+use super::expression::{Expression, Expressions, Rank, narrowed, type_name};
 use super::library::Included;
 use super::{Parts, element, leave};
 use crate::device::Caps;
@@ -282,7 +282,7 @@ impl Printer<'_> {
                     Reduce::Prod => "product_of_team",
                 };
                 self.included.function(dtype, of_team);
-                self.line(&format!("{name} = {of_team}({name});"));
+                self.line(&format!("{name} = {of_team}({name});{}", narrowed(&name, dtype)));
             }
             self.values.push(Expression::whole(name, dtype));
         }
@@ -357,7 +357,8 @@ impl Printer<'_> {
             let (index, operand) = (self.index(&store.index), store.operand);
             let stored = match value.dtype {
                 Dtype::Bool => format!("uint8_t(uint({}))", value.text),
-                Dtype::F32 | Dtype::F64 | Dtype::I32 => value.text,
+                Dtype::U8 => format!("uint8_t({})", value.text),
+                Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::I64 | Dtype::U32 => value.text,
             };
             let guard = match (self.team, pass.loops.is_empty()) {
                 (1, _) => "",
@@ -376,8 +377,8 @@ impl Printer<'_> {
                     self.line(&format!("{part} += {};", value.text));
                     format!("if (steps % {LONG} == {}) {{ {name} += {part}; {part} = 0; }}", LONG - 1)
                 }
-                Reduce::Sum => format!("{name} += {};", value.text),
-                Reduce::Prod => format!("{name} *= {};", value.text),
+                Reduce::Sum => format!("{name} += {};{}", value.text, narrowed(&name, value.dtype)),
+                Reduce::Prod => format!("{name} *= {};{}", value.text, narrowed(&name, value.dtype)),
                 Reduce::Max => {
                     self.included.function(value.dtype, "maximum");
                     format!("{name} = maximum({name}, {});", value.text)
@@ -402,7 +403,10 @@ impl Printer<'_> {
                     Dtype::Bool => {
                         Expression { text: format!("uint({element}) != 0"), rank: Rank::Equality, dtype: Dtype::Bool }
                     }
-                    dtype @ (Dtype::F32 | Dtype::F64 | Dtype::I32) => Expression::whole(element, dtype),
+                    Dtype::U8 => Expression::whole(format!("uint({element})"), Dtype::U8),
+                    dtype @ (Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::I64 | Dtype::U32) => {
+                        Expression::whole(element, dtype)
+                    }
                 }
             }
             Inst::LoadWithin { operand, index, along } => {
@@ -415,7 +419,8 @@ impl Printer<'_> {
                 let element = element(self.launch, *operand, &format!("{base} + ({inside} ? {moved} : 0u)"));
                 match self.kernel.operands[*operand].dtype {
                     Dtype::Bool => Expression::whole(format!("({inside} && uint({element}) != 0)"), Dtype::Bool),
-                    dtype @ (Dtype::F32 | Dtype::F64 | Dtype::I32) => {
+                    Dtype::U8 => Expression::whole(format!("({inside} ? uint({element}) : 0u)"), Dtype::U8),
+                    dtype @ (Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::I64 | Dtype::U32) => {
                         let nothing = self.expressions().literal(Literal::new(dtype, 0.0)).text;
                         Expression::whole(format!("({inside} ? {element} : {nothing})"), dtype)
                     }

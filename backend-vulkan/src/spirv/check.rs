@@ -32,6 +32,9 @@ pub(crate) fn check(launch: &Launch, caps: &Caps, device: &str) -> Result<()> {
             if wide(&dtypes) || wide(&operands) {
                 return lacks(FLOAT64);
             }
+            if !caps.int64 && (dtypes.contains(&Dtype::I64) || operands.contains(&Dtype::I64)) {
+                return lacks("64-bit integers (`shaderInt64`)");
+            }
             let mut insts = values(nest).zip(&dtypes);
             if !caps.int64 && insts.any(|(inst, dtype)| *dtype == Dtype::F64 && inst.is_some_and(is_elementary)) {
                 return lacks("64-bit integers (`shaderInt64`), for elementary functions of f64");
@@ -58,8 +61,8 @@ pub(crate) fn check(launch: &Launch, caps: &Caps, device: &str) -> Result<()> {
         | Body::While(_)
         | Body::Switch(_) => {}
     }
-    if kernel.operands.iter().any(|o| o.dtype == Dtype::Bool) && !caps.storage8 {
-        return lacks("bytes in storage buffers (`storageBuffer8BitAccess`), as bools are stored");
+    if kernel.operands.iter().any(|o| o.dtype.bytes() == 1) && !caps.storage8 {
+        return lacks("bytes in storage buffers (`storageBuffer8BitAccess`), as `bool` and `u8` are stored");
     }
     if launch.buffers() > caps.bindings as usize {
         let (n, most) = (launch.buffers(), caps.bindings);

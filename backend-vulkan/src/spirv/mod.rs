@@ -10,8 +10,9 @@
 //!
 //! `index` makes indices, `control` loops and barriers, `ops` and `math` the primitives.
 //!
-//! Integers are 32 bits wide and unsigned in type; operations choose the sign. Bools are bytes in
-//! memory and `OpTypeBool` in computation.
+//! Integers are 32 or 64 bits wide and unsigned in type; operations choose the sign. Bools are bytes in
+//! memory and `OpTypeBool` in computation; a `u8` is a byte in memory and 32 bits below 256 in
+//! computation.
 
 mod check;
 mod control;
@@ -210,14 +211,15 @@ impl Emitter {
     /// Declares the buffers, the push constants, the invocation's id and the workgroup's size.
     fn interface(&mut self, launch: &Launch) {
         let (u32, literal) = (self.types.u32, |n: usize| [Arg::LiteralBit32(n as u32)]);
-        let mut blocks: HashMap<Dtype, (Word, Word)> = HashMap::new();
+        // By the type in memory, which several element types may share.
+        let mut blocks: HashMap<Word, (Word, Word)> = HashMap::new();
         let operands = launch.kernel.operands.iter().enumerate();
         let operands = operands.map(|(i, o)| (o.dtype, o.written, launch.moves(i).cloned().unwrap_or_default()));
         let guard = launch.guard.iter().map(|g| (Dtype::I32, false, g.flags.moves.clone()));
         for (at, (dtype, written, moves)) in operands.chain(guard).enumerate() {
             let stored = self.stored(dtype);
             let b = &mut self.b;
-            let (block, element) = *blocks.entry(dtype).or_insert_with(|| {
+            let (block, element) = *blocks.entry(stored).or_insert_with(|| {
                 let array = b.type_runtime_array(stored);
                 b.decorate(array, Decoration::ArrayStride, literal(dtype.bytes()));
                 let block = b.type_struct([array]);
@@ -393,7 +395,8 @@ impl Emitter {
         match dtype {
             Dtype::F32 => self.types.f32,
             Dtype::F64 => self.f64_type(),
-            Dtype::I32 => self.types.u32,
+            Dtype::I32 | Dtype::U32 | Dtype::U8 => self.types.u32,
+            Dtype::I64 => self.u64_type(),
             Dtype::Bool => self.types.boolean,
         }
     }
@@ -401,8 +404,8 @@ impl Emitter {
     /// The type of elements in memory.
     fn stored(&mut self, dtype: Dtype) -> Word {
         match dtype {
-            Dtype::F32 | Dtype::F64 | Dtype::I32 => self.computed(dtype),
-            Dtype::Bool => *self.types.u8.get_or_insert_with(|| {
+            Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::I64 | Dtype::U32 => self.computed(dtype),
+            Dtype::U8 | Dtype::Bool => *self.types.u8.get_or_insert_with(|| {
                 self.b.capability(Capability::StorageBuffer8BitAccess);
                 self.b.type_int(8, 0)
             }),
@@ -413,8 +416,8 @@ impl Emitter {
     fn constant(&mut self, dtype: Dtype, bits: u64) -> Word {
         let (ty, b) = (self.computed(dtype), &mut self.b);
         *self.constants.entry((ty, bits)).or_insert_with(|| match dtype {
-            Dtype::F32 | Dtype::I32 => b.constant_bit32(ty, bits as u32),
-            Dtype::F64 => b.constant_bit64(ty, bits),
+            Dtype::F32 | Dtype::I32 | Dtype::U32 | Dtype::U8 => b.constant_bit32(ty, bits as u32),
+            Dtype::F64 | Dtype::I64 => b.constant_bit64(ty, bits),
             Dtype::Bool if bits == 0 => b.constant_false(ty),
             Dtype::Bool => b.constant_true(ty),
         })
@@ -455,12 +458,15 @@ impl Emitter {
         let pointer = self.element(operand, index);
         let stored = self.stored(dtype);
         let id = built(self.b.load(stored, None, pointer, None, []));
-        if dtype != Dtype::Bool {
+        if dtype != Dtype::Bool && dtype != Dtype::U8 {
             return Value { id, dtype };
         }
         // Bytes are only loaded, widened and stored, which needs no arithmetic on them.
         let (boolean, u32, zero) = (self.types.boolean, self.types.u32, self.u32(0));
         let wide = built(self.b.u_convert(u32, None, id));
+        if dtype == Dtype::U8 {
+            return Value { id: wide, dtype };
+        }
         Value { id: built(self.b.i_not_equal(boolean, None, wide, zero)), dtype }
     }
 
@@ -471,6 +477,9 @@ impl Emitter {
             let (one, zero, u32, stored) = (self.u32(1), self.u32(0), self.types.u32, self.stored(Dtype::Bool));
             let wide = built(self.b.select(u32, None, id, one, zero));
             id = built(self.b.u_convert(stored, None, wide));
+        } else if value.dtype == Dtype::U8 {
+            let stored = self.stored(Dtype::U8);
+            id = built(self.b.u_convert(stored, None, id));
         }
         built(self.b.store(pointer, id, None, []));
     }

@@ -77,7 +77,8 @@ impl Machine<'_> {
             let nothing = match new.dtype() {
                 Dtype::F32 | Dtype::F64 => f64::is_nan,
                 Dtype::I32 => |x: f64| x == f64::from(i32::MIN),
-                Dtype::Bool => |_: f64| false,
+                Dtype::I64 => |x: f64| x == i64::MIN as f64,
+                Dtype::U32 | Dtype::U8 | Dtype::Bool => |_: f64| false,
             };
             for (old, new) in all[first..].iter_mut().zip(new.to_f64()).filter(|(_, new)| !nothing(*new)) {
                 *old = new;

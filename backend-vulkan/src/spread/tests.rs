@@ -12,7 +12,8 @@ use egrad_ir::{Array, Dtype};
 fn numbers(dtype: Dtype, len: usize, seed: usize) -> Array {
     let number = |i: usize| match dtype {
         Dtype::F32 | Dtype::F64 => ((i * 7 + seed * 3) % 11) as f64 * 0.25 - 1.0,
-        Dtype::I32 => ((i * 5 + seed) % 13) as f64 - 6.0,
+        Dtype::I32 | Dtype::I64 => ((i * 5 + seed) % 13) as f64 - 6.0,
+        Dtype::U32 | Dtype::U8 => ((i * 5 + seed) % 13) as f64,
         Dtype::Bool => f64::from(u8::from((i + seed).is_multiple_of(3))),
     };
     Array::from_f64(dtype, &(0..len).map(number).collect::<Vec<_>>(), [len]).unwrap()

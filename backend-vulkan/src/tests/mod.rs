@@ -162,7 +162,7 @@ fn within(times: f64, got: &Array, want: &Array, inputs: &[&Array]) -> Result<()
     let share = match want.dtype() {
         Dtype::F32 => 2e-5,
         Dtype::F64 => 1e-13,
-        Dtype::I32 | Dtype::Bool => 0.0,
+        Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => 0.0,
     };
     // What an f64 was computed from may have been an f32.
     let share = if inputs.iter().any(|a| a.dtype() == Dtype::F32) && share > 0.0 { 2e-5 } else { share };
@@ -239,7 +239,7 @@ fn close(got: Literal, want: Literal, ulps: f64) -> bool {
     let (tiny, epsilon) = match want.dtype() {
         Dtype::F32 => (f64::from(f32::MIN_POSITIVE), f64::from(f32::EPSILON)),
         Dtype::F64 => (f64::MIN_POSITIVE, f64::EPSILON),
-        Dtype::I32 | Dtype::Bool => return got == want,
+        Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => return got == want,
     };
     if w.is_nan() || g.is_nan() {
         return w.is_nan() && g.is_nan();

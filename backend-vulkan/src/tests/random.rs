@@ -61,7 +61,8 @@ impl Numbers {
     pub(crate) fn read(&mut self, kernel: &Kernel) -> Vec<Array> {
         let element = |numbers: &mut Numbers, dtype| match dtype {
             Dtype::Bool => f64::from(u8::from(numbers.below(4) > 0)),
-            Dtype::I32 => numbers.below(9) as f64 - 4.0,
+            Dtype::I32 | Dtype::I64 => numbers.below(9) as f64 - 4.0,
+            Dtype::U32 | Dtype::U8 => numbers.below(9) as f64,
             Dtype::F32 | Dtype::F64 => 2.0 * numbers.unit(),
         };
         let read = kernel.operands.iter().filter(|o| !o.written);
@@ -76,7 +77,8 @@ impl Numbers {
     pub(crate) fn array(&mut self, dtype: Dtype, len: usize) -> Array {
         let element = |numbers: &mut Numbers| match dtype {
             Dtype::Bool => numbers.below(2) as f64,
-            Dtype::I32 => (1000.0 * numbers.unit()).trunc(),
+            Dtype::I32 | Dtype::I64 => (1000.0 * numbers.unit()).trunc(),
+            Dtype::U32 | Dtype::U8 => numbers.below(300) as f64,
             Dtype::F32 | Dtype::F64 => 2.0 * numbers.unit(),
         };
         Array::from_f64(dtype, &(0..len).map(|_| element(self)).collect::<Vec<_>>(), [len]).unwrap()

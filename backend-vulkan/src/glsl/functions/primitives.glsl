@@ -39,6 +39,20 @@ int to_int(double x) {
     return int(x);
 }
 
+// Likewise.
+uint to_uint(double x) {
+    if (isnan(x) || x <= 0.0lf) return 0u;
+    return x >= 4294967296.0lf ? 0xffffffffu : uint(x);
+}
+
+// Likewise.
+int64_t to_long(double x) {
+    if (isnan(x)) return 0L;
+    if (x >= 9223372036854775808.0lf) return 0x7fffffffffffffffL;
+    if (x <= -9223372036854775808.0lf) return int64_t(0x8000000000000000UL);
+    return int64_t(x);
+}
+
 // Zeros, infinity and NaN as they are.
 double floor_of(double x) {
     return x == 0.0lf || isinf(x) || isnan(x) ? x : floor(x);
