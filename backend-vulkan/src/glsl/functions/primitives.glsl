@@ -64,7 +64,7 @@ double rounded(double x) {
     if (!(abs(x) < WHOLE_64)) return x;
     precise double moved = abs(x) + WHOLE_64;
     precise double y = moved - WHOLE_64;
-    return y == 0.0lf ? x * 0.0lf : x < 0.0lf ? -y : y;
+    return is_negative(x) ? -y : y;
 }
 
 // What x / y rounded to 0 leaves, by long division; NaN where there is no quotient.
