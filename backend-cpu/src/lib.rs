@@ -27,6 +27,7 @@ mod emit;
 mod isa;
 mod jit;
 mod launch;
+mod linalg;
 mod memory;
 mod normal;
 mod partial;

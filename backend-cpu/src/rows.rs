@@ -1,11 +1,12 @@
-//! Scatters and sorts: what goes where the data says, row by row.
+//! Scatters and sorts, what goes where the data says, row by row; and linear algebra, matrix by matrix.
 //!
 //! A row is what has to be done in order: of a scatter the updates of one index of the shared axes
-//! and the axes before the scattered one, of a sort one row. Rows run in any order and in parallel.
+//! and the axes before the scattered one, of a sort one row, of linear algebra a matrix. Rows run in any order and in parallel.
 #![allow(unsafe_code)]
 
+use crate::linalg::{Matrices, Real};
 use egrad_ir::Dtype;
-use egrad_ir::kernel::{Argsort, Kernel, Scatter};
+use egrad_ir::kernel::{Argsort, Kernel, Linalg, Scatter};
 use egrad_ir::scalar::Sortable;
 use smallvec::SmallVec;
 use std::slice;
@@ -23,6 +24,7 @@ pub(crate) struct Rows {
 enum What {
     Scatter(Scatter),
     Argsort(Argsort),
+    Matrices(Matrices),
 }
 
 /// The addresses of the operands.
@@ -49,6 +51,15 @@ impl Rows {
         }
     }
 
+    pub(crate) fn linalg(kernel: &Kernel, linalg: &Linalg) -> Rows {
+        Rows {
+            dtype: kernel.operands[linalg.result].dtype,
+            count: linalg.batch,
+            time: linalg.batch as f64 * 200.0 + 0.5 * linalg.work(),
+            what: What::Matrices(Matrices::new(kernel, linalg)),
+        }
+    }
+
     /// Does one row, of operands at these addresses.
     ///
     /// # Safety
@@ -58,11 +69,13 @@ impl Rows {
     pub(crate) unsafe fn run(&self, number: usize, at: Addresses) {
         // SAFETY: by the caller's promise, for operands of the type the verifier has checked.
         unsafe {
-            match self.dtype {
-                Dtype::F32 => self.row::<f32>(number, &at),
-                Dtype::F64 => self.row::<f64>(number, &at),
-                Dtype::I32 => self.row::<i32>(number, &at),
-                Dtype::Bool => self.row::<bool>(number, &at),
+            match (&self.what, self.dtype) {
+                (What::Matrices(m), Dtype::F32) => matrix::<f32>(m, number, &at),
+                (What::Matrices(m), _) => matrix::<f64>(m, number, &at),
+                (What::Scatter(_) | What::Argsort(_), Dtype::F32) => self.row::<f32>(number, &at),
+                (What::Scatter(_) | What::Argsort(_), Dtype::F64) => self.row::<f64>(number, &at),
+                (What::Scatter(_) | What::Argsort(_), Dtype::I32) => self.row::<i32>(number, &at),
+                (What::Scatter(_) | What::Argsort(_), Dtype::Bool) => self.row::<bool>(number, &at),
             }
         }
     }
@@ -77,6 +90,7 @@ impl Rows {
             match &self.what {
                 What::Scatter(s) => scatter::<T>(s, number, at),
                 What::Argsort(s) => argsort::<T>(s, number, at),
+                What::Matrices(_) => unreachable!("they are done matrix by matrix"),
             }
         }
     }
@@ -147,4 +161,22 @@ unsafe fn argsort<T: Sortable>(s: &Argsort, number: usize, at: &[u64]) {
         // SAFETY: the element is inside the result, which is as long as x, and belongs to this row.
         unsafe { *(at[s.result] as *mut i32).add(first + i * s.inner) = from as i32 };
     }
+}
+
+/// # Safety
+/// As for [`Rows::row`], of the float type of the kernel's operands.
+unsafe fn matrix<T: Real>(m: &Matrices, number: usize, at: &[u64]) {
+    let sizes = m.linalg.sizes().expect("verified: they can be counted");
+    let read = |k: usize| {
+        let len = sizes[k] * m.linalg.batch;
+        // SAFETY: the operand has this length, which the verifier has checked.
+        let whole = unsafe { elements::<T>(at[m.linalg.read[k]], len) };
+        &whole[number * sizes[k]..][..sizes[k]]
+    };
+    let x = read(0);
+    let y = if m.linalg.read.len() > 1 { read(1) } else { &[] };
+    let size = sizes[m.linalg.read.len()];
+    // SAFETY: the result has a batch of matrices of this size, and this one is the row's own.
+    let result = unsafe { part::<T>(at[m.linalg.result], number * size, size) };
+    m.run(x, y, result);
 }

@@ -59,6 +59,7 @@
 //! | derivatives of your own | [`custom_jvp`], [`custom_vjp`]; [`check_grads`] compares with differences |
 //! | batches | [`vmap`], [`vmap_with`], [`vmap_chunked`], [`Axes`] |
 //! | loops and branches | [`scan`], [`scan_with`], [`while_loop`], [`fori_loop`], [`cond`], [`switch`](switch()) |
+//! | matrices, spectra | [`linalg`], [`fft`] |
 //! | training | [`optim`], [`losses`] |
 //! | doors | [`jit`], [`eager`], [`Jit::compile`] for use from many threads, [`trace()`] |
 //! | where and how it runs | [`Options`], [`Device`], [`Numerics`], [`Report`], [`device_put`], [`device_get`] |
@@ -117,10 +118,12 @@ extern crate self as egrad;
 mod axes;
 mod check;
 mod device;
+pub mod fft;
 pub mod files;
 mod function;
 mod functions;
 mod jit;
+pub mod linalg;
 pub mod losses;
 mod memory;
 mod nans;

@@ -119,7 +119,7 @@ fn temporaries(schedule: &Schedule) -> usize {
             ends = ends.saturating_add(if last[b] == i { bytes(b) } else { 0 });
         }
         let inside = match &step.kernel.body {
-            Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) => 0,
+            Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Linalg(_) => 0,
             Body::Call(call) => temporaries(&call.callee),
             Body::Scan(scan) => temporaries(&scan.body),
             Body::While(run) => temporaries(&run.cond).max(temporaries(&run.body)),

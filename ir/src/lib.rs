@@ -20,6 +20,7 @@ pub mod eval;
 pub mod graph;
 pub mod infer;
 pub mod kernel;
+pub mod linalg;
 pub mod math;
 pub mod op;
 mod resident;
@@ -33,7 +34,7 @@ pub use array::Array;
 pub use dtype::{Dtype, Element, Literal};
 pub use error::{Error, Report, Result, Span};
 pub use graph::{Aval, Control, FnId, Function, Node, NodeId, NodeKind, Program, Transform};
-pub use op::{Binary, Compare, DotDims, Op, Reduce, Unary};
+pub use op::{Binary, Compare, DotDims, Factor, Linalg, Op, Reduce, Triangle, Unary};
 pub use resident::Resident;
 pub use shape::Shape;
 

@@ -86,6 +86,7 @@ fn inner(
         }
         match &step.kernel.body {
             Body::Scatter(_) | Body::Argsort(_) => unreachable!("they became loop nests"),
+            Body::Linalg(linalg) => return Err(super::no_linalg(&step.kernel, linalg)),
             Body::Loops(nest) => parts.push(batched(&step.kernel, Body::Loops(over(nest, &batch, &at)), &batch, &at)),
             Body::Contract(c) => {
                 parts.push(batched(&step.kernel, Body::Contract(product(c, &batch, &at)), &batch, &at))

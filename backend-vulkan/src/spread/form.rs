@@ -125,9 +125,13 @@ pub(super) fn form(mut kernel: Kernel, caps: &Caps) -> (Kernel, Form) {
             Form::Team(team(nest, caps))
         }
         Body::Contract(c) => Cooperative::of(c, caps).map_or_else(|| Form::Tile(Tile::of(c, caps)), Form::Cooperative),
-        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => {
-            Form::Team(1)
-        }
+        Body::Call(_)
+        | Body::Scatter(_)
+        | Body::Argsort(_)
+        | Body::Linalg(_)
+        | Body::Scan(_)
+        | Body::While(_)
+        | Body::Switch(_) => Form::Team(1),
     };
     (kernel, form)
 }

@@ -22,7 +22,7 @@ pub(crate) use form::{Cooperative, Form, Tile, across, iterations, tile_iteratio
 pub(crate) use split::Worth;
 
 use crate::device::Caps;
-use egrad_ir::kernel::{Body, Kernel, Operand};
+use egrad_ir::kernel::{Body, Kernel, Linalg, Operand};
 use egrad_ir::schedule::Buffer;
 use egrad_ir::{Error, Result};
 use window::Limits;
@@ -81,6 +81,7 @@ pub(crate) fn spread(kernel: &Kernel, caps: &Caps) -> Result<Spread> {
     let parts = match &kernel.body {
         Body::Call(call) => call::expand(kernel, call, &mut spread)?,
         Body::Scan(_) | Body::While(_) | Body::Switch(_) => return Err(no_loops(kernel)),
+        Body::Linalg(linalg) => return Err(no_linalg(kernel, linalg)),
         Body::Scatter(_) | Body::Argsort(_) => rows(kernel, &mut spread),
         Body::Loops(_) | Body::Contract(_) => {
             vec![Part { kernel: kernel.clone(), bindings: kernel.operands.iter().enumerate().map(whole).collect() }]
@@ -97,6 +98,17 @@ pub(crate) fn spread(kernel: &Kernel, caps: &Caps) -> Result<Spread> {
         }
     }
     Ok(spread)
+}
+
+/// The error of linear algebra.
+fn no_linalg(kernel: &Kernel, linalg: &Linalg) -> Error {
+    let m = format!(
+        "the Vulkan backend doesn't do linear algebra and Fourier transforms, as kernel `{}` does by `{}`; \
+         use `--device cpu`",
+        kernel.name,
+        linalg.kind.name()
+    );
+    Error::device(m)
 }
 
 /// The error of a loop or a branch.
