@@ -12,6 +12,7 @@ use egrad_rewrite::term::{Attr, Head, Prim, Term, decode};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use support::denote::{Agreement, check, special};
+use support::samples::conditioned;
 use support::*;
 
 /// A pattern, read.
