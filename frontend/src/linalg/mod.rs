@@ -39,9 +39,9 @@ pub use factor::{cholesky, eigh, eigvalsh, lu, qr, svd, svdvals};
 pub use functions::{Norm, det, matrix_power, norm, slogdet, trace};
 pub use solve::{cho_solve, inv, lstsq, pinv, solve, triangular_solve, triangular_solve_right};
 
+use crate::raise;
 use crate::tensor::Tensor;
 use crate::trace::Tape;
-use crate::{raise, trace};
 use egrad_ir::builder::Recorder;
 use egrad_ir::{Error, Factor, Linalg, Op, Span};
 
@@ -80,7 +80,7 @@ impl Tensor {
 /// The packed result of a factorisation.
 #[track_caller]
 fn factored(factor: Factor, x: Tensor) -> Tensor {
-    trace::add(Op::Linalg(Linalg::Factor(factor)), &[x], Span::here())
+    crate::trace::add(Op::Linalg(Linalg::Factor(factor)), &[x], Span::here())
 }
 
 /// Rows and columns of a float matrix, or the operation named so ends.

@@ -2,7 +2,7 @@
 
 use super::factor::{packed_lu, rows};
 use super::{matrix, square, svd, turned};
-use crate::tensor::{Operand, Tensor, eye, select};
+use crate::tensor::{Tensor, eye};
 use crate::trace::Tape;
 use crate::{raise, trace};
 use egrad_ir::builder::Recorder;

@@ -286,7 +286,7 @@ table! {
     /// 1 for 0, 0 for 1.
     not(n: Int) = Attr::Int(1 - n);
     /// 1 for 1, −1 for 0.
-    sign(n: Int) = Attr::Int(2 * n - 1);
+    sign(n: Int) = Attr::Int(*[-1, 1].get(usize::try_from(n).ok()?)?);
     /// −n.
     minus(n: Int) = Attr::Int(-n);
 }
