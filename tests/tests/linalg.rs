@@ -175,7 +175,7 @@ fn batches_are_their_elements() {
                     })
                     .collect();
                 let axes: Vec<Option<isize>> = (0..n).map(|k| (mask & (1 << k) != 0).then_some(0)).collect();
-                let each = |x: Vec<Tensor>| (function(name, &x), grad(loss(name))(x));
+                let each = move |x: Vec<Tensor>| (function(name, &x), grad(loss(name))(x));
                 let options = Options { device: Device::Cpu, ..Options::default() };
                 let (results, gradients) = jit(vmap(each, (axes,))).options(options)(&batched).unwrap();
                 for i in 0..size {
