@@ -148,7 +148,7 @@ fn factored<T: Real>(factor: Factor, x: MatRef<'_, T>, result: &mut [T]) -> Opti
             let lu = x.partial_piv_lu();
             let (l, u) = (lu.L(), lu.U());
             let (order, _) = lu.P().arrays();
-            if (0..n).any(|k| !(u[(k, k)].into() != 0.0 && u[(k, k)].into().is_finite())) {
+            if (0..n).map(|k| u[(k, k)].into()).any(|u: f64| u == 0.0 || !u.is_finite()) {
                 return None;
             }
             let part = |i: usize, j: usize| match j {

@@ -9,8 +9,7 @@ pub(super) fn cholesky(n: usize, x: &[f64], l: &mut [f64]) {
             let left = (0..j).fold(symmetric, |left, k| left - l[i * n + k] * l[j * n + k]);
             l[i * n + j] = if i == j { left.sqrt() } else { left / l[j * n + j] };
         }
-        // Not positive, or NaN.
-        if !(l[j * n + j] > 0.0) {
+        if l[j * n + j].is_nan() || l[j * n + j] <= 0.0 {
             for i in 0..n {
                 l[i * n..=i * n + i].fill(f64::NAN);
             }

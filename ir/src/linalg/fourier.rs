@@ -32,7 +32,7 @@ fn recursive(x: &[Complex], roots: &[Complex]) -> Vec<Complex> {
     if n < 2 {
         return x.to_vec();
     }
-    let p = (2..n).take_while(|p| p * p <= n).find(|p| n % p == 0).unwrap_or(n);
+    let p = (2..n).take_while(|p| p * p <= n).find(|p| n.is_multiple_of(*p)).unwrap_or(n);
     let parts: Vec<Vec<Complex>> = (0..p)
         .map(|r| x.iter().skip(r).step_by(p).copied().collect::<Vec<_>>())
         .map(|part| recursive(&part, roots))
