@@ -61,6 +61,7 @@
 //! | batches | [`vmap`], [`vmap_with`], [`vmap_chunked`], [`Axes`] |
 //! | among a batch | [`vmap_named`], [`psum`], [`pmean`], [`pmax`], [`pmin`], [`all_gather`], [`ppermute`], [`axis_index`], [`axis_size`] |
 //! | loops and branches | [`scan`], [`scan_with`], [`while_loop`], [`fori_loop`], [`cond`], [`switch`](switch()) |
+//! | matrices, spectra | [`linalg`], [`fft`] |
 //! | training | [`optim`], [`losses`] |
 //! | differential equations | [`ode`] |
 //! | doors | [`jit`], [`eager`], [`Jit::compile`] for use from many threads, [`trace()`] |
@@ -120,10 +121,12 @@ extern crate self as egrad;
 mod axes;
 mod check;
 mod device;
+pub mod fft;
 pub mod files;
 mod function;
 mod functions;
 mod jit;
+pub mod linalg;
 pub mod losses;
 mod memory;
 mod nans;

@@ -72,6 +72,7 @@ pub(crate) fn kernel_ns(machine: &Machine, operands: &[Operand], body: &Body) ->
             let levels = (c.length as f64 + 1.0).log2();
             machine.launch_ns + moved_ns(machine, operands).max(elements * levels * 3.0 * machine.gather_ns)
         }
+        Body::Linalg(c) => machine.launch_ns + moved_ns(machine, operands).max(c.work() * machine.simple_ns),
     }
 }
 

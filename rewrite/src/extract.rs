@@ -233,6 +233,10 @@ fn op_price(choices: &Choices, v: ValueIx, a: u32) -> f64 {
         Op::Slice { .. } | Op::Reverse(_) => 0.1,
         Op::Pad { .. } | Op::Concatenate(_) | Op::Take { .. } => size(v),
         Op::Scatter { .. } => size(v) + size(alternative.args[2]),
+        Op::Linalg(_) => {
+            let x = &choices.value(alternative.args[0]).aval.shape;
+            size(v) * x.last().copied().unwrap_or(1) as f64
+        }
         Op::Argsort(axis) => size(v) * (choices.value(v).aval.shape[*axis] as f64 + 1.0).log2(),
     }
 }
@@ -260,7 +264,8 @@ fn is_free(op: &Op) -> bool {
         | Op::Concatenate(_)
         | Op::Take { .. }
         | Op::Scatter { .. }
-        | Op::Argsort(_) => false,
+        | Op::Argsort(_)
+        | Op::Linalg(_) => false,
     }
 }
 
@@ -394,7 +399,8 @@ impl<'a> Plan<'a> {
                 | Op::Convert(_)
                 | Op::Reduce { .. }
                 | Op::Scatter { .. }
-                | Op::Argsort(_) => false,
+                | Op::Argsort(_)
+                | Op::Linalg(_) => false,
             });
         }
         let mut clusters: Vec<Cluster> = Vec::new();

@@ -1,8 +1,8 @@
-//! Primitives that are kernels of their own: scatters and sorts.
+//! Primitives that are kernels of their own: scatters, sorts and linear algebra.
 
 use super::{Chosen, Illegal, Lowered, Operands};
 use crate::choices::ValueIx;
-use egrad_ir::kernel::{Argsort, Body, Scatter};
+use egrad_ir::kernel::{Argsort, Body, Linalg, Scatter};
 use egrad_ir::{Op, Shape};
 
 /// Lowers `v`, which [`is_alone`](super::is_alone).
@@ -42,6 +42,18 @@ pub(crate) fn alone(chosen: &dyn Chosen, v: ValueIx) -> Result<Lowered, Illegal>
                 length: x[*axis],
                 inner: size(x, axis + 1, x.rank()),
                 x: read[0],
+                result,
+            })
+        }
+        Op::Linalg(kind) => {
+            let x = shape(alternative.args.len() - 1);
+            let lead = x.rank() - 2;
+            Body::Linalg(Linalg {
+                kind: *kind,
+                batch: size(x, 0, lead),
+                rows: x[lead],
+                columns: x[lead + 1],
+                read: read.into(),
                 result,
             })
         }

@@ -168,7 +168,8 @@ fn view(chosen: &dyn Chosen, mut v: ValueIx, mut index: Index, axes: usize) -> R
             | Op::Concatenate(_)
             | Op::Take { .. }
             | Op::Scatter { .. }
-            | Op::Argsort(_) => return Err(Illegal::Anchor(start)),
+            | Op::Argsort(_)
+            | Op::Linalg(_) => return Err(Illegal::Anchor(start)),
         }
     }
 }

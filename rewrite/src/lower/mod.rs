@@ -64,6 +64,7 @@ impl Lowered {
             | Body::Call(_)
             | Body::Scatter(_)
             | Body::Argsort(_)
+            | Body::Linalg(_)
             | Body::Scan(_)
             | Body::While(_)
             | Body::Switch(_) => 1,
@@ -119,14 +120,15 @@ pub(crate) fn is_reduction(op: &Op) -> bool {
         | Op::Concatenate(_)
         | Op::Take { .. }
         | Op::Scatter { .. }
-        | Op::Argsort(_) => false,
+        | Op::Argsort(_)
+        | Op::Linalg(_) => false,
     }
 }
 
 /// Whether the primitive is a kernel of its own, on operands in memory, and no loop nest.
 pub(crate) fn is_alone(op: &Op) -> bool {
     match op {
-        Op::Scatter { .. } | Op::Argsort(_) => true,
+        Op::Scatter { .. } | Op::Argsort(_) | Op::Linalg(_) => true,
         Op::Constant(_)
         | Op::Iota { .. }
         | Op::Unary(_)

@@ -481,7 +481,7 @@ impl Nest<'_> {
                     }
                 }
             }
-            Op::Scatter { .. } | Op::Argsort(_) => Err(Illegal::Anchor(v)),
+            Op::Scatter { .. } | Op::Argsort(_) | Op::Linalg(_) => Err(Illegal::Anchor(v)),
             Op::Unary(Unary::StopGradient | Unary::Barrier) => self.emit(args[0], at, inner),
             Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::IntegerPow(_) | Op::Convert(_) => {
                 let temps = args.iter().map(|a| self.emit(*a, at, inner)).collect::<Result<_, _>>()?;
@@ -505,7 +505,8 @@ impl Nest<'_> {
                     | Op::Concatenate(_)
                     | Op::Take { .. }
                     | Op::Scatter { .. }
-                    | Op::Argsort(_) => unreachable!("matched above"),
+                    | Op::Argsort(_)
+                    | Op::Linalg(_) => unreachable!("matched above"),
                 };
                 self.inst(pass, inst, temps, v)
             }
@@ -718,7 +719,8 @@ impl Nest<'_> {
             | Op::Concatenate(_)
             | Op::Take { .. }
             | Op::Scatter { .. }
-            | Op::Argsort(_) => unreachable!("no reduction"),
+            | Op::Argsort(_)
+            | Op::Linalg(_) => unreachable!("no reduction"),
         };
         // What is accumulated is a value of the pass, also where it is the same at every index.
         let value = match value {
