@@ -60,6 +60,7 @@
 //! | batches | [`vmap`], [`vmap_with`], [`vmap_chunked`], [`Axes`] |
 //! | loops and branches | [`scan`], [`scan_with`], [`while_loop`], [`fori_loop`], [`cond`], [`switch`](switch()) |
 //! | training | [`optim`], [`losses`] |
+//! | random numbers | [`random`] |
 //! | doors | [`jit`], [`eager`], [`Jit::compile`] for use from many threads, [`trace()`] |
 //! | where and how it runs | [`Options`], [`Device`], [`Numerics`], [`Report`], [`device_put`], [`device_get`] |
 //! | what can go wrong | [`Error`] |
@@ -120,12 +121,14 @@ mod device;
 pub mod files;
 mod function;
 mod functions;
+mod incomplete;
 mod jit;
 pub mod losses;
 mod memory;
 mod nans;
 pub mod optim;
 mod raise;
+pub mod random;
 mod special;
 mod tensor;
 mod trace;
