@@ -1,8 +1,8 @@
 //! The incomplete gamma functions by their series and their continued fraction, with the derivatives
 //! by a of both, as in Cephes and JAX.
 
-use crate::tensor::{Tensor, ones_like, zeros_like};
-use crate::transform::while_loop;
+use crate::tensor::{Operand, Tensor, ones_like, zeros_like};
+use crate::transform::{custom_jvp, while_loop};
 use egrad_ir::Dtype;
 
 /// Which of the functions of a and x is wanted.
@@ -14,6 +14,89 @@ enum Wanted {
     Slope,
     /// The derivative by a of the x at which P(a, x) keeps its value; negated for Q.
     SampleSlope,
+}
+
+impl Tensor {
+    /// The regularised lower incomplete gamma function of a = `self` and x, P(a, x) = 1/Γ(a) ∫₀ˣ tᵃ⁻¹e⁻ᵗ dt,
+    /// of floats; NaN where x or a is negative, or both are 0.
+    ///
+    /// Both derivatives of first order exist, that by x of every order. They are computed by loops, of which
+    /// there is no reverse mode, so there is no second derivative by a in reverse mode.
+    ///
+    /// ```
+    /// # use egrad::{Array, Tensor, jit};
+    /// let f = jit(|a: Tensor, x: Tensor| a.igamma(x));
+    /// let p = f(&Array::from(1.0f64), &Array::from(2.0f64)).unwrap().item::<f64>().unwrap();
+    /// assert!((p - (1.0 - (-2f64).exp())).abs() < 1e-14);
+    /// ```
+    #[track_caller]
+    pub fn igamma(self, x: impl Operand) -> Tensor {
+        let (a, x) = self.with(x);
+        let rule = |(a, x): (Tensor, Tensor), (da, dx): (Tensor, Tensor)| {
+            (lower(a, x), da * slope(a, x, Wanted::Slope) + dx * density(a, x))
+        };
+        custom_jvp(lower, rule)(a, x)
+    }
+
+    /// The regularised upper incomplete gamma function of a = `self` and x, Q(a, x) = 1 − P(a, x), which
+    /// keeps its digits where it is small. See [`igamma`](Tensor::igamma).
+    #[track_caller]
+    pub fn igammac(self, x: impl Operand) -> Tensor {
+        let (a, x) = self.with(x);
+        let rule = |(a, x): (Tensor, Tensor), (da, dx): (Tensor, Tensor)| {
+            (upper(a, x), -(da * slope(a, x, Wanted::Slope) + dx * density(a, x)))
+        };
+        custom_jvp(upper, rule)(a, x)
+    }
+
+    /// Both in the shape they broadcast to.
+    #[track_caller]
+    fn with(self, x: impl Operand) -> (Tensor, Tensor) {
+        let x = self.like(x);
+        let shape = (self + x).shape();
+        (self.broadcast_to(shape.clone()), x.broadcast_to(shape))
+    }
+}
+
+/// ∂P/∂x
+#[track_caller]
+fn density(a: Tensor, x: Tensor) -> Tensor {
+    (-x + (a - 1.0) * x.log() - a.lgamma()).exp()
+}
+
+/// P(a, x): by the series where it converges fast, else by the continued fraction of Q.
+#[track_caller]
+fn lower(a: Tensor, x: Tensor) -> Tensor {
+    let (zero, infinite) = (x.equal(0.0), x.equal(f64::INFINITY));
+    let outside = outside(a, x);
+    let fraction = x.ge(1.0).and(x.gt(a));
+    let (scale, underflow) = scale(a, x);
+    let enabled = zero.or(outside).or(underflow).or(infinite).not();
+    let far = continued_fraction(scale, a, x, enabled.and(fraction), Wanted::Value);
+    let near = series(scale, a, x, enabled.and(fraction.not()), Wanted::Value);
+    let value = infinite.select(1.0, zero.select(0.0, fraction.select(1.0 - far, near)));
+    outside.select(f64::NAN, value)
+}
+
+/// Q(a, x), likewise.
+#[track_caller]
+fn upper(a: Tensor, x: Tensor) -> Tensor {
+    let (zero, infinite) = (a.equal(0.0), x.equal(f64::INFINITY));
+    let outside = outside(a, x);
+    let use_series = x.lt(1.0).or(x.lt(a));
+    let (scale, underflow) = scale(a, x);
+    let enabled = zero.or(outside).or(underflow).or(infinite).not();
+    let near = series(scale, a, x, enabled.and(use_series), Wanted::Value);
+    let far = continued_fraction(scale, a, x, enabled.and(use_series.not()), Wanted::Value);
+    let value = zero.or(infinite).select(0.0, use_series.select(1.0 - near, far));
+    outside.select(f64::NAN, value)
+}
+
+/// Where P and Q aren't defined.
+#[track_caller]
+fn outside(a: Tensor, x: Tensor) -> Tensor {
+    let both = a.equal(0.0).and(x.equal(0.0));
+    x.lt(0.0).or(a.lt(0.0)).or(both).or(a.is_nan()).or(x.is_nan())
 }
 
 /// The distance of the element type's floats from 1 up, and the largest one's logarithm.

@@ -97,7 +97,7 @@ fn tolerance(op: &str) -> f64 {
 fn difference(case: &Value, got: &Array) -> Option<String> {
     let values: Vec<u64> = case["values"].as_array().unwrap().iter().map(|x| x.as_i64().map_or_else(|| x.as_u64().unwrap(), |x| x as u64)).collect();
     let shape: Vec<usize> = case["result"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect();
-    if *got.shape() != shape[..] {
+    if got.shape()[..] != shape[..] {
         return Some(format!("the shape is {}", got.shape()));
     }
     let (got, want, last): (Vec<f64>, Vec<f64>, f64) = match got.dtype() {

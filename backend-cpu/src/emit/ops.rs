@@ -135,6 +135,35 @@ impl Code<'_> {
         self.pick(&by_zero, &minus_one, &quotient)
     }
 
+    /// x shifted by so many places, if the function is a shift and they are fewer than x has bits: one
+    /// instruction.
+    pub(crate) fn shift_by(&mut self, op: Binary, x: &Group, places: i64) -> Option<Group> {
+        if x.form != Form::I32 || !(0..32).contains(&places) {
+            return None;
+        }
+        let by: fn(&mut Self, Value, Value) -> Value = match op {
+            Binary::ShiftLeft => |c, v, k| c.f.ins().ishl(v, k),
+            Binary::ShiftRightLogical => |c, v, k| c.f.ins().ushr(v, k),
+            Binary::ShiftRightArithmetic => |c, v, k| c.f.ins().sshr(v, k),
+            Binary::Add
+            | Binary::Sub
+            | Binary::Mul
+            | Binary::Div
+            | Binary::Rem
+            | Binary::Atan2
+            | Binary::Pow
+            | Binary::Max
+            | Binary::Min
+            | Binary::And
+            | Binary::Or
+            | Binary::Xor => return None,
+        };
+        Some(self.map1(x.form, x, |c, v| {
+            let k = c.f.ins().iconst(I32, places);
+            by(c, v, k)
+        }))
+    }
+
     /// x shifted by y places, nothing where y is negative or above 31.
     ///
     /// Vectors shift all lanes by one amount: so by 1, 2, 4, 8 and 16 where y has those bits.
