@@ -203,9 +203,7 @@ fn continued_fraction(scale: Tensor, a: Tensor, x: Tensor, enabled: Tensor, want
         let new_slope = nonzero.select((dp - new_ans * dq) / q, slope);
         let more = match wanted {
             Wanted::Value => change.gt(epsilon),
-            Wanted::Slope | Wanted::SampleSlope => {
-                nonzero.select((new_slope - slope).abs(), 1.0).gt(epsilon)
-            }
+            Wanted::Slope | Wanted::SampleSlope => nonzero.select((new_slope - slope).abs(), 1.0).gt(epsilon),
         };
         let next = next.rescaled(epsilon).into_state();
         let around = where_enabled(enabled, [new_ans, new_slope, y, z], around);

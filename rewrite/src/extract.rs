@@ -11,7 +11,9 @@
 use crate::Fusion;
 use crate::choices::{Alternative, Choices, Source, ValueIx};
 use crate::cost::{Machine, kernel_ns};
-use crate::lower::{self, Chosen, Illegal, Lowered, MAX_INSTS, MAX_OPERANDS, MAX_SIZE, extents, is_alone, is_reduction, quarters};
+use crate::lower::{
+    self, Chosen, Illegal, Lowered, MAX_INSTS, MAX_OPERANDS, MAX_SIZE, extents, is_alone, is_reduction, quarters,
+};
 use egrad_ir::Op;
 use egrad_ir::kernel::Body;
 use hashbrown::{HashMap, HashSet};

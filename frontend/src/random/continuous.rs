@@ -27,7 +27,13 @@ pub fn uniform(key: Key, shape: impl Into<Shape>, dtype: Dtype) -> Tensor {
 
 /// Numbers in [0, 1), for a distribution of that name.
 #[track_caller]
-pub(super) fn drawn_fraction(name: &'static str, key: Key, shape: impl Into<Shape>, dtype: Dtype, span: Span) -> Tensor {
+pub(super) fn drawn_fraction(
+    name: &'static str,
+    key: Key,
+    shape: impl Into<Shape>,
+    dtype: Dtype,
+    span: Span,
+) -> Tensor {
     float(name, dtype, span);
     fraction(name, key.used(name, span), &shape.into(), dtype, span)
 }

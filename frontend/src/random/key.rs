@@ -269,4 +269,3 @@ impl Salt<Tensor> for Tensor {
         self
     }
 }
-

@@ -12,8 +12,8 @@
 
 use super::index::{Axis, Digit, Index, Position, Taken, operand_index};
 use super::{
-    Chosen, Illegal, Lowered, MAX_INSTS, MAX_OPERANDS, MAX_SIZE, Operands, affine, along, always_inside, extents, is_reduction, quarters,
-    literal,
+    Chosen, Illegal, Lowered, MAX_INSTS, MAX_OPERANDS, MAX_SIZE, Operands, affine, along, always_inside, extents,
+    is_reduction, literal, quarters,
 };
 use crate::choices::ValueIx;
 use egrad_ir::kernel::{Acc, Affine, Along, Body, Inst, LoopNest, Pass, Positions, Store, ValueId};
