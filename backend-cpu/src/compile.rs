@@ -6,7 +6,7 @@ use crate::control::Control;
 use crate::launch::Function;
 use crate::rows::Rows;
 use crate::run::{Call, Launch, Program, Work};
-use crate::{emit, isa, jit, partial, plan};
+use crate::{emit, fills, isa, jit, partial, plan};
 use cranelift_codegen::Context;
 use cranelift_frontend::FunctionBuilderContext;
 use egrad_ir::Result;
@@ -30,7 +30,11 @@ pub(crate) fn compile(schedule: &Schedule) -> Result<Program> {
     let mut launches = Vec::with_capacity(split.steps.len());
     // Memory that launches have for themselves.
     let mut own: Vec<usize> = Vec::new();
-    for step in &split.steps {
+    let fills = fills::find(&split);
+    for (i, step) in split.steps.iter().enumerate() {
+        if fills.values().any(|fill| fill.step == i) {
+            continue;
+        }
         let kernel = &step.kernel;
         let mut operands: Vec<usize> = step.operands.iter().map(|b| b.index()).collect();
         let work = match (nest(kernel), &kernel.body) {
@@ -44,7 +48,14 @@ pub(crate) fn compile(schedule: &Schedule) -> Result<Program> {
                 }
             }),
             (None, Body::Contract(contract)) => Work::Products(Box::new(Products::new(contract.clone()))),
-            (None, Body::Scatter(scatter)) => Work::Rows(Box::new(Rows::scatter(kernel, scatter))),
+            (None, Body::Scatter(scatter)) => {
+                let fill = fills.get(&step.operands[scatter.x]).map(|fill| fill.number);
+                if fill.is_some() {
+                    // It isn't read.
+                    operands[scatter.x] = operands[scatter.result];
+                }
+                Work::Rows(Box::new(Rows::scatter(kernel, scatter, fill)))
+            }
             (None, Body::Argsort(argsort)) => Work::Rows(Box::new(Rows::argsort(kernel, argsort))),
             (None, Body::Call(call)) => Work::Call(Box::new(Call::new(call, callee(&call.callee)?))),
             (None, body @ (Body::Scan(_) | Body::While(_) | Body::Switch(_))) => {

@@ -142,22 +142,21 @@ pub(crate) unsafe fn contraction(
 /// As for [`kernel`], of the scatter or sort.
 pub(crate) unsafe fn rows(rows: &Rows, places: impl Iterator<Item = Place>, count: usize, pool: Option<&Pool>) {
     let places: SmallVec<[Place; 4]> = places.collect();
-    let total = count * rows.count;
-    let run = |range: Range<usize>| {
-        for number in range {
-            let operands = places.iter().map(|p| p.at((number / rows.count) as u64).address).collect();
-            // SAFETY: by the caller's promise, for an element of the batch; distinct rows of it write
-            // distinct elements of the result.
-            unsafe { rows.run(number % rows.count, operands) };
-        }
+    let run = |strips: usize, number: usize| {
+        let (row, strip) = (number / strips, number % strips);
+        let operands = places.iter().map(|p| p.at((row / rows.count) as u64).address).collect();
+        // SAFETY: by the caller's promise, for an element of the batch; distinct rows of it, and
+        // distinct strips of a row, write distinct elements of the result.
+        unsafe { rows.run(row % rows.count, strip, strips, operands) };
     };
-    match shared(pool, rows.time * count as f64) {
-        Some((pool, parts)) if total > 1 => {
-            let parts = parts.min(total);
-            pool.run(parts, &|chunk| run(part(total, 1, parts, chunk)));
-        }
-        _ => run(0..total),
-    }
+    let total = count * rows.count;
+    let Some((pool, parts)) = shared(pool, rows.time * count as f64) else {
+        return (0..total).for_each(|number| run(1, number));
+    };
+    let strips = parts.div_ceil(total.max(1)).clamp(1, rows.positions.max(1));
+    let total = total * strips;
+    let parts = parts.min(total).max(1);
+    pool.run(parts, &|chunk| part(total, 1, parts, chunk).for_each(|number| run(strips, number)));
 }
 
 /// Calls a compiled kernel.

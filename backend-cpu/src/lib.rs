@@ -24,6 +24,7 @@ mod compile;
 mod contract;
 mod control;
 mod emit;
+mod fills;
 mod isa;
 mod jit;
 mod launch;

@@ -436,9 +436,14 @@ fn weight(inst: &Inst) -> f64 {
             Unary::Erf | Unary::Erfc => 55.0,
             Unary::ErfInv => 75.0,
             Unary::Sqrt | Unary::Rsqrt => 4.0,
-            Unary::Neg | Unary::Abs | Unary::Sign | Unary::Floor | Unary::Round | Unary::Not | Unary::StopGradient => {
-                1.0
-            }
+            Unary::Neg
+            | Unary::Abs
+            | Unary::Sign
+            | Unary::Floor
+            | Unary::Round
+            | Unary::Not
+            | Unary::StopGradient
+            | Unary::Barrier => 1.0,
         },
         Inst::Binary(Binary::Pow, ..) => 60.0,
         Inst::Binary(Binary::Atan2, ..) => 40.0,
@@ -466,7 +471,7 @@ fn scalar_cost(pass: &Pass) -> f64 {
 
 /// The cost of a pass's body for four indices along `lane`.
 fn group_cost(kernel: &Kernel, pass: &Pass, lane: usize) -> f64 {
-    let wide = if has_f64(kernel) { 2.0 } else { 1.0 };
+    let wide = if has_wide(kernel) { 2.0 } else { 1.0 };
     let body = pass.insts.iter().map(weight).sum::<f64>() + pass.accs.len() as f64;
     let memory = accesses(pass).map(|index| match index.strides.get(lane) {
         Some(0) | None => 0.3,
@@ -476,8 +481,9 @@ fn group_cost(kernel: &Kernel, pass: &Pass, lane: usize) -> f64 {
     body * wide + memory.sum::<f64>()
 }
 
-fn has_f64(kernel: &Kernel) -> bool {
-    kernel.operands.iter().any(|o| o.dtype == Dtype::F64)
+/// Whether it computes with 64 bits.
+fn has_wide(kernel: &Kernel) -> bool {
+    kernel.operands.iter().any(|o| o.dtype.bytes() == 8)
 }
 
 /// Up to this weight (one exponential and a little more), four vectors side by side are quicker
@@ -500,7 +506,7 @@ fn row_lanes(kernel: &Kernel, pass: &Pass, numerics: Numerics) -> Option<usize> 
         return None;
     }
     let weight: f64 = pass.insts.iter().map(weight).sum();
-    let per_vector = if has_f64(kernel) { 2 } else { 4 };
+    let per_vector = if has_wide(kernel) { 2 } else { 4 };
     let vectors = if !pass.accs.is_empty() && weight + pass.accs.len() as f64 <= 3.0 { 8 } else { jam(weight) };
     let mut lanes = if strict { egrad_ir::scalar::LANES } else { (vectors * per_vector).max(NARROWEST) };
     if in_place(pass) {
@@ -522,7 +528,7 @@ fn row_lanes(kernel: &Kernel, pass: &Pass, numerics: Numerics) -> Option<usize> 
 fn point_lanes(kernel: &Kernel, nest: &LoopNest, axis: usize, numerics: Numerics) -> usize {
     let weight: f64 = nest.passes.iter().flat_map(|p| &p.insts).map(weight).sum();
     let accs: usize = nest.passes.iter().map(|p| p.accs.len()).sum();
-    let per_vector = if has_f64(kernel) { 2 } else { 4 };
+    let per_vector = if has_wide(kernel) { 2 } else { 4 };
     let vectors = match (numerics, accs) {
         (_, 0) => jam(weight),
         (Numerics::Strict, _) => 2,

@@ -1,13 +1,16 @@
 //! Scatters and sorts: what goes where the data says, row by row.
 //!
 //! A row is what has to be done in order: of a scatter the updates of one index of the shared axes
-//! and the axes before the scattered one, of a sort one row. Rows run in any order and in parallel.
+//! and the axes before the scattered one, of a sort one row. Rows run in any order and in parallel. If
+//! there are few of them, a scatter's can be cut by the positions that updates go to: every part looks
+//! at all indices, and does the updates that are its own in the same order.
 #![allow(unsafe_code)]
 
-use egrad_ir::Dtype;
+use crate::launch;
 use egrad_ir::kernel::{Argsort, Kernel, Scatter};
-use egrad_ir::scalar::Sortable;
+use egrad_ir::{Dtype, Literal, Reduce, Sortable};
 use smallvec::SmallVec;
+use std::ops::Range;
 use std::slice;
 
 /// The rows of a scatter or sort.
@@ -16,12 +19,18 @@ pub(crate) struct Rows {
     dtype: Dtype,
     /// How many rows there are.
     pub(crate) count: usize,
+    /// Of how many positions each is that it can be cut by; 1 if it can't.
+    pub(crate) positions: usize,
     /// About how long all take, in ns.
     pub(crate) time: f64,
 }
 
+/// An update of so many elements takes so long that it doesn't matter if every part looks at its index.
+const WIDE: usize = 16;
+
 enum What {
-    Scatter(Scatter),
+    /// Into a copy of its first operand, or, where that is one number, into so many of it.
+    Scatter(Scatter, Option<Literal>),
     Argsort(Argsort),
 }
 
@@ -29,13 +38,15 @@ enum What {
 type Addresses = SmallVec<[u64; 4]>;
 
 impl Rows {
-    pub(crate) fn scatter(kernel: &Kernel, scatter: &Scatter) -> Rows {
+    /// `fill`: the number that x is everywhere; x isn't read then.
+    pub(crate) fn scatter(kernel: &Kernel, scatter: &Scatter, fill: Option<Literal>) -> Rows {
         let [x, _, updates] = scatter.sizes().unwrap_or_default();
         Rows {
             dtype: kernel.operands[scatter.x].dtype,
             count: scatter.batch * scatter.between,
+            positions: if scatter.inner >= WIDE { scatter.length } else { 1 },
             time: 0.1 * x as f64 + 2.0 * updates as f64,
-            what: What::Scatter(scatter.clone()),
+            what: What::Scatter(scatter.clone(), fill),
         }
     }
 
@@ -44,25 +55,29 @@ impl Rows {
         Rows {
             dtype: kernel.operands[argsort.x].dtype,
             count: argsort.outer * argsort.inner,
+            positions: 1,
             time: 2.0 * elements * (argsort.length as f64 + 1.0).log2(),
             what: What::Argsort(argsort.clone()),
         }
     }
 
-    /// Does one row, of operands at these addresses.
+    /// Does one row, or what goes to part `i` of `parts` of its positions, of operands at these addresses.
     ///
     /// # Safety
     /// The kernel has been verified, and its operands are at these addresses: live memory of their
     /// lengths, aligned to their types, which nothing writes meanwhile; what the row writes of the
     /// result nothing else accesses.
-    pub(crate) unsafe fn run(&self, number: usize, at: Addresses) {
+    pub(crate) unsafe fn run(&self, number: usize, i: usize, parts: usize, at: Addresses) {
         // SAFETY: by the caller's promise, for operands of the type the verifier has checked.
         unsafe {
             match self.dtype {
-                Dtype::F32 => self.row::<f32>(number, &at),
-                Dtype::F64 => self.row::<f64>(number, &at),
-                Dtype::I32 => self.row::<i32>(number, &at),
-                Dtype::Bool => self.row::<bool>(number, &at),
+                Dtype::F32 => self.row::<f32>(number, [i, parts], &at),
+                Dtype::F64 => self.row::<f64>(number, [i, parts], &at),
+                Dtype::I32 => self.row::<i32>(number, [i, parts], &at),
+                Dtype::I64 => self.row::<i64>(number, [i, parts], &at),
+                Dtype::U32 => self.row::<u32>(number, [i, parts], &at),
+                Dtype::U8 => self.row::<u8>(number, [i, parts], &at),
+                Dtype::Bool => self.row::<bool>(number, [i, parts], &at),
             }
         }
     }
@@ -71,11 +86,13 @@ impl Rows {
     ///
     /// # Safety
     /// As for [`run`](Self::run), with `T` the element type of what is scattered or sorted.
-    unsafe fn row<T: Sortable>(&self, number: usize, at: &[u64]) {
+    unsafe fn row<T: Sortable>(&self, number: usize, [i, parts]: [usize; 2], at: &[u64]) {
         // SAFETY: by the caller's promise.
         unsafe {
             match &self.what {
-                What::Scatter(s) => scatter::<T>(s, number, at),
+                What::Scatter(s, fill) => {
+                    scatter::<T>(s, fill.map(T::of), number, launch::part(s.length, 1, parts, i), at)
+                }
                 What::Argsort(s) => argsort::<T>(s, number, at),
             }
         }
@@ -108,28 +125,64 @@ unsafe fn part<'a, T>(at: u64, first: usize, len: usize) -> &'a mut [T] {
 }
 
 /// # Safety
-/// As for [`Rows::row`].
-unsafe fn scatter<T: Sortable>(s: &Scatter, number: usize, at: &[u64]) {
-    let combine = T::combiner(s.kind).expect("verified: scatters are of numbers");
-    let [x, indices, updates] = s.sizes().expect("verified: they can be counted");
-    // SAFETY: the operands have these lengths, which the verifier has checked; the row's part of the
-    // result is its own. `T` is no bool, of which not all bits are elements.
-    let (x, indices, updates, result) = unsafe {
-        (
-            elements::<T>(at[s.x], x),
-            elements::<i32>(at[s.indices], indices),
-            elements::<T>(at[s.updates], updates),
-            part::<T>(at[s.result], number * s.length * s.inner, s.length * s.inner),
-        )
-    };
-    result.copy_from_slice(&x[number * s.length * s.inner..][..s.length * s.inner]);
-    let batch = number / s.between;
-    let indices = &indices[batch * s.taken..][..s.taken];
-    let updates = &updates[number * s.taken * s.inner..][..s.taken * s.inner];
-    for (index, updates) in indices.iter().zip(updates.chunks_exact(s.inner.max(1))) {
-        if let Some(position) = usize::try_from(*index).ok().filter(|p| *p < s.length) {
-            for (to, update) in result[position * s.inner..][..s.inner].iter_mut().zip(updates) {
-                *to = combine(*to, *update);
+/// As for [`Rows::row`], of these positions.
+unsafe fn scatter<T: Sortable>(s: &Scatter, fill: Option<T>, number: usize, positions: Range<usize>, at: &[u64]) {
+    let first = (number * s.length + positions.start) * s.inner;
+    // SAFETY: the result has as many elements as x, which the verifier has checked; these positions of
+    // the row's part of it are the caller's own. `T` is no bool, of which not all bits are elements.
+    let result = unsafe { part::<T>(at[s.result], first, positions.len() * s.inner) };
+    match fill {
+        Some(number) => result.fill(number),
+        // SAFETY: so has x, which nothing writes meanwhile.
+        None => {
+            result.copy_from_slice(unsafe { elements::<T>(at[s.x] + (first * size_of::<T>()) as u64, result.len()) })
+        }
+    }
+    let [_, indices, updates] = s.sizes().expect("verified: they can be counted");
+    // SAFETY: the operands have these lengths, which the verifier has checked.
+    let (indices, updates) =
+        unsafe { (elements::<i32>(at[s.indices], indices), elements::<T>(at[s.updates], updates)) };
+    // A loop for each, with the combination inlined.
+    let row = Row { s, number, positions, indices, updates, result };
+    match s.kind {
+        Reduce::Sum => row.combine(|x, y| T::combine(Reduce::Sum, x, y)),
+        Reduce::Max => row.combine(|x, y| T::combine(Reduce::Max, x, y)),
+        Reduce::Prod => row.combine(|x, y| T::combine(Reduce::Prod, x, y)),
+    }
+}
+
+/// A row of a scatter, or the part that goes to some positions.
+struct Row<'a, T> {
+    s: &'a Scatter,
+    number: usize,
+    positions: Range<usize>,
+    indices: &'a [i32],
+    updates: &'a [T],
+    result: &'a mut [T],
+}
+
+impl<T: Sortable> Row<'_, T> {
+    fn combine(self, combine: impl Fn(T, T) -> T) {
+        let Row { s, number, positions, indices, updates, result } = self;
+        let batch = number / s.between;
+        let indices = &indices[batch * s.taken..][..s.taken];
+        let updates = &updates[number * s.taken * s.inner..][..s.taken * s.inner];
+        // The place of a position among these; beyond them for one that isn't.
+        let place = |index: i32| usize::try_from(index).map_or(usize::MAX, |i| i.wrapping_sub(positions.start));
+        if s.inner == 1 {
+            for (index, update) in indices.iter().zip(updates) {
+                if let Some(to) = result.get_mut(place(*index)) {
+                    *to = combine(*to, *update);
+                }
+            }
+            return;
+        }
+        for (index, updates) in indices.iter().zip(updates.chunks_exact(s.inner.max(1))) {
+            let place = place(*index);
+            if place < positions.len() {
+                for (to, update) in result[place * s.inner..][..s.inner].iter_mut().zip(updates) {
+                    *to = combine(*to, *update);
+                }
             }
         }
     }
@@ -141,10 +194,77 @@ unsafe fn argsort<T: Sortable>(s: &Argsort, number: usize, at: &[u64]) {
     let first = number / s.inner * s.length * s.inner + number % s.inner;
     // SAFETY: x has that length, which the verifier has checked.
     let x = unsafe { elements::<T>(at[s.x], s.outer * s.length * s.inner) };
-    let mut order: Vec<u32> = (0..s.length as u32).collect();
-    order.sort_by(|i, j| x[first + *i as usize * s.inner].ascending(&x[first + *j as usize * s.inner]));
-    for (i, from) in order.into_iter().enumerate() {
+    let mut order: Vec<T::Placed> = (0..s.length).map(|i| x[first + i * s.inner].placed(i as u32)).collect();
+    order.sort_unstable();
+    for (i, placed) in order.into_iter().enumerate() {
         // SAFETY: the element is inside the result, which is as long as x, and belongs to this row.
-        unsafe { *(at[s.result] as *mut i32).add(first + i * s.inner) = from as i32 };
+        unsafe { *(at[s.result] as *mut i32).add(first + i * s.inner) = T::position(placed) as i32 };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Rows, WIDE};
+    use egrad_ir::kernel::{Body, Kernel, Operand, Scatter};
+    use egrad_ir::{Array, Dtype, Numerics, Reduce};
+
+    fn scattering(kind: Reduce, batch: usize, length: usize, inner: usize, taken: usize) -> (Kernel, Scatter) {
+        let scatter =
+            Scatter { kind, batch, between: 1, length, inner, taken, x: 0, indices: 1, updates: 2, result: 3 };
+        let operand = |dtype, len, written| Operand { dtype, len, written };
+        let (x, updates) = (batch * length * inner, batch * taken * inner);
+        let operands = vec![
+            operand(Dtype::F32, x, false),
+            operand(Dtype::I32, batch * taken, false),
+            operand(Dtype::F32, updates, false),
+            operand(Dtype::F32, x, true),
+        ];
+        let kernel = Kernel {
+            name: "scatter".into(),
+            operands,
+            body: Body::Scatter(scatter.clone()),
+            numerics: Numerics::Strict,
+        };
+        kernel.verify().unwrap();
+        (kernel, scatter)
+    }
+
+    /// Cut into any number of parts, a scatter has the interpreter's bits; also with indices outside.
+    #[test]
+    #[allow(unsafe_code)]
+    fn parts_make_the_whole() {
+        for kind in [Reduce::Sum, Reduce::Max, Reduce::Prod] {
+            for (batch, length, inner, taken) in
+                [(1, 7, 1, 40), (1, 7, WIDE, 40), (3, 5, WIDE + 3, 9), (2, 1, 2, 3), (1, 4, 5, 0)]
+            {
+                let (kernel, scatter) = scattering(kind, batch, length, inner, taken);
+                let rows = Rows::scatter(&kernel, &scatter, None);
+                let numbers = |n: usize, scale: f32| -> Vec<f32> {
+                    (0..n).map(|i| scale * ((i * 37 % 101) as f32 - 50.0)).collect()
+                };
+                let array = |data: Vec<f32>| Array::from_vec(data.clone(), [data.len()]).unwrap();
+                let (x, updates) =
+                    (array(numbers(batch * length * inner, 0.3)), array(numbers(batch * taken * inner, 0.7)));
+                let indices: Vec<i32> = (0..batch * taken).map(|i| (i * 5 % (length + 2)) as i32 - 1).collect();
+                let indices = Array::from_vec(indices, [batch * taken]).unwrap();
+                let want =
+                    kernel.eval(&[&x, &indices, &updates], egrad_ir::scalar::Elementary::Shared).unwrap().remove(0);
+                assert_eq!(rows.positions, if inner >= WIDE { length } else { 1 });
+                for parts in [1, 2, 3, length].into_iter().filter(|parts| *parts <= length) {
+                    let mut got = Array::scratch(want.aval().clone()).unwrap();
+                    let addresses = [x.as_ptr().unwrap(), indices.as_ptr().unwrap(), updates.as_ptr().unwrap()];
+                    let mut addresses: Vec<u64> = addresses.into_iter().map(|p| p as u64).collect();
+                    addresses.push(got.as_mut_ptr().unwrap() as u64);
+                    for number in 0..rows.count {
+                        for i in 0..parts {
+                            // SAFETY: the addresses are those of live arrays of the operands' types and
+                            // lengths, the last of which nothing else refers to.
+                            unsafe { rows.run(number, i, parts, addresses.iter().copied().collect()) };
+                        }
+                    }
+                    assert_eq!(got.to_f64(), want.to_f64());
+                }
+            }
+        }
     }
 }

@@ -66,7 +66,7 @@ fn sums_and_maxima_of_rows() {
     for (n, m) in
         [(1, 1), (1, 7), (3, 2), (2, 8), (3, 9), (5, 15), (4, 16), (2, 33), (3, 100), (1, 1000), (40, 3), (9, 6)]
     {
-        for dtype in [Dtype::F32, Dtype::F64, Dtype::I32] {
+        for dtype in Dtype::ALL.into_iter().filter(|d| *d != Dtype::Bool) {
             for kind in ["reduce_sum", "reduce_max"] {
                 let text = format!(
                     "kernel k(b0: read {dtype}[{0}], b1: write {dtype}[{n}], b2: write {dtype}[{0}]) fast {{
@@ -95,7 +95,7 @@ fn sums_and_maxima_of_rows() {
 #[test]
 fn sums_of_columns() {
     for (n, m) in [(1, 4), (7, 1), (2, 3), (3, 8), (9, 5), (15, 4), (16, 40), (33, 17), (100, 9), (1000, 6)] {
-        for dtype in [Dtype::F32, Dtype::F64, Dtype::I32] {
+        for dtype in Dtype::ALL.into_iter().filter(|d| *d != Dtype::Bool) {
             let text = format!(
                 "kernel k(b0: read {dtype}[{}], b1: write {dtype}[{m}]) fast {{
                    parallel p0 in 0..{m} {{
@@ -121,9 +121,15 @@ fn sums_of_columns() {
 #[test]
 fn sums_of_long_columns() {
     // Long enough for blocks; the last column group overlaps, and several panels are needed.
-    for (n, m, dtype) in
-        [(130, 1100, Dtype::F32), (200, 6001, Dtype::F32), (131, 2500, Dtype::F64), (140, 5000, Dtype::I32)]
-    {
+    for (n, m, dtype) in [
+        (130, 1100, Dtype::F32),
+        (200, 6001, Dtype::F32),
+        (131, 2500, Dtype::F64),
+        (140, 5000, Dtype::I32),
+        (131, 2500, Dtype::I64),
+        (130, 1100, Dtype::U32),
+        (200, 5003, Dtype::U8),
+    ] {
         let text = format!(
             "kernel k(b0: read {dtype}[{}], b1: read {dtype}[{m}], b2: write {dtype}[{m}]) fast {{
                parallel p0 in 0..{m} {{

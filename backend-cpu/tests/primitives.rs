@@ -43,9 +43,10 @@ fn unary_functions() {
     for op in Unary::ALL {
         for dtype in Dtype::ALL {
             let takes = match op {
-                Unary::Neg | Unary::Abs | Unary::Sign => dtype != Dtype::Bool,
+                Unary::Abs => dtype != Dtype::Bool && !dtype.is_unsigned(),
+                Unary::Neg | Unary::Sign => dtype != Dtype::Bool,
                 Unary::Not => !dtype.is_float(),
-                Unary::StopGradient => true,
+                Unary::StopGradient | Unary::Barrier => true,
                 Unary::Floor
                 | Unary::Round
                 | Unary::Sqrt
@@ -82,7 +83,7 @@ fn binary_functions() {
                 }
                 Binary::Pow | Binary::Atan2 => dtype.is_float(),
                 Binary::And | Binary::Or | Binary::Xor => !dtype.is_float(),
-                Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => dtype == Dtype::I32,
+                Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => dtype.is_integer(),
             };
             if takes {
                 elementwise(&format!("{} %0 %1", op.name()), &[dtype, dtype], dtype);
@@ -119,7 +120,7 @@ fn selections() {
 #[test]
 fn integer_powers() {
     for n in [0, 1, 2, 3, 4, 5, 7, 8, 13, -1, -2, -3, -7] {
-        for dtype in [Dtype::F32, Dtype::F64, Dtype::I32] {
+        for dtype in Dtype::ALL.into_iter().filter(|d| *d != Dtype::Bool) {
             if dtype.is_float() || n >= 0 {
                 for len in [1, 5, 16, 33] {
                     elementwise_at(&format!("integer_pow {n} %0"), &[dtype], dtype, len);

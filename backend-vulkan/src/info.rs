@@ -34,7 +34,7 @@ pub struct DeviceInfo {
     pub float64: bool,
     /// Whether it computes in 64-bit integers.
     pub int64: bool,
-    /// Whether shaders can address single bytes, as bools are stored.
+    /// Whether shaders can address single bytes, as `bool` and `u8` are stored.
     pub storage8: bool,
     /// How many invocations a subgroup has, where subgroups can exchange values.
     pub subgroup: Option<u32>,

@@ -5,7 +5,7 @@
 //!      └──────────────────────── memory ─▶ places in slabs ────────────────────────────────┴─ run ──▶ one submit
 //! ```
 //!
-//! * `spread` turns each kernel into launches, by the device's limits;
+//! * `spread` turns each kernel into launches, by the device's limits, and loops into trees of them;
 //! * `spirv` emits a module per launch and refuses what it can't run, before anything runs;
 //! * `glsl` prints a launch for people to read, and for shaderc to compile (feature `shaderc`);
 //! * `device` opens the loader, picks a device and knows what it can do;
@@ -15,7 +15,9 @@
 //! * `run` plans programs, and submits one command buffer for every run. Results are arrays on the
 //!   device: a run returns once it is submitted, and whoever asks for elements waits.
 //!
-//! The backend runs every kernel, but not under strict numerics.
+//! The backend runs every kernel, but not under strict numerics. A run returns before its results are
+//! computed, unless it holds a loop or a branch that the host must look after: a `while` always, a branch of
+//! many kernels, or one with a `while` in it.
 //!
 //! Set `EGRAD_VULKAN_DEVICE` to a device's number or part of its name to take that one,
 //! `EGRAD_VULKAN_VALIDATION=1` to run under the validation layers and `=gpu` to have them check what

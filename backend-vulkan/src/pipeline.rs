@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::device::{Context, ENTRY};
-use crate::spirv::{Module, PUSH_BYTES, WORKGROUP_SPEC};
+use crate::spirv::{Module, PUSHED, WORKGROUP_SPEC};
 use ash::vk;
 use egrad_ir::Result;
 use std::sync::Arc;
@@ -44,9 +44,11 @@ impl Pipeline {
             .map_err(failed)?;
 
         let sets = [pipeline.set];
-        let push = [vk::PushConstantRange::default().stage_flags(vk::ShaderStageFlags::COMPUTE).size(PUSH_BYTES)];
+        let bytes = 4 * (PUSHED + module.counters) as u32;
+        let push = [vk::PushConstantRange::default().stage_flags(vk::ShaderStageFlags::COMPUTE).size(bytes)];
         let layout = vk::PipelineLayoutCreateInfo::default().set_layouts(&sets).push_constant_ranges(&push);
-        // SAFETY: the set layout is alive; every device takes 128 bytes of push constants.
+        // SAFETY: the set layout is alive; every device takes 128 bytes of push constants, which `spread`
+        // keeps to.
         pipeline.layout = unsafe { device.create_pipeline_layout(&layout, None) }.map_err(failed)?;
 
         let shader = vk::ShaderModuleCreateInfo::default().code(&module.words);

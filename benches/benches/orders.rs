@@ -25,9 +25,16 @@ fn main() {
         .configure_from_args();
     let folder = estimates::folder();
     let machine = Machine::here();
+    let orders: Vec<Order> = match &machine.vulkan {
+        Ok(_) => Order::all(),
+        Err(why) => {
+            eprintln!("Vulkan is left out: {why}");
+            Order::all().into_iter().filter(|o| *o != Order::Vulkan).collect()
+        }
+    };
     // Already now, so that there is a report of what was timed if the rest is not waited for.
     write(&machine, &folder);
-    time(&mut criterion, |batch| !quick || [100, 1_000, 10_000, 100_000].contains(&batch));
+    time(&mut criterion, &orders, |batch| !quick || [100, 1_000, 10_000, 100_000].contains(&batch));
     criterion.final_summary();
     write(&machine.ended(), &folder);
 }
@@ -40,14 +47,14 @@ fn write(machine: &Machine, folder: &Path) {
 /// The longest call that is timed: criterion makes it eleven times at least.
 const LONGEST: Duration = Duration::from_secs(2);
 
-fn time(criterion: &mut Criterion, wanted: impl Fn(usize) -> bool) {
+fn time(criterion: &mut Criterion, orders: &[Order], wanted: impl Fn(usize) -> bool) {
     for subject in subjects() {
         let mut group = criterion.benchmark_group(subject.name);
         // Per order the largest batch so far, and how long a call took.
         let mut calls: HashMap<Order, (usize, Duration)> = HashMap::new();
         for batch in BATCHES.into_iter().filter(|n| wanted(*n)) {
             let mut reference = None;
-            for order in Order::all().into_iter().filter(|o| subject.fits(*o, batch)) {
+            for order in orders.iter().copied().filter(|o| subject.fits(*o, batch)) {
                 if let Some((before, call)) = calls.get(&order)
                     && call.mul_f64(batch as f64 / *before as f64) > LONGEST
                 {
@@ -75,8 +82,9 @@ fn time(criterion: &mut Criterion, wanted: impl Fn(usize) -> bool) {
 /// The function ready to be timed, its results compared with those of `jit(vmap f)`.
 fn checked(subject: &Subject, order: Order, batch: usize, reference: &mut Option<Vec<Array>>) -> Case {
     let run = |case: &Case| case.results().unwrap_or_else(|e| panic!("{}: {e}", subject.name));
-    let want = reference.get_or_insert_with(|| run(&subject.build(Order::JitVmap, batch)));
-    let case = subject.build(order, batch);
+    let build = |order| subject.build(order, batch).unwrap_or_else(|e| panic!("{}: {e}", subject.name));
+    let want = reference.get_or_insert_with(|| run(&build(Order::JitVmap)));
+    let case = build(order);
     if let Err(what) = same(&run(&case), want) {
         panic!("{} by {}, batch {batch}: {what}", subject.name, order.title());
     }

@@ -57,6 +57,7 @@ def measure(name, setting, seconds):
         "us_min": round(min(samples), 3),
         "us_median": round(statistics.median(samples), 3),
         "jax": jax.__version__,
+        "device": jax.devices()[0].device_kind,
     }
 
 

@@ -1,8 +1,7 @@
 """The programs that JAX runs beside egrad.
 
 Each entry of PROGRAMS builds a function and its arguments (numpy arrays). egrad's are
-in `benches/src/programs/`, under the same names, with the same inputs. Names that
-egrad can't run yet are listed there with the operations they wait for.
+in `benches/src/programs/`, under the same names, with the same inputs.
 """
 
 import math

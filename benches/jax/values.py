@@ -4,13 +4,12 @@
 
 Elements and means are JAX's in double precision, of the same single-precision inputs;
 tolerances are taken from JAX's results in single precision. `benches/src/values.rs`
-describes the files. Only programs that egrad runs are written, as `programs --list` says.
+describes the files. `programs.txt` gets the names.
 """
 
 import argparse
 import fnmatch
 import json
-import subprocess
 from pathlib import Path
 
 import jax
@@ -75,12 +74,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", action="append", metavar="GLOB")
     only = parser.parse_args().only or ["*"]
-    listed = subprocess.run(
-        ["cargo", "run", "--quiet", "--release", "-p", "egrad-benches", "--bin", "programs",
-         "--", "--list", "--json"], cwd=HERE, check=True, stdout=subprocess.PIPE, text=True)
-    names = [line["name"] for line in map(json.loads, listed.stdout.splitlines())
-             if line["needs"] is None]
-    for name in names:
+    for name in PROGRAMS:
         if any(fnmatch.fnmatch(name, pattern) for pattern in only):
             records = [stored(name, s, d)
                        for s, d in zip(results(name, False), results(name, True), strict=True)]

@@ -1,5 +1,7 @@
 //! The machine that figures come from.
 
+use egrad::Result;
+use egrad_vulkan::{DeviceInfo, DeviceKind, Selection, Vulkan};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::Path;
@@ -22,6 +24,8 @@ pub struct Machine {
     pub os: String,
     /// The compiler's version.
     pub rustc: String,
+    /// The Vulkan device, or why there is none.
+    pub vulkan: std::result::Result<String, String>,
     /// Threads asked for by EGRAD_NUM_THREADS, if any.
     pub threads: Option<String>,
     /// The day, in UTC.
@@ -40,6 +44,7 @@ impl Machine {
             vectors: vectors().to_owned(),
             os: os().unwrap_or_else(|| std::env::consts::OS.to_owned()),
             rustc: output("rustc", &["--version"]).unwrap_or_else(unknown),
+            vulkan: vulkan().map(|device| described(&device)).map_err(|e| e.report().message.clone()),
             threads: std::env::var("EGRAD_NUM_THREADS").ok(),
             date: today(),
             load: load().map(|now| [now, now]),
@@ -71,11 +76,29 @@ impl Machine {
 
     /// All of it in a sentence.
     pub fn sentence(&self) -> String {
-        let Machine { cpu, cores, vectors, os, rustc, threads, date, load } = self;
+        let Machine { cpu, cores, vectors, os, rustc, vulkan, threads, date, load } = self;
         let threads = threads.as_ref().map_or(String::new(), |n| format!("; EGRAD_NUM_THREADS={n}"));
         let load = load.map_or(String::new(), |[before, after]| format!("; load {before:.1} to {after:.1}"));
-        format!("{date}; {cpu}, {vectors}, {cores} cores; {os}; {rustc}{threads}{load}.")
+        let vulkan = match vulkan {
+            Ok(device) => format!("Vulkan: {device}"),
+            Err(why) => format!("no Vulkan device: {why}"),
+        };
+        format!("{date}; {cpu}, {vectors}, {cores} cores; {os}; {rustc}{threads}{load}. {vulkan}.")
     }
+}
+
+/// The Vulkan device that programs run on.
+///
+/// # Errors
+/// If there is none.
+pub fn vulkan() -> Result<DeviceInfo> {
+    Ok(Vulkan::new(Selection::Any)?.device().clone())
+}
+
+/// A device in words; of one that is no hardware, what it is.
+pub fn described(device: &DeviceInfo) -> String {
+    let cores = if device.kind == DeviceKind::Software { ", which runs on the processor's cores" } else { "" };
+    format!("{device}{cores}")
 }
 
 fn output(program: &str, arguments: &[&str]) -> Option<String> {

@@ -6,7 +6,7 @@
 use crate::data::normal;
 use crate::program::{Case, case};
 use crate::programs::{Params, SIZES, labels, layernorm, params, pixels, predict, softmax, squared_error, xent};
-use egrad::{Array, Calls, Options, Result, Tensor, eager, grad, jit, vmap};
+use egrad::{Array, Calls, Device, Options, Result, Tensor, eager, grad, jit, vmap};
 use egrad_ir::schedule::Schedule;
 
 /// Batch sizes: how many examples.
@@ -21,13 +21,15 @@ pub enum Order {
     VmapJit(Calls),
     /// `vmap f`, run op by op.
     NoJit,
+    /// `jit(vmap f)` on a Vulkan device. There `vmap(jit f)` is inlined, and so the same.
+    Vulkan,
 }
 
 impl Order {
     /// Every order: `jit(vmap f)` first, with which the others are compared.
     pub fn all() -> Vec<Order> {
         let modes = Calls::ALL.map(Order::VmapJit);
-        [Order::JitVmap].into_iter().chain(modes).chain([Order::NoJit]).collect()
+        [Order::JitVmap].into_iter().chain(modes).chain([Order::NoJit, Order::Vulkan]).collect()
     }
 
     /// Its name, as in criterion's folders.
@@ -36,6 +38,7 @@ impl Order {
             Order::JitVmap => "jit_vmap".to_owned(),
             Order::VmapJit(calls) => format!("vmap_jit_{}", calls.name()),
             Order::NoJit => "no_jit".to_owned(),
+            Order::Vulkan => "jit_vmap_vulkan".to_owned(),
         }
     }
 
@@ -45,6 +48,16 @@ impl Order {
             Order::JitVmap => "jit(vmap f)".to_owned(),
             Order::VmapJit(calls) => format!("vmap(jit f), {}", calls.name()),
             Order::NoJit => "no jit".to_owned(),
+            Order::Vulkan => "jit(vmap f), Vulkan".to_owned(),
+        }
+    }
+
+    /// The device it runs on, and how it makes calls.
+    fn options(self) -> Options {
+        match self {
+            Order::JitVmap | Order::NoJit => Options { device: Device::Cpu, ..Options::default() },
+            Order::VmapJit(calls) => Options { device: Device::Cpu, calls, ..Options::default() },
+            Order::Vulkan => Options { device: Device::Vulkan, ..Options::default() },
         }
     }
 }
@@ -57,7 +70,7 @@ pub struct Subject {
     pub what: &'static str,
     /// Bytes of inputs and results per example.
     bytes: usize,
-    build: fn(Order, usize) -> Case,
+    build: fn(Order, usize) -> Result<Case>,
 }
 
 /// How many bytes of inputs and results are batched at most, and run op by op at most: there every
@@ -69,14 +82,17 @@ impl Subject {
     /// Whether a batch of that size fits memory in that order.
     pub fn fits(&self, order: Order, batch: usize) -> bool {
         let most = match order {
-            Order::JitVmap | Order::VmapJit(_) => MOST_BYTES,
+            Order::JitVmap | Order::VmapJit(_) | Order::Vulkan => MOST_BYTES,
             Order::NoJit => MOST_BYTES_NO_JIT,
         };
         batch.saturating_mul(self.bytes) <= most
     }
 
     /// The function batched in that order, with inputs for that many examples.
-    pub fn build(&self, order: Order, batch: usize) -> Case {
+    ///
+    /// # Errors
+    /// If there is no Vulkan device for [`Order::Vulkan`], or its memory runs out.
+    pub fn build(&self, order: Order, batch: usize) -> Result<Case> {
         (self.build)(order, batch)
     }
 }
@@ -87,7 +103,7 @@ impl Subject {
 /// # Errors
 /// What compiling gives.
 pub fn same_kernels(subject: &Subject, batch: usize, orders: [Order; 2]) -> Result<bool> {
-    let [a, b] = orders.map(|order| subject.build(order, batch).schedule());
+    let [a, b] = orders.map(|order| subject.build(order, batch).and_then(|case| case.schedule()));
     let (Some(a), Some(b)) = (a?, b?) else { return Ok(false) };
     Ok(plain(a) == plain(b))
 }
@@ -102,9 +118,9 @@ fn plain(mut schedule: Schedule) -> Schedule {
 macro_rules! batched {
     ($order:expr, $f:expr, $axes:expr, $($arg:ident),+) => {
         match $order {
-            Order::NoJit => case!(Options::default(), eager(vmap($f, $axes)), $($arg),+),
-            Order::JitVmap => case!(Options::default(), jit(vmap($f, $axes)), $($arg),+),
-            Order::VmapJit(calls) => case!(calling(calls), jit(vmap(jit($f), $axes)), $($arg),+),
+            Order::NoJit => case!($order.options(), eager(vmap($f, $axes)), $($arg),+),
+            Order::JitVmap | Order::Vulkan => case!($order.options(), jit(vmap($f, $axes)), $($arg),+),
+            Order::VmapJit(_) => case!($order.options(), jit(vmap(jit($f), $axes)), $($arg),+),
         }
     };
 }
@@ -114,18 +130,14 @@ macro_rules! mean_gradient {
     ($order:expr, $loss:expr, $($arg:ident: $T:ty),+) => {{
         let of = || |$($arg: $T),+| vmap($loss, (None, 0, 0))($($arg),+).mean();
         match $order {
-            Order::NoJit => case!(Options::default(), eager(grad(of())), $($arg),+),
-            Order::JitVmap => case!(Options::default(), jit(grad(of())), $($arg),+),
-            Order::VmapJit(calls) => {
+            Order::NoJit => case!($order.options(), eager(grad(of())), $($arg),+),
+            Order::JitVmap | Order::Vulkan => case!($order.options(), jit(grad(of())), $($arg),+),
+            Order::VmapJit(_) => {
                 let of = |$($arg: $T),+| vmap(jit($loss), (None, 0, 0))($($arg),+).mean();
-                case!(calling(calls), jit(grad(of)), $($arg),+)
+                case!($order.options(), jit(grad(of)), $($arg),+)
             }
         }
     }};
-}
-
-fn calling(calls: Calls) -> Options {
-    Options { calls, ..Options::default() }
 }
 
 fn line() -> (Array, Array) {
@@ -250,11 +262,19 @@ mod tests {
 
     #[test]
     fn every_order_gives_the_same_results() {
+        let vulkan = match crate::machine::vulkan() {
+            Ok(_) => true,
+            Err(e) if std::env::var_os("EGRAD_REQUIRE_VULKAN").is_some() => panic!("EGRAD_REQUIRE_VULKAN is set: {e}"),
+            Err(e) => {
+                eprintln!("SKIPPED on Vulkan: {e}");
+                false
+            }
+        };
         for subject in subjects() {
-            let want = subject.build(Order::JitVmap, 30).results().unwrap();
-            for order in Order::all() {
+            let want = subject.build(Order::JitVmap, 30).unwrap().results().unwrap();
+            for order in Order::all().into_iter().filter(|o| vulkan || *o != Order::Vulkan) {
                 assert!(subject.fits(order, 30));
-                let got = subject.build(order, 30).results().unwrap();
+                let got = subject.build(order, 30).unwrap().results().unwrap();
                 assert_eq!(same(&got, &want), Ok(()), "{} by {}", subject.name, order.title());
             }
         }

@@ -29,7 +29,7 @@ impl Program {
         Program { name: name.into(), what, flops, build: Box::new(build) }
     }
 
-    /// Makes its inputs, and the function, which is neither traced nor compiled yet.
+    /// Makes its inputs, on the device, and the function, which is neither traced nor compiled yet.
     ///
     /// # Errors
     /// If the device doesn't exist.
@@ -47,7 +47,8 @@ pub struct Case {
 }
 
 impl Case {
-    /// Calls the function and drops the result at once.
+    /// Calls the function, waits until the device has computed all of it, and drops the result where
+    /// it is: nothing is copied to the host.
     ///
     /// # Errors
     /// As the function.
@@ -173,6 +174,7 @@ tuple!(A 0);
 tuple!(A 0, B 1);
 tuple!(A 0, B 1, C 2);
 tuple!(A 0, B 1, C 2, D 3);
+tuple!(A 0, B 1, C 2, D 3, E 4);
 
 /// The leaves of a tree.
 pub(crate) fn leaves(tree: &impl Leaves) -> Vec<Array> {
@@ -181,37 +183,50 @@ pub(crate) fn leaves(tree: &impl Leaves) -> Vec<Array> {
     leaves
 }
 
-/// A [`Case`]: what `jit` or `eager` returned, under these options, and a variable per argument.
+/// Waits for the results of a call, where a device works on its own.
+pub(crate) fn finish(results: &impl Leaves) -> Result<()> {
+    leaves(results).iter().try_for_each(Array::wait)
+}
+
+/// A [`Case`]: what `jit` or `eager` returned, under these options, and a variable per argument. The
+/// arguments are put on the device first, where they stay.
 macro_rules! case {
     ($options:expr, $f:expr, $($arg:ident),+) => {{
         use std::rc::Rc;
-        let f = Rc::new($f.options($options.clone()));
-        let args = Rc::new(($($arg,)+));
-        let inputs = $crate::program::leaves(&*args);
-        let call = {
-            let (f, args) = (Rc::clone(&f), Rc::clone(&args));
-            move || {
-                let ($($arg,)+) = &*args;
-                f($($arg),+).map(|out| drop(std::hint::black_box(out)))
+        let options: egrad::Options = $options.clone();
+        let device = options.device;
+        // The CPU and the interpreter are done when they return.
+        let waits = matches!(device, egrad::Device::Auto | egrad::Device::Vulkan);
+        let f = Rc::new($f.options(options));
+        egrad::device_put(&($($arg,)+), device).map(|args| {
+            let args = Rc::new(args);
+            let inputs = $crate::program::leaves(&*args);
+            let call = {
+                let (f, args) = (Rc::clone(&f), Rc::clone(&args));
+                move || {
+                    let ($($arg,)+) = &*args;
+                    let out = std::hint::black_box(f($($arg),+)?);
+                    if waits { $crate::program::finish(&out) } else { Ok(()) }
+                }
+            };
+            let results = {
+                let (f, args) = (Rc::clone(&f), Rc::clone(&args));
+                move || {
+                    let ($($arg,)+) = &*args;
+                    f($($arg),+).map(|out| $crate::program::leaves(&out))
+                }
+            };
+            let compiled = move || {
+                let compiled = f.compile(&args)?;
+                Ok((compiled.device(), compiled.schedule().cloned()))
+            };
+            $crate::program::Case {
+                inputs,
+                call: Box::new(call),
+                results: Box::new(results),
+                compiled: Box::new(compiled),
             }
-        };
-        let results = {
-            let (f, args) = (Rc::clone(&f), Rc::clone(&args));
-            move || {
-                let ($($arg,)+) = &*args;
-                f($($arg),+).map(|out| $crate::program::leaves(&out))
-            }
-        };
-        let compiled = move || {
-            let compiled = f.compile(&args)?;
-            Ok((compiled.device(), compiled.schedule().cloned()))
-        };
-        $crate::program::Case {
-            inputs,
-            call: Box::new(call),
-            results: Box::new(results),
-            compiled: Box::new(compiled),
-        }
+        })
     }};
 }
 pub(crate) use case;

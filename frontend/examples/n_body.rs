@@ -6,7 +6,12 @@
 //! cargo run --release --example n_body
 //! ```
 
+pub(crate) mod common;
+
+use common::picture::{Mark, Plot, Series};
+use common::{Args, Done};
 use egrad::{Array, Dtype, Result, Tensor, Tree, eye, grad, jit};
+use std::process::ExitCode;
 
 /// Places and velocities of bodies in the plane, each `[n, 2]`; all have mass 1, as has the constant
 /// of gravitation.
@@ -49,21 +54,21 @@ fn figure_of_eight() -> Result<Bodies<Array>> {
 }
 
 /// The time after which the bodies are back.
-pub(crate) const PERIOD: f64 = 6.32591398;
+const PERIOD: f64 = 6.32591398;
 
 /// How things stand after a part of the period.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Row {
+struct Row {
     /// The time.
-    pub time: f64,
+    time: f64,
     /// The energy less that at the start.
-    pub drift: f64,
+    drift: f64,
     /// How far the bodies are from where they started, at most.
-    pub distance: f64,
+    distance: f64,
 }
 
 /// One period in so many steps; eight rows.
-pub(crate) fn orbit(steps: usize) -> Result<Vec<Row>> {
+fn orbit(steps: usize) -> Result<Vec<Row>> {
     let start = figure_of_eight()?;
     let (step, energy) = (jit(step), jit(energy));
     let dt = PERIOD / steps as f64;
@@ -79,10 +84,44 @@ pub(crate) fn orbit(steps: usize) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn main() -> Result<()> {
+/// Where the bodies are, through a period.
+fn ways(steps: usize) -> Result<[Vec<(f64, f64)>; 3]> {
+    let (step, dt) = (jit(step), Array::from(PERIOD / steps as f64));
+    let (mut bodies, mut ways) = (figure_of_eight()?, [const { Vec::new() }; 3]);
+    for _ in 0..steps {
+        bodies = step(&bodies, &dt)?;
+        for (way, x) in ways.iter_mut().zip(bodies.x.to_f64().chunks(2)) {
+            way.push((x[0], x[1]));
+        }
+    }
+    Ok(ways)
+}
+
+pub(crate) fn run(args: &Args) -> Done {
+    let steps = args.size(8000, 1600);
+    let (coarse, fine) = (orbit(steps / 2)?, orbit(steps)?);
     println!("    time  energy − energy at the start  distance from the start");
-    for row in orbit(8000)? {
+    for row in &fine {
         println!("{:8.4} {:29.2e} {:24.2e}", row.time, row.drift, row.distance);
     }
-    Ok(())
+    // A third of the way of each, so that all three are seen.
+    let thirds = ways(480)?.into_iter().zip(["first", "second", "third"]);
+    let plot = Plot {
+        title: "Three bodies on a figure of eight, for a third of the period".to_owned(),
+        x: "x".to_owned(),
+        y: "y".to_owned(),
+        log: false,
+        series: thirds.map(|(way, name)| Series::new(name, Mark::Line, way.into_iter().take(160))).collect(),
+    };
+    args.save("n_body", &plot.svg()?)?;
+    let drift = fine.iter().map(|row| row.drift.abs()).fold(0.0, f64::max);
+    common::between("drift of the energy, at most", drift, 0.0, args.size(1e-6, 2e-5))?;
+    common::between("distance after half the period", fine[3].distance, 0.1, 3.0)?;
+    common::between("distance after the period", fine[7].distance, 0.0, 1e-3)?;
+    // Leapfrog is of second order.
+    common::between("that of half as many steps, beside", coarse[7].distance / fine[7].distance, 3.5, 4.5)
+}
+
+fn main() -> ExitCode {
+    common::main(run)
 }

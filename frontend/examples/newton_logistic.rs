@@ -6,7 +6,12 @@
 //! cargo run --release --example newton_logistic
 //! ```
 
+pub(crate) mod common;
+
+use common::picture::{Plot, Series};
+use common::{Args, Done};
 use egrad::{Array, Result, Tensor, hvp, jit, losses, value_and_grad};
+use std::process::ExitCode;
 
 const PIXELS: usize = 64;
 
@@ -18,13 +23,13 @@ fn loss(w: Tensor, x: Tensor, y: Tensor) -> Tensor {
 
 /// How a step began, and what it took.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Step {
+struct Step {
     /// The loss.
-    pub loss: f64,
+    loss: f64,
     /// The gradient's norm.
-    pub norm: f64,
+    norm: f64,
     /// How many products with the Hessian solving took.
-    pub products: usize,
+    products: usize,
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -55,7 +60,7 @@ fn solve(g: &[f64], product: impl Fn(&[f64]) -> Result<Vec<f64>>) -> Result<(Vec
 }
 
 /// Newton's steps from zero, on so many images, until the gradient is 10⁻¹².
-pub(crate) fn minimise(images: usize) -> Result<Vec<Step>> {
+fn minimise(images: usize) -> Result<Vec<Step>> {
     let mut pixels = Vec::new();
     let mut even = Vec::new();
     for line in include_str!("../data/digits.csv").lines().take(images) {
@@ -91,10 +96,30 @@ pub(crate) fn minimise(images: usize) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-fn main() -> Result<()> {
+pub(crate) fn run(args: &Args) -> Done {
+    let steps = minimise(args.size(1797, 300))?;
     println!("step        loss  gradient  products with the Hessian");
-    for (i, Step { loss, norm, products }) in minimise(1797)?.iter().enumerate() {
+    for (i, Step { loss, norm, products }) in steps.iter().enumerate() {
         println!("{i:4} {loss:11.8} {norm:9.1e} {products:26}");
     }
-    Ok(())
+    let plot = Plot {
+        title: "Newton's method on logistic regression".to_owned(),
+        x: "step".to_owned(),
+        y: "norm of the gradient".to_owned(),
+        log: true,
+        series: vec![Series::counted("gradient", steps.iter().map(|s| s.norm))],
+    };
+    args.save("newton_logistic", &plot.svg()?)?;
+    let last = steps.len() - 1;
+    common::agree("loss of knowing nothing", steps[0].loss, 2f64.ln(), 1e-12)?;
+    common::between("steps", last as f64, 3.0, 15.0)?;
+    common::between("gradient at last", steps[last].norm, 0.0, 1e-12)?;
+    let (before, after) = (steps[last - 2].norm, steps[last - 1].norm);
+    common::between("exponent of a late step", after.ln() / before.ln(), 1.5, 3.0)?;
+    // The minimum that NumPy finds, which solves with the whole Hessian.
+    common::agree("loss at last", steps[last].loss, args.size(0.225_412_405_468, 0.132_039_650_378), 1e-11)
+}
+
+fn main() -> ExitCode {
+    common::main(run)
 }

@@ -76,8 +76,8 @@ pub struct Options {
     pub numerics: Numerics,
     /// Names of rewrite rules that must not fire (`fuse/inline`, `simplify/add-zero`, …).
     pub disabled: Vec<String>,
-    /// What becomes of calls of jitted functions in traced code. Vulkan and the interpreter inline
-    /// them; Vulkan refuses to do otherwise.
+    /// What becomes of calls of jitted functions in traced code. The interpreter inlines them, and so
+    /// does Vulkan by itself.
     pub calls: Calls,
     /// How many bytes a run may take, inputs and results included; more is refused before it runs.
     /// `None`: what the system has, where the device's memory is the system's.

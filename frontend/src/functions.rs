@@ -299,7 +299,8 @@ impl Tensor {
         let mut shape = self.shape().to_vec();
         let axis = shape.len() as isize;
         shape.push(n);
-        self.expand_dims(axis).equal(iota(shape, axis, self.dtype())).convert(dtype)
+        let index = if self.dtype().is_integer() { self.index("one_hot") } else { self };
+        index.expand_dims(axis).equal(iota(shape, axis, index.dtype())).convert(dtype)
     }
 
     /// The tensor repeated `reps[i]` times along axis i, as a whole; missing axes are put in front.

@@ -55,12 +55,15 @@
 //! | values inside | [`Tensor`]: operators, methods for every primitive and common function; [`zeros`], [`ones`], [`full`], [`arange`], [`iota`], [`eye`], [`stack`](stack()), [`einsum`] |
 //! | values outside | [`Array`], from and to `Vec`, numbers and ndarray |
 //! | several at once | [`Tree`]: tuples, `Vec`, arrays, `Option`, maps, structs and enums with `#[derive(Tree)]`; [`tree`] for their leaves, [`files`] to keep them |
-//! | derivatives | [`grad`], [`value_and_grad`], [`grad_argnums`], [`grad_with_aux`], [`vjp`], [`jvp`], [`linearize`], [`jacfwd`], [`jacrev`], [`hessian`], [`hvp`], [`Tensor::stop_gradient`] |
+//! | derivatives | [`grad`], [`value_and_grad`], [`grad_argnums`], [`grad_with_aux`], [`vjp`], [`jvp`], [`linearize`], [`jacfwd`], [`jacrev`], [`jacobian`], [`jacfwd_argnums`], [`jacrev_argnums`], [`hessian`], [`hvp`], [`Tensor::stop_gradient`] |
 //! | derivatives of your own | [`custom_jvp`], [`custom_vjp`]; [`check_grads`] compares with differences |
+//! | memory | [`checkpoint`], [`checkpoint_with`], [`Policy`], [`checkpoint_name`]; [`Tensor::barrier`] |
 //! | batches | [`vmap`], [`vmap_with`], [`vmap_chunked`], [`Axes`] |
+//! | among a batch | [`vmap_named`], [`psum`], [`pmean`], [`pmax`], [`pmin`], [`all_gather`], [`ppermute`], [`axis_index`], [`axis_size`] |
 //! | loops and branches | [`scan`], [`scan_with`], [`while_loop`], [`fori_loop`], [`cond`], [`switch`](switch()) |
 //! | training | [`optim`], [`losses`] |
 //! | random numbers | [`random`] |
+//! | differential equations | [`ode`] |
 //! | doors | [`jit`], [`eager`], [`Jit::compile`] for use from many threads, [`trace()`] |
 //! | where and how it runs | [`Options`], [`Device`], [`Numerics`], [`Report`], [`device_put`], [`device_get`] |
 //! | what can go wrong | [`Error`] |
@@ -126,6 +129,7 @@ mod jit;
 pub mod losses;
 mod memory;
 mod nans;
+pub mod ode;
 pub mod optim;
 mod raise;
 pub mod random;
@@ -139,7 +143,7 @@ pub use axes::Axes;
 pub use check::{Modes, check_grads};
 pub use device::{Calls, Device, Options, device_get, device_put};
 pub use egrad_derive::Tree;
-pub use egrad_ir::{Array, Aval, Dtype, Element, Error, Literal, Numerics, Program, Result, Shape, Span};
+pub use egrad_ir::{Array, Aval, Dtype, Element, Error, Literal, Numerics, Policy, Program, Result, Shape, Span};
 pub use function::{ArgAt, Args, Function};
 pub use functions::stack;
 pub use jit::{Compiled, Jit, Report, eager, jit, trace, trace_avals};
@@ -148,8 +152,10 @@ pub use tensor::{
     ones_like, select, zeros, zeros_like,
 };
 pub use transform::{
-    Arg, Argnums, Bound, Chunked, ScanOptions, cond, custom_jvp, custom_vjp, fori_loop, grad, grad_argnums,
-    grad_with_aux, hessian, hvp, jacfwd, jacrev, jvp, linearize, scan, scan_with, switch, value_and_grad,
-    value_and_grad_argnums, value_and_grad_with_aux, vjp, vmap, vmap_chunked, vmap_with, while_loop,
+    Arg, Argnums, Bound, Chunked, ScanOptions, all_gather, axis_index, axis_size, checkpoint, checkpoint_name,
+    checkpoint_with, cond, custom_jvp, custom_vjp, fori_loop, grad, grad_argnums, grad_with_aux, hessian, hvp, jacfwd,
+    jacfwd_argnums, jacobian, jacrev, jacrev_argnums, jvp, linearize, pmax, pmean, pmin, ppermute, psum, scan,
+    scan_with, switch, value_and_grad, value_and_grad_argnums, value_and_grad_with_aux, vjp, vmap, vmap_chunked,
+    vmap_named, vmap_with, while_loop,
 };
 pub use tree::{Fixed, Flat, Leaf, Outline, Parts, Traced, Tree};

@@ -112,9 +112,9 @@ pub fn cross_entropy(logits: Tensor, labels: Tensor) -> Tensor {
     let span = Span::here();
     let classes = distributions("cross_entropy", logits, "logits", span);
     let (x, y) = (logits.aval(), labels.aval());
-    if y.dtype != Dtype::I32 {
+    if !y.dtype.is_integer() {
         let m = format!(
-            "`cross_entropy` takes labels that are numbers of classes, i32, not {y}; for probabilities there is `cross_entropy_with_probabilities`"
+            "`cross_entropy` takes labels that are numbers of classes, integers, not {y}; for probabilities there is `cross_entropy_with_probabilities`"
         );
         raise::throw(Error::dtype(m).at(span));
     }
@@ -122,6 +122,7 @@ pub fn cross_entropy(logits: Tensor, labels: Tensor) -> Tensor {
         let m = format!("`cross_entropy`: labels of {x} have one axis less, and are {y}");
         raise::throw(Error::shape(m).at(span));
     }
+    let labels = labels.index("cross_entropy");
     let hit = labels.one_hot(classes, Dtype::Bool);
     let chosen = hit.select(logits.log_softmax(-1), 0.0).sum_axes(-1);
     labels.ge(0).and(labels.lt(classes as i32)).select(-chosen, f64::NAN)

@@ -3,7 +3,7 @@
 use crate::device::{Device, Options, Ready};
 use egrad_ir::array::available_memory;
 use egrad_ir::kernel::Body;
-use egrad_ir::schedule::Schedule;
+use egrad_ir::schedule::{BufferId, Schedule};
 use egrad_ir::{Aval, Error, Function, Program, Result};
 
 /// What a run takes, in bytes.
@@ -26,7 +26,7 @@ impl Memory {
         let f = program.entry();
         let bytes = |avals: Vec<Aval>| avals.iter().map(Aval::bytes).fold(0, usize::saturating_add);
         let between = match (ready.schedule(), ready.function()) {
-            (Some(schedule), _) => temporaries(schedule),
+            (Some(schedule), _) => temporaries(schedule, ready.device() == Device::Vulkan),
             (None, Some(function)) => values(function),
             (None, None) => 0,
         };
@@ -92,8 +92,9 @@ fn readable(bytes: usize) -> String {
 
 /// The most that buffers between inputs and results take at one time: each lives from the step that
 /// writes it to the last that reads it. A call's own are counted once, as they are for a tile of a
-/// batch.
-fn temporaries(schedule: &Schedule) -> usize {
+/// batch, or for all of the batch where a device runs it at once. A loop has a second place for what it
+/// carries, and a third one on a device.
+fn temporaries(schedule: &Schedule, at_once: bool) -> usize {
     let n = schedule.buffers.len();
     let mut kept = vec![false; n];
     for (buffer, _) in schedule.inputs.iter().chain(&schedule.outputs) {
@@ -107,6 +108,10 @@ fn temporaries(schedule: &Schedule) -> usize {
             first[buffer.index()] = first[buffer.index()].min(i);
         }
     }
+    let carried = |of: &[(BufferId, Aval)]| {
+        let bytes = of.iter().map(|(_, aval)| aval.bytes()).fold(0, usize::saturating_add);
+        bytes.saturating_mul(if at_once { 2 } else { 1 })
+    };
     let (mut live, mut most) = (0usize, 0);
     for (i, step) in schedule.steps.iter().enumerate() {
         let bytes = |b: usize| schedule.buffers[b].len.saturating_mul(schedule.buffers[b].dtype.bytes());
@@ -120,10 +125,17 @@ fn temporaries(schedule: &Schedule) -> usize {
         }
         let inside = match &step.kernel.body {
             Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) => 0,
-            Body::Call(call) => temporaries(&call.callee),
-            Body::Scan(scan) => temporaries(&scan.body),
-            Body::While(run) => temporaries(&run.cond).max(temporaries(&run.body)),
-            Body::Switch(switch) => switch.branches.iter().map(|branch| temporaries(branch)).max().unwrap_or(0),
+            Body::Call(call) => temporaries(&call.callee, at_once).saturating_mul(if at_once { call.count } else { 1 }),
+            Body::Scan(scan) => {
+                temporaries(&scan.body, at_once).saturating_add(carried(&scan.body.outputs[..scan.carry]))
+            }
+            Body::While(run) => {
+                let step = temporaries(&run.cond, at_once).max(temporaries(&run.body, at_once));
+                step.saturating_add(carried(&run.body.outputs))
+            }
+            Body::Switch(switch) => {
+                switch.branches.iter().map(|branch| temporaries(branch, at_once)).max().unwrap_or(0)
+            }
         };
         most = most.max(live.saturating_add(inside));
         live = live.saturating_sub(ends);

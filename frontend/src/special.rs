@@ -21,7 +21,8 @@ impl Tensor {
         self.lt(0).select(self.ceil(), self.floor())
     }
 
-    /// x/y rounded to zero, of integers or floats. Of integers it is -1 where y is 0.
+    /// x/y rounded to zero, of integers or floats. Of integers it is -1 (of unsigned ones the largest)
+    /// where y is 0.
     #[track_caller]
     pub fn div_trunc(self, other: impl Operand) -> Tensor {
         let y = self.like(other);
@@ -40,6 +41,9 @@ impl Tensor {
     #[track_caller]
     pub fn floor_div(self, other: impl Operand) -> Tensor {
         let y = self.like(other);
+        if self.dtype().is_unsigned() {
+            return self.quotient(y);
+        }
         let rest = self.rem(y);
         if self.dtype().is_float() {
             let down = rest.not_equal(0).and(rest.sign().not_equal(y.sign()));
@@ -58,6 +62,9 @@ impl Tensor {
     pub fn modulo(self, other: impl Operand) -> Tensor {
         let y = self.like(other);
         let rest = self.rem(y);
+        if self.dtype().is_unsigned() {
+            return rest;
+        }
         let other_side = rest.not_equal(0).and(rest.lt(0).not_equal(y.lt(0)));
         other_side.select(rest + y, rest)
     }

@@ -25,6 +25,7 @@ use smallvec::{SmallVec, smallvec};
 use std::cell::RefCell;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 thread_local! {
@@ -58,6 +59,17 @@ struct Frame {
     /// parameter it became.
     captures: Vec<(NodeId, NodeId)>,
     captured: HashMap<NodeId, NodeId>,
+    /// If the function is being mapped over a batch, that.
+    axis: Option<Axis>,
+}
+
+/// A batch that a function is mapped over.
+#[derive(Clone, Debug)]
+pub(crate) struct Axis {
+    /// What the user calls it, if anything.
+    pub(crate) name: Option<Rc<str>>,
+    /// How many elements it has.
+    pub(crate) size: usize,
 }
 
 impl Frame {
@@ -69,6 +81,7 @@ impl Frame {
             nodes: Vec::with_capacity(params.len() + 16),
             captures: Vec::new(),
             captured: HashMap::new(),
+            axis: None,
         };
         for (aval, span) in params {
             frame.add_param(aval, span);
@@ -399,9 +412,41 @@ pub(crate) struct Inner<R> {
     pub(crate) extra: R,
 }
 
+/// The batch of that name around: how many others are between, and how many elements it has.
+///
+/// # Errors
+/// If there is none, naming those there are.
+pub(crate) fn batch(what: &str, name: &str, span: Span) -> Result<(usize, usize)> {
+    on_session(span, |session| {
+        let axes: Vec<&Axis> = session.frames.iter().rev().filter_map(|f| f.axis.as_ref()).collect();
+        if let Some(up) = axes.iter().position(|axis| axis.name.as_deref() == Some(name)) {
+            return Ok((up, axes[up].size));
+        }
+        let known: Vec<String> = axes.iter().filter_map(|a| a.name.as_ref()).map(|n| format!("`{n}`")).collect();
+        let known = match known.is_empty() {
+            true => "none around has a name".to_owned(),
+            false => format!("those around are called {}", known.join(", ")),
+        };
+        let m = format!("`{what}`: no `vmap_named` around calls its elements `{name}`; {known}");
+        Err(Error::axis(m).at(span))
+    })
+}
+
 /// Traces a function inside the current trace.
 #[track_caller]
 pub(crate) fn inner<R>(
+    name: String,
+    params: Vec<(Aval, Span)>,
+    span: Span,
+    body: impl FnOnce(&[Tensor]) -> (Vec<Tensor>, R),
+) -> Inner<R> {
+    inner_over(None, name, params, span, body)
+}
+
+/// As [`inner`], of a function that is to be mapped over a batch.
+#[track_caller]
+pub(crate) fn inner_over<R>(
+    axis: Option<Axis>,
     name: String,
     params: Vec<(Aval, Span)>,
     span: Span,
@@ -412,7 +457,7 @@ pub(crate) fn inner<R>(
         let sessions = s.len();
         let Some(session) = s.last_mut() else { return (None, 0) };
         let pop = Pop { sessions, frames: session.frames.len() };
-        let frame = Frame::new(name, params);
+        let frame = Frame { axis, ..Frame::new(name, params) };
         let id = frame.id;
         session.frames.push(frame);
         (Some(pop), id)

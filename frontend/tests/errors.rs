@@ -145,7 +145,7 @@ mod loops {
         at!((f32s([2]),), |x: Tensor| cond(x.lt(0), |x: Tensor| x, |x: Tensor| x, (x,)), "dtype: `cond`: the predicate must be bool[], not bool[2]");
         at!((f32s([]),), |x: Tensor| cond(x.lt(0), |x: Tensor| (x, x.lt(0)), |x: Tensor| (x, x), (x,)), "dtype: `cond`: the result at `.1` is f32[] by on_false and bool[] by on_true");
         at!((f32s([]),), |x: Tensor| cond(x.lt(0), |x: Tensor| vec![x], |_: Tensor| Vec::<Tensor>::new(), (x,)), "tree: `cond`: the results of on_true have another structure than those of on_false");
-        at!((f32s([]),), |x: Tensor| switch(x, [|x: Tensor| x], (x,)), "dtype: `switch`: the index must be i32[], not f32[]");
+        at!((f32s([]),), |x: Tensor| switch(x, [|x: Tensor| x], (x,)), "dtype: `switch`: the index must be one integer, not f32[]");
         at!((i32s([]),), |x: Tensor| switch(x, Vec::<fn(Tensor) -> Tensor>::new(), (x,)), "tree: `switch` needs a branch");
         at!((i32s([]),), |x: Tensor| switch(x, [|x: Tensor| x, |x: Tensor| x.expand_dims(0)] as [fn(Tensor) -> Tensor; 2], (x,)), "shape: `switch`: the result is i32[] by branch 0 and i32[1] by branch 1");
     }

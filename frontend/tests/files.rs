@@ -82,6 +82,24 @@ fn what_numpy_writes_is_read() {
 }
 
 #[test]
+fn integers_of_every_type() {
+    let mut want = BTreeMap::from([
+        ("i64".to_owned(), array(vec![i64::MIN, (1 << 53) + 1], &[2])),
+        ("u32".to_owned(), array(vec![0, u32::MAX], &[2, 1])),
+        ("u8".to_owned(), array(vec![0u8, 7, 255], &[3])),
+    ]);
+    assert_eq!(files::read_safetensors(fixture("integers.safetensors")).unwrap(), want);
+    let path = fresh("integers.safetensors");
+    files::save_safetensors(&path, &want).unwrap();
+    assert_eq!(files::load_safetensors(&path, &want).unwrap(), want);
+    want.insert("big".to_owned(), array(vec![1, u32::MAX - 1], &[2]));
+    assert_eq!(files::read_npz(fixture("integers.npz")).unwrap(), want);
+    let path = fresh("integers.npz");
+    files::save_npz(&path, &want).unwrap();
+    assert_eq!(files::load_npz(&path, &want).unwrap(), want);
+}
+
+#[test]
 fn names_may_be_read_without_a_tree() {
     let names = ["empty", "layers.0.b", "layers.0.w", "layers.1", "mask", "scalar"];
     let all = files::read_npz(fixture("numpy.npz")).unwrap();

@@ -303,3 +303,27 @@ fn agree(device: Device) {
     assert!(failures.is_empty(), "{passed} passed; these did not:{failures}");
     assert!(passed >= 400, "only {passed} cases were found");
 }
+
+/// Long axes are cut into blocks: the same as one after the other, whatever is left over, in any place,
+/// in both directions, and so is the derivative.
+#[test]
+fn long_cumulative_sums() {
+    for (outer, n, inner) in [(1, 1024, 1), (1, 1025, 1), (2, 1536, 3), (1, 512 * 1030 + 7, 1)] {
+        for reverse in [false, true] {
+            let data: Vec<f32> = (0..outer * n * inner).map(|i| (i * 37 % 11) as f32 - 5.0).collect();
+            let mut want = data.clone();
+            let steps: Vec<usize> = if reverse { (0..n - 1).rev().collect() } else { (1..n).collect() };
+            for (o, i, k) in steps.iter().flat_map(|k| (0..outer * inner).map(move |j| (j / inner, j % inner, *k))) {
+                let at = |k: usize| (o * n + k) * inner + i;
+                want[at(k)] += want[at(if reverse { k + 1 } else { k - 1 })];
+            }
+            let array = |data: &[f32]| Array::from_vec(data.to_vec(), [outer, n, inner]).unwrap();
+            let x = array(&data);
+            let y = jit(move |x: Tensor| x.cumsum(1, reverse))(&x).unwrap();
+            assert_eq!(y.as_slice::<f32>().unwrap(), want, "{n}, {reverse}");
+            // The derivative of c·cumsum(x) is the sum of c the other way: of c = x, as above.
+            let other = jit(grad(move |x: Tensor, c: Tensor| (x.cumsum(1, !reverse) * c).sum()))(&x, &x).unwrap();
+            assert_eq!(other.as_slice::<f32>().unwrap(), want, "{n}, {reverse}");
+        }
+    }
+}

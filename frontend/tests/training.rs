@@ -167,7 +167,7 @@ fn bad_losses() {
     refused(
         jit(losses::cross_entropy)(&x, &x),
         "dtype",
-        "`cross_entropy` takes labels that are numbers of classes, i32, not f64[2]; \
+        "`cross_entropy` takes labels that are numbers of classes, integers, not f64[2]; \
          for probabilities there is `cross_entropy_with_probabilities`",
     );
     refused(

@@ -59,6 +59,9 @@ pub enum Data {
     F32(Storage<f32>),
     F64(Storage<f64>),
     I32(Storage<i32>),
+    I64(Storage<i64>),
+    U32(Storage<u32>),
+    U8(Storage<u8>),
     Bool(Storage<bool>),
 }
 
@@ -106,6 +109,9 @@ stored! {
     f32,  F32,  0.0,   POOL_F32,  LOCAL_F32;
     f64,  F64,  0.0,   POOL_F64,  LOCAL_F64;
     i32,  I32,  0,     POOL_I32,  LOCAL_I32;
+    i64,  I64,  0,     POOL_I64,  LOCAL_I64;
+    u32,  U32,  0,     POOL_U32,  LOCAL_U32;
+    u8,   U8,   0,     POOL_U8,   LOCAL_U8;
     bool, Bool, false, POOL_BOOL, LOCAL_BOOL;
 }
 
@@ -246,6 +252,9 @@ impl Array {
             Dtype::F32 => Data::F32(Storage::Pooled(Pooled::scratch(len)?)),
             Dtype::F64 => Data::F64(Storage::Pooled(Pooled::scratch(len)?)),
             Dtype::I32 => Data::I32(Storage::Pooled(Pooled::scratch(len)?)),
+            Dtype::I64 => Data::I64(Storage::Pooled(Pooled::scratch(len)?)),
+            Dtype::U32 => Data::U32(Storage::Pooled(Pooled::scratch(len)?)),
+            Dtype::U8 => Data::U8(Storage::Pooled(Pooled::scratch(len)?)),
             Dtype::Bool => Data::Bool(Storage::Pooled(Pooled::scratch(len)?)),
         };
         Ok(Array { aval, memory: Arc::new(Memory::Host(data)) })
@@ -262,6 +271,9 @@ impl Array {
             Data::F32(s) => s.slice_mut().fill(f32::from_bits(bits as u32)),
             Data::F64(s) => s.slice_mut().fill(f64::from_bits(bits)),
             Data::I32(s) => s.slice_mut().fill(bits as u32 as i32),
+            Data::I64(s) => s.slice_mut().fill(bits as i64),
+            Data::U32(s) => s.slice_mut().fill(bits as u32),
+            Data::U8(s) => s.slice_mut().fill(bits as u8),
             Data::Bool(s) => s.slice_mut().fill(bits == 1),
         }
         Ok(array)
@@ -307,6 +319,14 @@ impl Array {
     /// [`Error::Device`] or [`Error::Memory`], naming the device, if it failed or memory ran out.
     pub fn fetch(&self) -> Result<()> {
         self.host().map(|_| ())
+    }
+
+    /// Waits until a device that computes the elements has done so, and leaves them there.
+    ///
+    /// # Errors
+    /// As [`fetch`](Array::fetch).
+    pub fn wait(&self) -> Result<()> {
+        self.resident().map_or(Ok(()), Resident::wait)
     }
 
     /// The same elements in the host's memory; without a copy if they are there.
@@ -383,6 +403,9 @@ impl Array {
             Data::F32(s) => s.slice().as_ptr().cast(),
             Data::F64(s) => s.slice().as_ptr().cast(),
             Data::I32(s) => s.slice().as_ptr().cast(),
+            Data::I64(s) => s.slice().as_ptr().cast(),
+            Data::U32(s) => s.slice().as_ptr().cast(),
+            Data::U8(s) => s.slice().as_ptr().cast(),
             Data::Bool(s) => s.slice().as_ptr().cast(),
         })
     }
@@ -394,6 +417,9 @@ impl Array {
             Data::F32(s) => s.slice_mut().as_mut_ptr().cast(),
             Data::F64(s) => s.slice_mut().as_mut_ptr().cast(),
             Data::I32(s) => s.slice_mut().as_mut_ptr().cast(),
+            Data::I64(s) => s.slice_mut().as_mut_ptr().cast(),
+            Data::U32(s) => s.slice_mut().as_mut_ptr().cast(),
+            Data::U8(s) => s.slice_mut().as_mut_ptr().cast(),
             Data::Bool(s) => s.slice_mut().as_mut_ptr().cast(),
         })
     }
@@ -420,7 +446,7 @@ impl Array {
         literal(self.fetched(), i)
     }
 
-    /// Every element as `f64`, in row-major order; exact for every element type.
+    /// Every element as `f64`, in row-major order: exact, as [`Literal::to_f64`] says.
     ///
     /// # Panics
     /// If the elements are on a device that fails, unless a [`fetch`](Array::fetch), which gives
@@ -431,6 +457,9 @@ impl Array {
             Data::F32(s) => s.slice().iter().map(|x| f64::from(*x)).collect(),
             Data::F64(s) => s.slice().to_vec(),
             Data::I32(s) => s.slice().iter().map(|x| f64::from(*x)).collect(),
+            Data::I64(s) => s.slice().iter().map(|x| *x as f64).collect(),
+            Data::U32(s) => s.slice().iter().map(|x| f64::from(*x)).collect(),
+            Data::U8(s) => s.slice().iter().map(|x| f64::from(*x)).collect(),
             Data::Bool(s) => s.slice().iter().map(|x| f64::from(u8::from(*x))).collect(),
         }
     }
@@ -452,6 +481,9 @@ impl Array {
             Dtype::F32 => Array::from_vec(data.iter().map(|x| *x as f32).collect(), shape),
             Dtype::F64 => Array::from_vec(data.to_vec(), shape),
             Dtype::I32 => Array::from_vec(data.iter().map(|x| *x as i32).collect(), shape),
+            Dtype::I64 => Array::from_vec(data.iter().map(|x| *x as i64).collect(), shape),
+            Dtype::U32 => Array::from_vec(data.iter().map(|x| *x as u32).collect(), shape),
+            Dtype::U8 => Array::from_vec(data.iter().map(|x| *x as u8).collect(), shape),
             Dtype::Bool => Array::from_vec(data.iter().map(|x| *x != 0.0).collect(), shape),
         }
     }
@@ -491,6 +523,9 @@ fn literal(data: &Data, i: usize) -> Literal {
         Data::F32(s) => s.slice()[i].literal(),
         Data::F64(s) => s.slice()[i].literal(),
         Data::I32(s) => s.slice()[i].literal(),
+        Data::I64(s) => s.slice()[i].literal(),
+        Data::U32(s) => s.slice()[i].literal(),
+        Data::U8(s) => s.slice()[i].literal(),
         Data::Bool(s) => s.slice()[i].literal(),
     }
 }

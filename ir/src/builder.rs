@@ -358,6 +358,8 @@ impl<'p> GraphBuilder<'p> {
         not = Not;
         /// x, with no derivative.
         stop_gradient = StopGradient;
+        /// x, which nothing is simplified through.
+        barrier = Barrier;
     }
 
     methods! { Binary (x, y)

@@ -9,22 +9,31 @@ pub enum Dtype {
     F32,
     /// 64-bit IEEE 754 floating point.
     F64,
-    /// 32-bit signed integer; arithmetic wraps around.
+    /// 32-bit signed integer; arithmetic wraps around, as that of every integer type.
     I32,
+    /// 64-bit signed integer.
+    I64,
+    /// 32-bit unsigned integer.
+    U32,
+    /// 8-bit unsigned integer.
+    U8,
     /// Truth value, stored as one byte holding 0 or 1.
     Bool,
 }
 
 impl Dtype {
     /// Every element type.
-    pub const ALL: [Dtype; 4] = [Dtype::F32, Dtype::F64, Dtype::I32, Dtype::Bool];
+    pub const ALL: [Dtype; 7] = [Dtype::F32, Dtype::F64, Dtype::I32, Dtype::I64, Dtype::U32, Dtype::U8, Dtype::Bool];
 
-    /// The name used in text: `f32`, `f64`, `i32`, `bool`.
+    /// The name used in text: `f32`, `f64`, `i32`, `i64`, `u32`, `u8`, `bool`.
     pub fn name(self) -> &'static str {
         match self {
             Dtype::F32 => "f32",
             Dtype::F64 => "f64",
             Dtype::I32 => "i32",
+            Dtype::I64 => "i64",
+            Dtype::U32 => "u32",
+            Dtype::U8 => "u8",
             Dtype::Bool => "bool",
         }
     }
@@ -37,9 +46,9 @@ impl Dtype {
     /// Bytes per element in memory.
     pub fn bytes(self) -> usize {
         match self {
-            Dtype::F32 | Dtype::I32 => 4,
-            Dtype::F64 => 8,
-            Dtype::Bool => 1,
+            Dtype::F32 | Dtype::I32 | Dtype::U32 => 4,
+            Dtype::F64 | Dtype::I64 => 8,
+            Dtype::U8 | Dtype::Bool => 1,
         }
     }
 
@@ -47,7 +56,41 @@ impl Dtype {
     pub fn is_float(self) -> bool {
         match self {
             Dtype::F32 | Dtype::F64 => true,
-            Dtype::I32 | Dtype::Bool => false,
+            Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => false,
+        }
+    }
+
+    /// Whether values of this type are integers.
+    pub fn is_integer(self) -> bool {
+        match self {
+            Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 => true,
+            Dtype::F32 | Dtype::F64 | Dtype::Bool => false,
+        }
+    }
+
+    /// Whether values of this type are integers that are never negative.
+    pub fn is_unsigned(self) -> bool {
+        match self {
+            Dtype::U32 | Dtype::U8 => true,
+            Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::I64 | Dtype::Bool => false,
+        }
+    }
+
+    /// Whether every number of `other` is one of this type as well.
+    ///
+    /// ```
+    /// use egrad_ir::Dtype;
+    /// assert!(Dtype::I64.holds(Dtype::U32) && Dtype::F64.holds(Dtype::I32));
+    /// assert!(!Dtype::F32.holds(Dtype::I32) && !Dtype::U32.holds(Dtype::I32));
+    /// ```
+    pub fn holds(self, other: Dtype) -> bool {
+        match (other, self) {
+            (from, to) if from == to => true,
+            (Dtype::Bool, _) => true,
+            (Dtype::U8, to) => to != Dtype::Bool,
+            (Dtype::F32, to) => to == Dtype::F64,
+            (Dtype::I32 | Dtype::U32, to) => matches!(to, Dtype::I64 | Dtype::F64),
+            (Dtype::F64 | Dtype::I64, _) => false,
         }
     }
 }
@@ -81,6 +124,9 @@ element! {
     f32,  F32,  |x| u64::from(x.to_bits());
     f64,  F64,  |x| x.to_bits();
     i32,  I32,  |x| u64::from(x as u32);
+    i64,  I64,  |x| x as u64;
+    u32,  U32,  u64::from;
+    u8,   U8,   u64::from;
     bool, Bool, |x| u64::from(x);
 }
 
@@ -93,13 +139,46 @@ pub struct Literal {
 
 impl Literal {
     /// `value` rounded to `dtype`: to the nearest float, truncated towards zero (saturating) for
-    /// `i32`, and `value != 0` for `bool`.
+    /// integers, and `value != 0` for `bool`.
     pub fn new(dtype: Dtype, value: f64) -> Literal {
         match dtype {
             Dtype::F32 => (value as f32).literal(),
             Dtype::F64 => value.literal(),
             Dtype::I32 => (value as i32).literal(),
+            Dtype::I64 => (value as i64).literal(),
+            Dtype::U32 => (value as u32).literal(),
+            Dtype::U8 => (value as u8).literal(),
             Dtype::Bool => (value != 0.0).literal(),
+        }
+    }
+
+    /// `value` as `dtype`: the nearest float, the low bits for integers, and `value != 0` for `bool`.
+    ///
+    /// ```
+    /// use egrad_ir::{Dtype, Element, Literal};
+    /// assert_eq!(Literal::wrapped(Dtype::U8, -1), 255u8.literal());
+    /// ```
+    pub fn wrapped(dtype: Dtype, value: i64) -> Literal {
+        match dtype {
+            Dtype::F32 => (value as f32).literal(),
+            Dtype::F64 => (value as f64).literal(),
+            Dtype::I32 => (value as i32).literal(),
+            Dtype::I64 => value.literal(),
+            Dtype::U32 => (value as u32).literal(),
+            Dtype::U8 => (value as u8).literal(),
+            Dtype::Bool => (value != 0).literal(),
+        }
+    }
+
+    /// The whole number of that text as an integer type; `None` if it is none, or `dtype` doesn't
+    /// hold it or is no integer type.
+    pub fn parse_integer(dtype: Dtype, text: &str) -> Option<Literal> {
+        match dtype {
+            Dtype::I32 => text.parse::<i32>().ok().map(Element::literal),
+            Dtype::I64 => text.parse::<i64>().ok().map(Element::literal),
+            Dtype::U32 => text.parse::<u32>().ok().map(Element::literal),
+            Dtype::U8 => text.parse::<u8>().ok().map(Element::literal),
+            Dtype::F32 | Dtype::F64 | Dtype::Bool => None,
         }
     }
 
@@ -116,20 +195,31 @@ impl Literal {
     /// A literal of `dtype` with these bits; `None` if they are no element of it.
     pub fn from_bits(dtype: Dtype, bits: u64) -> Option<Literal> {
         let fits = match dtype {
-            Dtype::F32 | Dtype::I32 => bits <= u64::from(u32::MAX),
-            Dtype::F64 => true,
+            Dtype::F32 | Dtype::I32 | Dtype::U32 => bits <= u64::from(u32::MAX),
+            Dtype::F64 | Dtype::I64 => true,
+            Dtype::U8 => bits <= u64::from(u8::MAX),
             Dtype::Bool => bits <= 1,
         };
         fits.then_some(Literal { dtype, bits })
     }
 
-    /// The value as `f64`; exact for every element type.
+    /// The value as `f64`, which is exact but for an `i64` beyond 2⁵³: of that, the nearest.
     pub fn to_f64(self) -> f64 {
         match self.dtype {
             Dtype::F32 => f64::from(f32::from_bits(self.bits as u32)),
             Dtype::F64 => f64::from_bits(self.bits),
             Dtype::I32 => f64::from(self.bits as u32 as i32),
-            Dtype::Bool => self.bits as f64,
+            Dtype::I64 => self.bits as i64 as f64,
+            Dtype::U32 | Dtype::U8 | Dtype::Bool => self.bits as f64,
+        }
+    }
+
+    /// The value of an integer or a `bool` (0 or 1); `None` of a float.
+    pub fn to_i64(self) -> Option<i64> {
+        match self.dtype {
+            Dtype::I32 => Some(i64::from(self.bits as u32 as i32)),
+            Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => Some(self.bits as i64),
+            Dtype::F32 | Dtype::F64 => None,
         }
     }
 }
@@ -142,6 +232,8 @@ impl fmt::Display for Literal {
         match self.dtype {
             Dtype::Bool => write!(f, "{}", self.bits == 1),
             Dtype::I32 => write!(f, "{}", self.bits as u32 as i32),
+            Dtype::I64 => write!(f, "{}", self.bits as i64),
+            Dtype::U32 | Dtype::U8 => write!(f, "{}", self.bits),
             Dtype::F32 | Dtype::F64 if v.is_nan() => {
                 if *self == Literal::new(self.dtype, f64::NAN) {
                     f.write_str("nan")

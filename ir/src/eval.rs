@@ -10,8 +10,9 @@ use crate::graph::{Aval, Control, FnId, Function, Node, NodeId, NodeKind, Progra
 use crate::infer;
 use crate::kernel::Run;
 use crate::op::{Axes, Binary, Compare, DotDims, Op, Reduce, Unary};
-use crate::scalar::{Lanes, Scalar, Sortable, by_dtype, compare_fn};
+use crate::scalar::{Lanes, Scalar, by_dtype, compare_fn};
 use crate::shape::Shape;
+use crate::sortable::Sortable;
 
 pub use crate::scalar::Elementary;
 
@@ -242,6 +243,7 @@ impl Machine<'_> {
                 let chosen = usize::try_from(index).map_or(0, |i| i.min(last));
                 self.callee(branches[chosen], &args[1..])
             }
+            Control::AllGather { .. } | Control::AxisIndex { .. } => Err(crate::graph::no_batch(control)),
         }
     }
 }
@@ -298,9 +300,9 @@ pub fn eval_op(op: &Op, args: &[&Array], mode: Elementary) -> Result<Array> {
         Op::Constant(literal) => Array::full(Shape::scalar(), *literal),
         Op::Iota { dtype, axis, .. } => by_dtype!(*dtype, T => {
             let (length, step) = (aval.shape[*axis], aval.shape.strides()[*axis]);
-            fill::<T>(&aval, |k| T::from_f64((k / step % length) as f64))
+            fill::<T>(&aval, |k| T::from_i64((k / step % length) as i64))
         }),
-        Op::Unary(Unary::StopGradient) => Ok(args[0].clone()),
+        Op::Unary(Unary::StopGradient | Unary::Barrier) => Ok(args[0].clone()),
         Op::Unary(u) => by_dtype!(aval.dtype, T => {
             let (f, fix) = (T::unary(*u, mode).ok_or_else(refused)?, T::fix(mode));
             let x = slice::<T>(args[0])?;
@@ -324,7 +326,7 @@ pub fn eval_op(op: &Op, args: &[&Array], mode: Elementary) -> Result<Array> {
         Op::Convert(to) if *to == args[0].dtype() => Ok(args[0].clone()),
         Op::Convert(to) => by_dtype!(args[0].dtype(), S => by_dtype!(*to, T => {
             let (x, fix) = (slice::<S>(args[0])?, T::fix(mode));
-            fill::<T>(&aval, |i| fix(T::from_f64(x[i].literal().to_f64())))
+            fill::<T>(&aval, |i| fix(crate::scalar::converted(x[i].literal())))
         })),
         Op::BroadcastInDim { dims, .. } => {
             let x = args[0].shape();

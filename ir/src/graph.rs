@@ -127,6 +127,49 @@ pub enum Transform {
         /// How many `y…` there are.
         results: usize,
     },
+    /// The function itself, of which reverse mode keeps the operands and what `policy` says, and
+    /// computes the rest again: `(p…) -> (y…)`.
+    Checkpoint {
+        /// What is kept.
+        policy: Policy,
+    },
+    /// The function itself, whose results have a name that a [`Policy`] may keep them by:
+    /// `(p…) -> (y…)`.
+    Named {
+        /// The name.
+        name: String,
+    },
+}
+
+/// What reverse mode keeps of a function that computes the rest again ([`Transform::Checkpoint`]),
+/// beside its operands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Policy {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Whatever the derivative needs.
+    Everything,
+    /// Matrix products.
+    Dots,
+    /// Matrix products that share no axis, as a batch does: those whose results are smaller than
+    /// what they take to compute.
+    DotsWithoutBatch,
+    /// What has one of these names ([`Transform::Named`]).
+    Names(Vec<String>),
+}
+
+impl Policy {
+    /// The policy's name in text.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Policy::Nothing => "nothing",
+            Policy::Everything => "everything",
+            Policy::Dots => "dots",
+            Policy::DotsWithoutBatch => "dots_without_batch",
+            Policy::Names(_) => "names",
+        }
+    }
 }
 
 impl Transform {
@@ -139,11 +182,13 @@ impl Transform {
             Transform::Vmap { .. } => "vmap",
             Transform::CustomJvp { .. } => "custom_jvp",
             Transform::CustomVjp { .. } => "custom_vjp",
+            Transform::Checkpoint { .. } => "checkpoint",
+            Transform::Named { .. } => "named",
         }
     }
 }
 
-/// A loop or a branch over functions. What its operands and results are follows from theirs; a tuple
+/// A loop or a branch over functions, or what looks beyond the function it is in. What its operands and results are follows from theirs; a tuple
 /// of results, as that of an applied [`Transform`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Control {
@@ -181,6 +226,21 @@ pub enum Control {
         /// The functions; at least one.
         branches: Vec<FnId>,
     },
+    /// What the elements of a batch have, stacked along axis 0, the same for all of them: `(x) -> (xs)`.
+    /// Which batch is counted from within: 0 is that of the innermost [`Transform::Vmap`] around.
+    AllGather {
+        /// How many batches further out.
+        up: usize,
+        /// How many elements the batch has.
+        size: usize,
+    },
+    /// Which element of a batch, counted as for [`Control::AllGather`], this one is: `() -> (i32[])`.
+    AxisIndex {
+        /// How many batches further out.
+        up: usize,
+        /// How many elements the batch has.
+        size: usize,
+    },
 }
 
 impl Control {
@@ -190,6 +250,8 @@ impl Control {
             Control::Scan { .. } => "scan",
             Control::While { .. } => "while",
             Control::Switch { .. } => "switch",
+            Control::AllGather { .. } => "all_gather",
+            Control::AxisIndex { .. } => "axis_index",
         }
     }
 
@@ -199,6 +261,7 @@ impl Control {
             Control::Scan { body, .. } => SmallVec::from_slice(&[*body]),
             Control::While { cond, body, .. } => SmallVec::from_slice(&[*cond, *body]),
             Control::Switch { branches } => branches.iter().copied().collect(),
+            Control::AllGather { .. } | Control::AxisIndex { .. } => SmallVec::new(),
         }
     }
 
@@ -213,6 +276,7 @@ impl Control {
             Control::Scan { body, .. } => *body = callees[0],
             Control::While { cond, body, .. } => (*cond, *body) = (callees[0], callees[1]),
             Control::Switch { branches } => *branches = callees[..branches.len()].to_vec(),
+            Control::AllGather { .. } | Control::AxisIndex { .. } => {}
         }
         new
     }
@@ -631,6 +695,14 @@ impl Program {
         let is_control = |n: &Node| matches!(n.kind, NodeKind::Control(_));
         self.functions.iter().any(|f| f.nodes.iter().any(is_control))
     }
+}
+
+/// The error of what looks at the elements of a batch where there is no batch.
+pub fn no_batch(control: &Control) -> Error {
+    Error::axis(format!(
+        "`{}` is over the elements of a batch, and there is no `vmap` around it for them",
+        control.name()
+    ))
 }
 
 /// Moves axis `from` to position `to`, as a permutation for [`Op::Transpose`].

@@ -22,14 +22,15 @@ pub fn infer(op: &Op, args: &[&Aval]) -> Result<Aval> {
         Op::Constant(l) => Aval::new(l.dtype(), Shape::scalar()),
         Op::Iota { dtype, shape, axis } => {
             if *dtype == Dtype::Bool {
-                return Err(Error::dtype("`iota` counts in f32, f64 or i32, not in bool"));
+                return Err(Error::dtype("`iota` counts in numbers, not in bool"));
             }
             check_axis(name, *axis, shape.rank())?;
             Aval::new(*dtype, shape.clone())
         }
         Op::Unary(u) => {
             let ok = match u {
-                Unary::Neg | Unary::Abs | Unary::Sign => args[0].dtype != Dtype::Bool,
+                Unary::Neg | Unary::Sign => args[0].dtype != Dtype::Bool,
+                Unary::Abs => args[0].dtype != Dtype::Bool && !args[0].dtype.is_unsigned(),
                 Unary::Floor
                 | Unary::Round
                 | Unary::Sqrt
@@ -49,7 +50,7 @@ pub fn infer(op: &Op, args: &[&Aval]) -> Result<Aval> {
                 | Unary::Erfc
                 | Unary::ErfInv => args[0].dtype.is_float(),
                 Unary::Not => !args[0].dtype.is_float(),
-                Unary::StopGradient => true,
+                Unary::StopGradient | Unary::Barrier => true,
             };
             accept(name, ok, args)?;
             args[0].clone()
@@ -63,7 +64,7 @@ pub fn infer(op: &Op, args: &[&Aval]) -> Result<Aval> {
                 Binary::Pow | Binary::Atan2 => args[0].dtype.is_float(),
                 Binary::And | Binary::Or | Binary::Xor => !args[0].dtype.is_float(),
                 Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => {
-                    args[0].dtype == Dtype::I32
+                    args[0].dtype.is_integer()
                 }
             };
             accept(name, ok, args)?;
@@ -84,7 +85,7 @@ pub fn infer(op: &Op, args: &[&Aval]) -> Result<Aval> {
             args[1].clone()
         }
         Op::IntegerPow(n) => {
-            let ok = args[0].dtype.is_float() || (args[0].dtype == Dtype::I32 && *n >= 0);
+            let ok = args[0].dtype.is_float() || (args[0].dtype.is_integer() && *n >= 0);
             accept(name, ok, args)?;
             args[0].clone()
         }
@@ -316,7 +317,7 @@ pub fn apply(transform: &Transform, callee: &Function, args: &[Aval]) -> Result<
     };
     let floats = || results.iter().filter(|r| r.dtype.is_float()).cloned();
     let avals = match transform {
-        Transform::Call => {
+        Transform::Call | Transform::Checkpoint { .. } | Transform::Named { .. } => {
             expect("argument", &params, args)?;
             results
         }
@@ -478,6 +479,14 @@ pub fn control(control: &Control, program: &Program, args: &[Aval]) -> Result<Ve
                 None => return Err(Error::tree(format!("`{name}` needs an index"))),
             }
             results
+        }
+        Control::AllGather { size, .. } => {
+            count(name, "the operands", 1, args.len())?;
+            vec![Aval::new(args[0].dtype, args[0].shape.insert(0, *size))]
+        }
+        Control::AxisIndex { .. } => {
+            count(name, "the operands", 0, args.len())?;
+            vec![Aval::new(Dtype::I32, Shape::scalar())]
         }
     };
     for aval in &results {

@@ -26,16 +26,18 @@ mod resident;
 pub mod scalar;
 pub mod schedule;
 pub mod shape;
+mod sortable;
 pub mod text;
 mod verify;
 
 pub use array::Array;
 pub use dtype::{Dtype, Element, Literal};
 pub use error::{Error, Report, Result, Span};
-pub use graph::{Aval, Control, FnId, Function, Node, NodeId, NodeKind, Program, Transform};
+pub use graph::{Aval, Control, FnId, Function, Node, NodeId, NodeKind, Policy, Program, Transform};
 pub use op::{Binary, Compare, DotDims, Op, Reduce, Unary};
 pub use resident::Resident;
 pub use shape::Shape;
+pub use sortable::Sortable;
 
 /// How much freedom the compiler has with floating-point results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -31,9 +31,9 @@ macro_rules! class {
 class! {
     /// Elementwise functions of one operand; the result has the operand's type.
     Unary {
-        /// -x
+        /// -x; of unsigned integers, what wraps around to it.
         Neg = "neg",
-        /// |x|
+        /// |x|, of floats and signed integers.
         Abs = "abs",
         /// -1, 0 or 1 by the sign of x; a float zero keeps its sign, NaN stays NaN.
         Sign = "sign",
@@ -73,10 +73,12 @@ class! {
         Erfc = "erfc",
         /// The inverse of the error function, from (−1, 1).
         ErfInv = "erf_inv",
-        /// Logical complement of a bool, bitwise of an i32.
+        /// Logical complement of a bool, bitwise of an integer.
         Not = "not",
         /// x, with no derivative.
         StopGradient = "stop_gradient",
+        /// x, which nothing is simplified through: what is computed from it is not what is computed from x.
+        Barrier = "barrier",
     }
 }
 
@@ -89,8 +91,8 @@ class! {
         Sub = "sub",
         /// x · y
         Mul = "mul",
-        /// x / y. Of integers the quotient rounded to zero; −1 where y is 0, and x where y is −1 and
-        /// −x no i32.
+        /// x / y. Of integers the quotient rounded to zero; where y is 0 every bit is set (−1, or the
+        /// largest unsigned number), and it is x where y is −1 and −x overflows.
         Div = "div",
         /// What the quotient of x and y rounded to zero leaves, with the sign of x. Of integers x
         /// where y is 0, and 0 where y is −1.
@@ -103,18 +105,19 @@ class! {
         Max = "max",
         /// The smaller; NaN if either is NaN.
         Min = "min",
-        /// Logical (bool) or bitwise (i32) and.
+        /// Logical (bool) or bitwise (integer) and.
         And = "and",
-        /// Logical (bool) or bitwise (i32) or.
+        /// Logical (bool) or bitwise (integer) or.
         Or = "or",
-        /// Logical (bool) or bitwise (i32) exclusive or.
+        /// Logical (bool) or bitwise (integer) exclusive or.
         Xor = "xor",
-        /// The bits of x moved y places up; 0 where y is negative or above 31.
+        /// The bits of x moved y places up; 0 where y is negative or not below how many bits x has.
         ShiftLeft = "shift_left",
-        /// The bits of x moved y places down, zeros after them; 0 where y is negative or above 31.
+        /// The bits of x moved y places down, zeros after them; 0 where y is negative or not below how
+        /// many bits x has.
         ShiftRightLogical = "shift_right_logical",
-        /// The bits of x moved y places down, copies of the sign after them; nothing but the sign
-        /// where y is negative or above 31.
+        /// The bits of x moved y places down, copies of the highest one (a sign, if x has one) after
+        /// them; nothing but that where y is negative or not below how many bits x has.
         ShiftRightArithmetic = "shift_right_arithmetic",
     }
 }
@@ -182,7 +185,7 @@ pub enum Op {
     Constant(Literal),
     /// Counts up along one axis: `0, 1, 2, …`.
     Iota {
-        /// `i32`, `f32` or `f64`.
+        /// Not `bool`; integers wrap around.
         dtype: Dtype,
         /// The result's shape.
         shape: Shape,
@@ -199,8 +202,8 @@ pub enum Op {
     Select,
     /// xⁿ for an integer n of any sign, by repeated multiplication.
     IntegerPow(i32),
-    /// The same numbers as another type: float to int truncates and saturates (NaN becomes 0),
-    /// to bool is `x != 0`.
+    /// The same numbers as another type: float to integer truncates and saturates (NaN becomes 0),
+    /// integer to integer keeps the low bits, to bool is `x != 0`.
     Convert(Dtype),
     /// Operand axis `i` becomes axis `dims[i]` of a result of shape `shape` (increasing dims);
     /// axes of length 1 stretch, the others are repeated over the new axes.

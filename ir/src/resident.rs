@@ -12,6 +12,12 @@ pub trait Resident: Send + Sync {
     /// The device's name, for people.
     fn device(&self) -> &str;
 
+    /// Waits until the device has computed the elements.
+    ///
+    /// # Errors
+    /// As [`fetch`](Resident::fetch).
+    fn wait(&self) -> Result<()>;
+
     /// Copies the elements to the host, once the device has computed them.
     ///
     /// # Errors

@@ -6,8 +6,10 @@
 //!
 //! * `max` and `min` give NaN if either operand is NaN, and order -0 below 0;
 //! * `sign` keeps zeros with their sign, and NaN;
-//! * integer arithmetic wraps around; `x / 0 = -1` and `x rem 0 = x`;
-//! * conversion from float to integer truncates and saturates, NaN becomes 0; to bool is `x != 0`.
+//! * integer arithmetic wraps around; `x / 0` has every bit set (-1, or the largest unsigned number),
+//!   and `x rem 0 = x`;
+//! * conversion from float to integer truncates and saturates, NaN becomes 0; between integers it
+//!   keeps the low bits; to bool it is `x != 0`.
 
 use crate::dtype::{Dtype, Element, Literal};
 use crate::erf;
@@ -26,7 +28,7 @@ pub enum Elementary {
     ///
     /// Every float an operation *computes* has the canonical NaN (positive, quiet, no payload) for
     /// any NaN; that is [`Unary`] (with `neg` and `abs`), [`Binary`], `integer_pow`, a `convert`
-    /// between types, reductions and products. What only moves values (`stop_gradient`, `select`,
+    /// between types, reductions and products. What only moves values (`stop_gradient`, `barrier`, `select`,
     /// `broadcast_in_dim`, `reshape`, `transpose`, a `convert` to the same type) keeps their bits.
     Shared,
 }
@@ -45,6 +47,8 @@ pub(crate) trait Scalar: Element + PartialOrd {
     fn reduce(kind: Reduce) -> Option<Monoid<Self>>;
     /// The number nearest to `x`, by the rules of [`Literal::new`].
     fn from_f64(x: f64) -> Self;
+    /// The number `x`, by the rules of [`Literal::wrapped`].
+    fn from_i64(x: i64) -> Self;
     /// The element a literal of this type stands for.
     fn from_literal(x: Literal) -> Self;
     /// Canonicalises a computed NaN.
@@ -131,7 +135,7 @@ macro_rules! float {
                     Unary::Erfc => |x| erf::erfc(f64::from(x)) as $T,
                     Unary::ErfInv if shared => |x| math::$module::erf_inv(&mut $Lanes, x),
                     Unary::ErfInv => |x| erf::erf_inv(f64::from(x)) as $T,
-                    Unary::StopGradient => |x| x,
+                    Unary::StopGradient | Unary::Barrier => |x| x,
                     Unary::Not => return None,
                 })
             }
@@ -180,6 +184,10 @@ macro_rules! float {
                 x as $T
             }
 
+            fn from_i64(x: i64) -> $T {
+                x as $T
+            }
+
             fn from_literal(x: Literal) -> $T {
                 $T::from_bits(x.bits() as $bits)
             }
@@ -205,85 +213,108 @@ fn logistic(x: f64) -> f64 {
     }
 }
 
-impl Scalar for i32 {
-    fn unary(op: Unary, _mode: Elementary) -> Option<fn(i32) -> i32> {
-        Some(match op {
-            Unary::Neg => i32::wrapping_neg,
-            Unary::Abs => i32::wrapping_abs,
-            Unary::Sign => i32::signum,
-            Unary::Not => |x| !x,
-            Unary::StopGradient => |x| x,
-            Unary::Floor
-            | Unary::Round
-            | Unary::Sqrt
-            | Unary::Rsqrt
-            | Unary::Exp
-            | Unary::Expm1
-            | Unary::Log
-            | Unary::Log1p
-            | Unary::Sin
-            | Unary::Cos
-            | Unary::Asin
-            | Unary::Acos
-            | Unary::Atan
-            | Unary::Tanh
-            | Unary::Logistic
-            | Unary::Erf
-            | Unary::Erfc
-            | Unary::ErfInv => return None,
-        })
-    }
+macro_rules! integer {
+    ($($T:ident, $Unsigned:ident, $Signed:ident, $abs:expr, $sign:expr;)*) => {$(
+        impl Scalar for $T {
+            fn unary(op: Unary, _mode: Elementary) -> Option<fn($T) -> $T> {
+                Some(match op {
+                    Unary::Neg => $T::wrapping_neg,
+                    Unary::Abs => return $abs,
+                    Unary::Sign => $sign,
+                    Unary::Not => |x| !x,
+                    Unary::StopGradient | Unary::Barrier => |x| x,
+                    Unary::Floor
+                    | Unary::Round
+                    | Unary::Sqrt
+                    | Unary::Rsqrt
+                    | Unary::Exp
+                    | Unary::Expm1
+                    | Unary::Log
+                    | Unary::Log1p
+                    | Unary::Sin
+                    | Unary::Cos
+                    | Unary::Asin
+                    | Unary::Acos
+                    | Unary::Atan
+                    | Unary::Tanh
+                    | Unary::Logistic
+                    | Unary::Erf
+                    | Unary::Erfc
+                    | Unary::ErfInv => return None,
+                })
+            }
 
-    fn binary(op: Binary, _mode: Elementary) -> Option<fn(i32, i32) -> i32> {
-        Some(match op {
-            Binary::Add => i32::wrapping_add,
-            Binary::Sub => i32::wrapping_sub,
-            Binary::Mul => i32::wrapping_mul,
-            Binary::Max => Ord::max,
-            Binary::Min => Ord::min,
-            Binary::And => |x, y| x & y,
-            Binary::Or => |x, y| x | y,
-            Binary::Xor => |x, y| x ^ y,
-            Binary::Div => |x, y| if y == 0 { -1 } else { x.wrapping_div(y) },
-            Binary::Rem => |x, y| if y == 0 { x } else { x.wrapping_rem(y) },
-            // A negative number of places is a large one.
-            Binary::ShiftLeft => |x, y| x.checked_shl(y as u32).unwrap_or(0),
-            Binary::ShiftRightLogical => |x, y| (x as u32).checked_shr(y as u32).unwrap_or(0) as i32,
-            Binary::ShiftRightArithmetic => |x, y| x >> (y as u32).min(31),
-            Binary::Pow | Binary::Atan2 => return None,
-        })
-    }
+            fn binary(op: Binary, _mode: Elementary) -> Option<fn($T, $T) -> $T> {
+                Some(match op {
+                    Binary::Add => $T::wrapping_add,
+                    Binary::Sub => $T::wrapping_sub,
+                    Binary::Mul => $T::wrapping_mul,
+                    Binary::Max => Ord::max,
+                    Binary::Min => Ord::min,
+                    Binary::And => |x, y| x & y,
+                    Binary::Or => |x, y| x | y,
+                    Binary::Xor => |x, y| x ^ y,
+                    Binary::Div => |x, y| if y == 0 { !0 } else { x.wrapping_div(y) },
+                    Binary::Rem => |x, y| if y == 0 { x } else { x.wrapping_rem(y) },
+                    Binary::ShiftLeft => |x, y| places(y as $Unsigned).and_then(|y| x.checked_shl(y)).unwrap_or(0),
+                    Binary::ShiftRightLogical => {
+                        |x, y| places(y as $Unsigned).and_then(|y| (x as $Unsigned).checked_shr(y)).unwrap_or(0) as $T
+                    }
+                    Binary::ShiftRightArithmetic => {
+                        |x, y| (x as $Signed >> (y as $Unsigned).min($Unsigned::BITS as $Unsigned - 1)) as $T
+                    }
+                    Binary::Pow | Binary::Atan2 => return None,
+                })
+            }
 
-    fn integer_pow(self, n: i32) -> Option<i32> {
-        (n >= 0).then(|| power(self, n, 1, i32::wrapping_mul, |x| x))
-    }
+            fn integer_pow(self, n: i32) -> Option<$T> {
+                (n >= 0).then(|| power(self, n, 1, $T::wrapping_mul, |x| x))
+            }
 
-    fn reduce(kind: Reduce) -> Option<Monoid<i32>> {
-        Some(match kind {
-            Reduce::Sum => (0, i32::wrapping_add),
-            Reduce::Max => (i32::MIN, Ord::max),
-            Reduce::Prod => (1, i32::wrapping_mul),
-        })
-    }
+            fn reduce(kind: Reduce) -> Option<Monoid<$T>> {
+                Some(match kind {
+                    Reduce::Sum => (0, $T::wrapping_add),
+                    Reduce::Max => ($T::MIN, Ord::max),
+                    Reduce::Prod => (1, $T::wrapping_mul),
+                })
+            }
 
-    fn from_f64(x: f64) -> i32 {
-        x as i32
-    }
+            fn from_f64(x: f64) -> $T {
+                x as $T
+            }
 
-    fn from_literal(x: Literal) -> i32 {
-        x.bits() as u32 as i32
-    }
+            fn from_i64(x: i64) -> $T {
+                x as $T
+            }
 
-    fn canonical(self) -> i32 {
-        self
-    }
+            fn from_literal(x: Literal) -> $T {
+                x.bits() as $T
+            }
+
+            fn canonical(self) -> $T {
+                self
+            }
+        }
+    )*};
+}
+integer! {
+    i32, u32, i32, Some(i32::wrapping_abs), i32::signum;
+    i64, u64, i64, Some(i64::wrapping_abs), i64::signum;
+    u32, u32, i32, None, |x| x.min(1);
+    u8,  u8,  i8,  None, |x| x.min(1);
+}
+
+/// How far to shift; `None` is farther than any integer is wide. A negative number of places is a
+/// large one.
+fn places(y: impl Into<u64>) -> Option<u32> {
+    u32::try_from(y.into()).ok()
 }
 
 impl Scalar for bool {
     fn unary(op: Unary, _mode: Elementary) -> Option<fn(bool) -> bool> {
         Some(match op {
             Unary::Not => |x| !x,
-            Unary::StopGradient => |x| x,
+            Unary::StopGradient | Unary::Barrier => |x| x,
             Unary::Neg
             | Unary::Abs
             | Unary::Sign
@@ -340,6 +371,10 @@ impl Scalar for bool {
         x != 0.0
     }
 
+    fn from_i64(x: i64) -> bool {
+        x != 0
+    }
+
     fn from_literal(x: Literal) -> bool {
         x.bits() == 1
     }
@@ -365,6 +400,18 @@ macro_rules! by_dtype {
                 type $T = i32;
                 $body
             }
+            $crate::Dtype::I64 => {
+                type $T = i64;
+                $body
+            }
+            $crate::Dtype::U32 => {
+                type $T = u32;
+                $body
+            }
+            $crate::Dtype::U8 => {
+                type $T = u8;
+                $body
+            }
             $crate::Dtype::Bool => {
                 type $T = bool;
                 $body
@@ -385,7 +432,7 @@ pub(crate) use by_dtype;
 pub fn unary(op: Unary, x: Literal, mode: Elementary) -> Option<Literal> {
     by_dtype!(x.dtype(), T => {
         let y = T::unary(op, mode)?(T::from_literal(x));
-        Some(if op == Unary::StopGradient { y } else { T::fix(mode)(y) }.literal())
+        Some(if matches!(op, Unary::StopGradient | Unary::Barrier) { y } else { T::fix(mode)(y) }.literal())
     })
 }
 
@@ -413,46 +460,18 @@ pub fn integer_pow(n: i32, x: Literal, mode: Elementary) -> Option<Literal> {
     by_dtype!(x.dtype(), T => Some(T::fix(mode)(T::from_literal(x).integer_pow(n)?).literal()))
 }
 
-/// The element as another type. See [`Literal::new`] for the rounding.
+/// The element as another type: a float rounded as [`Literal::new`] says, an integer as
+/// [`Literal::wrapped`] does.
 pub fn convert(to: Dtype, x: Literal, mode: Elementary) -> Literal {
     if x.dtype() == to {
         return x;
     }
-    by_dtype!(to, T => T::fix(mode)(T::from_f64(x.to_f64())).literal())
+    by_dtype!(to, T => T::fix(mode)(converted(x)).literal())
 }
 
-/// What backends that are plain Rust need of elements.
-pub trait Sortable: Element {
-    /// The order of sorting: ascending, NaN last, zeros of both signs equal.
-    fn ascending(&self, other: &Self) -> std::cmp::Ordering;
-    /// What a reduction combines two elements with, as [`Numerics::Strict`](crate::Numerics) has it:
-    /// NaN is the canonical one. `None` for bool.
-    fn combiner(kind: Reduce) -> Option<fn(Self, Self) -> Self>;
-}
-
-macro_rules! sortable {
-    ($($T:ty),*) => {$(
-        impl Sortable for $T {
-            fn ascending(&self, other: &$T) -> std::cmp::Ordering {
-                let nan = |x: &$T| x.partial_cmp(x).is_none();
-                self.partial_cmp(other).unwrap_or_else(|| nan(self).cmp(&nan(other)))
-            }
-            fn combiner(kind: Reduce) -> Option<fn($T, $T) -> $T> {
-                <$T as Scalar>::reduce(kind)?;
-                Some(match kind {
-                    Reduce::Sum => |x, y| combined(Reduce::Sum, x, y),
-                    Reduce::Max => |x, y| combined(Reduce::Max, x, y),
-                    Reduce::Prod => |x, y| combined(Reduce::Prod, x, y),
-                })
-            }
-        }
-    )*};
-}
-sortable!(f32, f64, i32, bool);
-
-/// Two elements combined; one of them for a type that has no such reduction.
-fn combined<T: Scalar>(kind: Reduce, x: T, y: T) -> T {
-    T::reduce(kind).map_or(x, |(_, op)| op(x, y).canonical())
+/// An element as another type.
+pub(crate) fn converted<T: Scalar>(x: Literal) -> T {
+    x.to_i64().map_or_else(|| T::from_f64(x.to_f64()), T::from_i64)
 }
 
 /// What a reduction starts from; `None` for bool.

@@ -88,6 +88,7 @@ fn every_method_records_its_primitive() {
     b.erf_inv(x).unwrap();
     b.not(n).unwrap();
     b.stop_gradient(x).unwrap();
+    b.barrier(x).unwrap();
     b.add(x, x).unwrap();
     b.sub(x, x).unwrap();
     b.mul(x, x).unwrap();

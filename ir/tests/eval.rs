@@ -62,6 +62,7 @@ fn signs() {
     floats(Op::Unary(Unary::Abs), &[x], &[1.5, 2.5, 0.0, 0.0, INF, INF, NAN]);
     floats(Op::Unary(Unary::Sign), &[x], &[1.0, -1.0, 0.0, -0.0, 1.0, -1.0, NAN]);
     floats(Op::Unary(Unary::StopGradient), &[x], x);
+    floats(Op::Unary(Unary::Barrier), &[x], x);
     let n = &[3.0, -3.0, 0.0, MIN, MAX];
     ints(Op::Unary(Unary::Neg), &[n], &[-3.0, 3.0, 0.0, MIN, -MAX]);
     ints(Op::Unary(Unary::Abs), &[n], &[3.0, 3.0, 0.0, MIN, MAX]);
@@ -279,7 +280,7 @@ fn moves() {
 fn reductions() {
     let reduce = |kind, a: &[usize]| Op::Reduce { kind, axes: axes(a) };
     let (sum, max) = (Reduce::Sum, Reduce::Max);
-    for dtype in [Dtype::F32, Dtype::F64, Dtype::I32] {
+    for dtype in Dtype::ALL.into_iter().filter(|d| *d != Dtype::Bool) {
         let x = array(dtype, &[2, 3], &[1.0, 5.0, 3.0, 4.0, 2.0, 6.0]);
         check(reduce(sum, &[1]), &[&x], dtype, &[2], &[9.0, 12.0]);
         check(reduce(sum, &[0]), &[&x], dtype, &[3], &[5.0, 7.0, 9.0]);
@@ -288,7 +289,7 @@ fn reductions() {
         check(reduce(max, &[0, 1]), &[&x], dtype, &[], &[6.0]);
         check(reduce(max, &[]), &[&x], dtype, &[2, 3], &x.to_f64());
         let none = array(dtype, &[2, 0], &[]);
-        let lowest = if dtype == Dtype::I32 { MIN } else { -INF };
+        let lowest = Literal::new(dtype, -INF).to_f64();
         check(reduce(sum, &[1]), &[&none], dtype, &[2], &[0.0, 0.0]);
         check(reduce(max, &[1]), &[&none], dtype, &[2], &[lowest, lowest]);
         check(reduce(max, &[0]), &[&none], dtype, &[0], &[]);
@@ -330,7 +331,7 @@ fn products() {
     let dot = |contract: [&[usize]; 2], batch: [&[usize]; 2]| {
         Op::DotGeneral(DotDims { contract: contract.map(axes), batch: batch.map(axes) })
     };
-    for dtype in [Dtype::F32, Dtype::F64, Dtype::I32] {
+    for dtype in Dtype::ALL.into_iter().filter(|d| *d != Dtype::Bool) {
         let x = array(dtype, &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         let y = array(dtype, &[3, 2], &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
         check(dot([&[1], &[0]], [&[], &[]]), &[&x, &y], dtype, &[2, 2], &[4.0, 5.0, 10.0, 11.0]);
@@ -382,7 +383,7 @@ fn shared_mode_has_canonical_nans() {
     let bits = |a: &Array| a.as_slice::<f32>().unwrap().iter().map(|x| x.to_bits()).collect::<Vec<_>>();
     for u in Unary::ALL {
         let Ok(y) = eval_op(&Op::Unary(*u), &[&x], Elementary::Shared) else { continue };
-        let want = if *u == Unary::StopGradient { bits(&x) } else { vec![0x7fc0_0000; 3] };
+        let want = if matches!(u, Unary::StopGradient | Unary::Barrier) { bits(&x) } else { vec![0x7fc0_0000; 3] };
         assert_eq!(bits(&y), want, "{u:?}");
     }
     for op in Binary::ALL.iter().map(|b| Op::Binary(*b)).chain([Op::IntegerPow(1), Op::IntegerPow(-2)]) {
@@ -473,7 +474,7 @@ fn wrong_inputs_are_errors() {
 fn slices_pads_reverses_and_concatenations() {
     let slice = |start: &[usize], limit: &[usize]| Op::Slice { start: axes(start), limit: axes(limit) };
     let pad = |low: &[usize], high: &[usize]| Op::Pad { low: axes(low), high: axes(high) };
-    for dtype in [Dtype::F32, Dtype::F64, Dtype::I32] {
+    for dtype in Dtype::ALL.into_iter().filter(|d| *d != Dtype::Bool) {
         let x = array(dtype, &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         let (seven, none) = (array(dtype, &[], &[7.0]), array(dtype, &[2, 0], &[]));
         check(slice(&[0, 1], &[2, 3]), &[&x], dtype, &[2, 2], &[2.0, 3.0, 5.0, 6.0]);

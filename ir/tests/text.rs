@@ -158,7 +158,7 @@ fn malformed_text_is_refused_with_the_place() {
         (
             "egrad 1 fn f(%0: f16[])".into(),
             "1:18",
-            "expected an element type (`f32`, `f64`, `i32` or `bool`), found `f16`",
+            "expected an element type (`f32`, `f64`, `i32`, `i64`, `u32`, `u8` or `bool`), found `f16`",
         ),
         ("egrad 1 fn f(%0: f32)".into(), "1:21", "expected `[`"),
         ("egrad 1 fn f(%0: f32[-1])".into(), "1:22", "expected a number of elements, found `-1`"),
@@ -362,7 +362,7 @@ fn random_op(dice: &mut Dice, f: &Function, pick: NodeId) -> Op {
         1 | 2 => Op::Binary(Binary::ALL[dice.roll(Binary::ALL.len())]),
         3 => Op::Compare(Compare::ALL[dice.roll(6)]),
         4 => Op::IntegerPow(dice.roll(7) as i32 - 3),
-        5 => Op::Convert(Dtype::ALL[dice.roll(4)]),
+        5 => Op::Convert(Dtype::ALL[dice.roll(Dtype::ALL.len())]),
         6 => {
             let mut shape = aval.shape.to_vec();
             let at = dice.roll(rank + 1);
@@ -374,7 +374,7 @@ fn random_op(dice: &mut Dice, f: &Function, pick: NodeId) -> Op {
         9 => Op::Reduce { kind: Reduce::ALL[dice.roll(2)], axes: some(dice) },
         10 => {
             let bits = u64::from(dice.roll(usize::MAX) as u32) << (32 * dice.roll(2));
-            let dtype = Dtype::ALL[dice.roll(4)];
+            let dtype = Dtype::ALL[dice.roll(Dtype::ALL.len())];
             Op::Constant(Literal::from_bits(dtype, bits).unwrap_or(Literal::new(dtype, 0.5)))
         }
         11 => Op::Slice { start: (0..rank).map(|_| 0).collect(), limit: aval.shape.iter().map(|n| n / 2).collect() },
@@ -399,7 +399,7 @@ fn random_program(seeds: Vec<u32>) -> Program {
         let params: Vec<(Aval, Span)> = (0..dice.roll(4))
             .map(|_| {
                 let shape: Vec<usize> = (0..dice.roll(3)).map(|_| dice.roll(4)).collect();
-                (Aval::new(Dtype::ALL[dice.roll(4)], shape), Span::here())
+                (Aval::new(Dtype::ALL[dice.roll(Dtype::ALL.len())], shape), Span::here())
             })
             .collect();
         let mut f = Function::new(["main", "a b", "", "f.1"][dice.roll(4)], params);

@@ -104,7 +104,9 @@ pub(crate) fn load(
             | Transform::Vjp { .. }
             | Transform::Vmap { .. }
             | Transform::CustomJvp { .. }
-            | Transform::CustomVjp { .. } => transformed.get(&(callee, transform.clone())),
+            | Transform::CustomVjp { .. }
+            | Transform::Checkpoint { .. }
+            | Transform::Named { .. } => transformed.get(&(callee, transform.clone())),
         }
     };
     let mut groups: Vec<Ways> = Vec::new();
@@ -149,7 +151,9 @@ fn over_some(transform: &Transform) -> bool {
         | Transform::Jvp { .. }
         | Transform::Vjp { .. }
         | Transform::CustomJvp { .. }
-        | Transform::CustomVjp { .. } => false,
+        | Transform::CustomVjp { .. }
+        | Transform::Checkpoint { .. }
+        | Transform::Named { .. } => false,
     }
 }
 

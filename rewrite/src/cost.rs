@@ -243,7 +243,7 @@ fn inst_weight(inst: &Inst, known: &[bool]) -> f64 {
         Inst::LoadWithin { along, .. } | Inst::Within(along) => 2.0 * along.len() as f64,
         Inst::Unary(u, _) => match u {
             Unary::Neg | Unary::Abs | Unary::Not => 1.0,
-            Unary::StopGradient => 0.0,
+            Unary::StopGradient | Unary::Barrier => 0.0,
             Unary::Sign => 3.0,
             Unary::Sqrt => 4.0,
             Unary::Rsqrt => 8.0,

@@ -14,8 +14,8 @@ use crate::cost::{Machine, kernel_ns};
 use crate::lower::{
     self, Chosen, Illegal, Lowered, MAX_INSTS, MAX_OPERANDS, MAX_SIZE, extents, is_alone, is_reduction, quarters,
 };
-use egrad_ir::Op;
 use egrad_ir::kernel::Body;
+use egrad_ir::{Op, Unary};
 use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
 use std::collections::BinaryHeap;
@@ -49,6 +49,9 @@ pub(crate) struct Plan<'a> {
     /// Values in an order in which operands come first, whatever alternatives are chosen.
     rank: Vec<u32>,
     place: Vec<Place>,
+    /// Per value how many barriers it is behind. Kernels don't keep values of different numbers: what is
+    /// computed again would be kept beside what it is computed again for not keeping.
+    behind: Vec<u32>,
     /// Per kernel the values it keeps, operands before users.
     members: Vec<SmallVec<[ValueIx; 4]>>,
     /// Per kernel what it is; none where nobody reads what it would write.
@@ -137,6 +140,7 @@ pub(crate) fn extract<'a>(
         alternative,
         rank,
         place: vec![Place::Source; n],
+        behind: vec![0; n],
         members: Vec::new(),
         groups: Vec::new(),
         flipped: HashSet::new(),
@@ -222,7 +226,7 @@ fn op_price(choices: &Choices, v: ValueIx, a: u32) -> f64 {
     let size = |v: ValueIx| choices.value(v).aval.shape.size() as f64;
     match &alternative.op {
         Op::Constant(_) => 0.0,
-        Op::Iota { .. } | Op::BroadcastInDim { .. } | Op::Reshape(_) => 0.1,
+        Op::Iota { .. } | Op::BroadcastInDim { .. } | Op::Reshape(_) | Op::Unary(Unary::Barrier) => 0.1,
         Op::Transpose(_) => 0.2,
         Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Convert(_) => size(v),
         Op::IntegerPow(n) => size(v) * (1.0 + 0.1 * f64::from(n.unsigned_abs())),
@@ -244,7 +248,8 @@ fn is_free(op: &Op) -> bool {
         | Op::Reshape(_)
         | Op::Transpose(_)
         | Op::Slice { .. }
-        | Op::Reverse(_) => true,
+        | Op::Reverse(_)
+        | Op::Unary(Unary::Barrier) => true,
         Op::Reduce { axes, .. } => axes.is_empty(),
         Op::Unary(_)
         | Op::Binary(_)
@@ -259,6 +264,11 @@ fn is_free(op: &Op) -> bool {
         | Op::Scatter { .. }
         | Op::Argsort(_) => false,
     }
+}
+
+/// Whether the result lies in memory as the operand does.
+fn is_same_memory(op: &Op) -> bool {
+    matches!(op, Op::Reshape(_) | Op::Unary(Unary::Barrier))
 }
 
 /// A kernel of the greedy plan while it is still open.
@@ -328,6 +338,9 @@ impl<'a> Plan<'a> {
             }
         }
         let choices = self.choices;
+        for v in &live {
+            self.behind[v.index()] = self.barriers(*v);
+        }
         let mut results = vec![false; choices.values.len()];
         for r in &choices.results {
             results[r.index()] = true;
@@ -353,7 +366,7 @@ impl<'a> Plan<'a> {
             }
             let alternative = self.alternative(*v);
             let (arg, wanted) = (alternative.args.first().copied(), results[v.index()] || kept[v.index()]);
-            if let (Op::Reshape(_), Some(arg)) = (&alternative.op, arg)
+            if let (true, Some(arg)) = (is_same_memory(&alternative.op), arg)
                 && (wanted || fusion == Fusion::Off)
                 && !matches!(choices.value(arg).source, Source::Literal(_))
             {
@@ -370,7 +383,9 @@ impl<'a> Plan<'a> {
                 Op::BroadcastInDim { .. } | Op::Pad { .. } | Op::Concatenate(_) | Op::Take { .. } => {
                     choices.value(*u).aval.shape.size() > size || repeated[u.index()]
                 }
-                Op::Reshape(_) | Op::Transpose(_) | Op::Slice { .. } | Op::Reverse(_) => repeated[u.index()],
+                Op::Reshape(_) | Op::Transpose(_) | Op::Slice { .. } | Op::Reverse(_) | Op::Unary(Unary::Barrier) => {
+                    repeated[u.index()]
+                }
                 Op::Constant(_)
                 | Op::Iota { .. }
                 | Op::Unary(_)
@@ -385,7 +400,7 @@ impl<'a> Plan<'a> {
             });
         }
         let mut clusters: Vec<Cluster> = Vec::new();
-        let mut newest: HashMap<SmallVec<[usize; 4]>, usize> = HashMap::new();
+        let mut newest: HashMap<(u32, SmallVec<[usize; 4]>), usize> = HashMap::new();
         // Per value the newest kernel it depends on (counted from 1), how many instructions it has
         // inline, and how many values (views, too) inline one in another.
         let mut after = vec![0usize; choices.values.len()];
@@ -424,7 +439,7 @@ impl<'a> Plan<'a> {
             let inline_args = args.iter().filter(|a| self.place[a.index()] == Place::Inline);
             size[i] = inline_args.clone().map(|a| size[a.index()]).sum::<usize>();
             deep[i] = inline_args.map(|a| deep[a.index()]).max().unwrap_or(0) + 1;
-            let own = extents(&value.aval.shape);
+            let own = (self.behind[i], extents(&value.aval.shape));
             let mut join = newest.get(&own).copied();
             let leaves = self.leaves(&args);
             if value.source == Source::Computed {
@@ -485,6 +500,19 @@ impl<'a> Plan<'a> {
             }
         }
         self.log.clear();
+    }
+
+    /// How many barriers a value is behind, if that is known of its operands.
+    fn barriers(&self, v: ValueIx) -> u32 {
+        let most = |args: &[ValueIx]| args.iter().map(|a| self.behind[a.index()]).max().unwrap_or(0);
+        match self.choices.value(v).source {
+            Source::Param(_) | Source::Literal(_) => 0,
+            Source::Call(c) => most(&self.choices.calls[c].args),
+            Source::Computed => {
+                let alternative = self.alternative(v);
+                most(&alternative.args) + u32::from(alternative.op == Op::Unary(Unary::Barrier))
+            }
+        }
     }
 
     /// The values in memory, or kept by kernels still open, that computing from `args` reads.
@@ -772,12 +800,18 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// How many barriers a kernel's values are behind.
+    fn behind_of(&self, k: u32) -> Option<u32> {
+        self.members[k as usize].first().map(|m| self.behind[m.index()])
+    }
+
     fn mergeable(&self, a: u32, b: u32, spans: &[(u32, u32)]) -> bool {
         let (Some(x), Some(y)) = (&self.groups[a as usize], &self.groups[b as usize]) else { return false };
         let alone = |g: &Group| !matches!(g.lowered.body, Body::Loops(_));
         !alone(x)
             && !alone(y)
             && x.lowered.size + y.lowered.size <= MAX_SIZE
+            && self.behind_of(a) == self.behind_of(b)
             && !self.path_between(a, b, spans)
             && !self.path_between(b, a, spans)
     }
@@ -951,7 +985,7 @@ impl<'a> Plan<'a> {
         };
         a != self.alternative[v.index()]
             && self.place[v.index()] != Place::Alias
-            && !matches!(alternative.op, Op::Reshape(_))
+            && !is_same_memory(&alternative.op)
             && is_reduction(&alternative.op) == is_reduction(&self.alternative(v).op)
             && (alternative.inline || self.place[v.index()] != Place::Inline)
             && alternative.args.iter().all(available)

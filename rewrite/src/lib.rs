@@ -169,7 +169,12 @@ fn operations(program: &Program) -> usize {
         NodeKind::Op(_) => 1,
         NodeKind::Param(_) | NodeKind::Get(_) => 0,
         NodeKind::Apply(
-            Transform::Call | Transform::Vmap { .. } | Transform::CustomJvp { .. } | Transform::CustomVjp { .. },
+            Transform::Call
+            | Transform::Vmap { .. }
+            | Transform::CustomJvp { .. }
+            | Transform::CustomVjp { .. }
+            | Transform::Checkpoint { .. }
+            | Transform::Named { .. },
             _,
         )
         | NodeKind::Control(_) => callee,

@@ -84,11 +84,12 @@ impl Attr {
         Dtype::ALL.into_iter().find_map(|d| {
             let value = text.strip_suffix(d.name())?;
             let value = match value {
-                "true" => 1.0,
-                "false" => 0.0,
-                number => number.parse().ok()?,
+                "true" => Literal::new(d, 1.0),
+                "false" => Literal::new(d, 0.0),
+                number if d.is_integer() => Literal::parse_integer(d, number)?,
+                number => Literal::new(d, number.parse().ok()?),
             };
-            Some(Attr::Literal(Literal::new(d, value)))
+            Some(Attr::Literal(value))
         })
     }
 }

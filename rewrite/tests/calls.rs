@@ -17,7 +17,10 @@ fn wrap(program: &Program, callee: FnId, transform: Transform, choices: &mut Cho
     let mut avals = f.param_avals();
     match &transform {
         Transform::Call => {}
-        Transform::CustomJvp { .. } | Transform::CustomVjp { .. } => unreachable!("it is applied, not derived from"),
+        Transform::CustomJvp { .. }
+        | Transform::CustomVjp { .. }
+        | Transform::Checkpoint { .. }
+        | Transform::Named { .. } => unreachable!("it is applied, not derived from"),
         Transform::Jvp { wrt } => avals.extend(wrt.iter().map(|i| avals[*i].clone()).collect::<Vec<_>>()),
         Transform::Vjp { .. } => avals.extend(f.result_avals().into_iter().filter(|a| a.dtype.is_float())),
         Transform::Vmap { in_axes, size, .. } => {

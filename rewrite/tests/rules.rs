@@ -177,7 +177,7 @@ impl Instance<'_> {
                 vec![Attr::Int(asked.unwrap_or_else(|| [-2, -1, 1, 2, 3, 5][self.random.below(6)]))]
             }
             Prim::Convert if keep => vec![Attr::Dtype(x?.dtype)],
-            Prim::Convert => vec![Attr::Dtype(Dtype::ALL[self.random.below(4)])],
+            Prim::Convert => vec![Attr::Dtype(Dtype::ALL[self.random.below(Dtype::ALL.len())])],
             Prim::Transpose => {
                 let mut perm: Vec<usize> = (0..x?.shape.rank()).collect();
                 for i in (1..perm.len()).rev().filter(|_| !keep) {
@@ -373,7 +373,7 @@ fn exercise(table: &Table, rule: &Rule, line: &Line, seed: u64, times: usize) ->
         if fired == times || wrong.len() > 3 {
             break;
         }
-        let dtype = if derivative { Dtype::F64 } else { Dtype::ALL[random.below(4)] };
+        let dtype = if derivative { Dtype::F64 } else { Dtype::ALL[random.below(Dtype::ALL.len())] };
         let rank = random.below(4);
         let mut instance = Instance {
             egraph: EGraph::new(Facts::default()),

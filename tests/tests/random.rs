@@ -182,8 +182,7 @@ impl Program {
             18..=23 => self.control(choices, values, x),
             // From here on with steps.
             24 => {
-                let n = (x * 2.7 + 0.31).convert(Dtype::I32);
-                let m = (other(choices) * 5.3).convert(Dtype::I32);
+                let other = other(choices);
                 let integers: [fn(Tensor, Tensor) -> Tensor; 8] = [
                     |n, _| n,
                     |n, m| n.div_trunc(m),
@@ -194,7 +193,12 @@ impl Program {
                     |n, m| n.shift_right_logical(m + 28),
                     |n, m| n >> m,
                 ];
-                choices.pick(&integers)(n, m).convert(dtype).sin() + x
+                let types = [Dtype::I32, Dtype::I64, Dtype::U32, Dtype::U8];
+                let pick = choices.below(integers.len() * types.len());
+                let (operation, integer) = (integers[pick % integers.len()], types[pick / integers.len()]);
+                // By way of a signed type: what is below 0 wraps around.
+                let whole = |x: Tensor| x.convert(Dtype::I32).convert(integer);
+                operation(whole(x * 2.7 + 0.31), whole(other * 5.3)).convert(dtype).sin() + x
             }
             25 => x.lt(0.37 * other(choices) + 0.1).select(other(choices).sum().sin(), x),
             26 => {
@@ -512,6 +516,20 @@ impl Case<'_> {
     }
 }
 
+/// Whether there is a Vulkan device. Without one, tests skip and say so; with `EGRAD_REQUIRE_VULKAN=1`
+/// they fail.
+fn there_is_vulkan() -> bool {
+    let required = std::env::var_os("EGRAD_REQUIRE_VULKAN").is_some_and(|v| v == "1");
+    match egrad_vulkan::Vulkan::new(egrad_vulkan::Selection::Any) {
+        Ok(_) => true,
+        Err(e) if required => panic!("EGRAD_REQUIRE_VULKAN is set: {e}"),
+        Err(e) => {
+            eprintln!("SKIPPED: {e}");
+            false
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(config(120, 1))]
 
@@ -651,6 +669,22 @@ proptest! {
         for make in [Program::value, Program::tangent] {
             let got = on_cpu(&|| vmap(make(&case.program), axes), &w, &x);
             close("loop and steps", &got, &interpret(vmap(make(&written_out), axes), &w, &x), 1e-9);
+        }
+    }
+
+    /// Programs with loops and branches on a Vulkan device, batched and differentiated.
+    #[test]
+    fn loops_on_vulkan(program in choices(18), pick in choices(20)) {
+        // Each takes a driver long to compile.
+        if program.len() % 6 > 0 || !there_is_vulkan() {
+            return Ok(());
+        }
+        let mut case = Case::new(&program, &pick, Ops::Smooth);
+        let (axes, n) = (case.axes(), 1 + case.pick.below(3));
+        let (w, x) = case.arguments(axes, n);
+        for make in [Program::value, Program::gradient] {
+            let got = run(vmap(make(&case.program), axes), Device::Vulkan, Numerics::Fast, &w, &x);
+            close("Vulkan and interpreter", &got, &interpret(vmap(make(&case.program), axes), &w, &x), 1e-9);
         }
     }
 

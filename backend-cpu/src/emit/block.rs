@@ -10,11 +10,12 @@
 //! ```
 
 use super::code::{Code, Loop};
-use super::group::Group;
+use super::group::{Form, Group};
 use super::nest::{Axis, Nest};
 use super::pass::Accs;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{InstBuilder, Value};
+use egrad_ir::kernel::Acc;
 
 /// Rows of a block.
 const ROWS: usize = 8;
@@ -51,7 +52,9 @@ impl Nest<'_, '_> {
         self.lanes = lanes;
         let pass = &plan.nest.passes[0];
         let rows = pass.loops[0];
-        let bytes: usize = pass.accs.iter().map(|acc| self.dtype(acc.value).bytes()).sum();
+        // As they are computed with, which may take more than in a buffer.
+        let width = |acc: &Acc| 16 / Form::of(self.dtype(acc.value), lanes).per_vector();
+        let bytes: usize = pass.accs.iter().map(width).sum();
         let columns = STACK / bytes / lanes * lanes;
         let (_, memory) = self.code.stack(columns * bytes);
         let back = self.code.f.ins().iconst(I64, lanes as i64);
@@ -116,7 +119,7 @@ impl Nest<'_, '_> {
     fn keep(&mut self, groups: &[Group], address: Value) {
         let mut disp = 0;
         for group in groups {
-            self.code.store(group, address, disp);
+            self.code.keep(group, address, disp);
             disp += (group.v.len() * 16) as i32;
         }
     }

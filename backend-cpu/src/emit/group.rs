@@ -1,7 +1,7 @@
 //! Groups: a value of the loop nest for several lanes at once.
 //!
-//! A group of `n` lanes (a multiple of 4) is `n / 4` vectors of 32-bit elements or `n / 2` of 64-bit
-//! ones, and each operation is emitted for all of them before the next operation: independent
+//! A group of `n` lanes (a multiple of 4) is `n / 4` vectors of elements of up to 32 bits or `n / 2` of
+//! 64-bit ones, and each operation is emitted for all of them before the next operation: independent
 //! instructions stand side by side, and types of different widths line up. One lane is a scalar.
 
 use super::code::Code;
@@ -17,8 +17,11 @@ pub(crate) enum Form {
     F32,
     F64,
     I32,
-    /// 64-bit integers; no tensor holds them, the elementary functions of `f64` use them.
+    /// 64-bit integers; the elementary functions of `f64` use them, too.
     I64,
+    U32,
+    /// Bytes in memory, and 32-bit integers below 256 in computation.
+    U8,
     /// A truth value per lane as a byte 0 or 1: scalars only.
     Bit,
     /// A truth value per lane as 32 equal bits: vectors only.
@@ -45,6 +48,9 @@ impl Form {
             Dtype::F32 => Form::F32,
             Dtype::F64 => Form::F64,
             Dtype::I32 => Form::I32,
+            Dtype::I64 => Form::I64,
+            Dtype::U32 => Form::U32,
+            Dtype::U8 => Form::U8,
             Dtype::Bool if lanes == 1 => Form::Bit,
             Dtype::Bool => Form::Mask32,
         }
@@ -55,12 +61,12 @@ impl Form {
         match (self, lanes) {
             (Form::F32, 1) => F32,
             (Form::F64, 1) => F64,
-            (Form::I32, 1) => I32,
+            (Form::I32 | Form::U32 | Form::U8, 1) => I32,
             (Form::I64, 1) => I64,
             (Form::Bit, _) => I8,
             (Form::F32, _) => F32X4,
             (Form::F64, _) => F64X2,
-            (Form::I32 | Form::Mask32, _) => I32X4,
+            (Form::I32 | Form::U32 | Form::U8 | Form::Mask32, _) => I32X4,
             (Form::I64 | Form::Mask64, _) => I64X2,
         }
     }
@@ -73,7 +79,7 @@ impl Form {
     /// Lanes per vector.
     pub(crate) fn per_vector(self) -> usize {
         match self {
-            Form::F32 | Form::I32 | Form::Mask32 | Form::Bit => 4,
+            Form::F32 | Form::I32 | Form::U32 | Form::U8 | Form::Mask32 | Form::Bit => 4,
             Form::F64 | Form::I64 | Form::Mask64 => 2,
         }
     }
@@ -82,7 +88,7 @@ impl Form {
     pub(crate) fn compared(self, lanes: usize) -> Form {
         match self {
             _ if lanes == 1 => Form::Bit,
-            Form::F32 | Form::I32 | Form::Mask32 | Form::Bit => Form::Mask32,
+            Form::F32 | Form::I32 | Form::U32 | Form::U8 | Form::Mask32 | Form::Bit => Form::Mask32,
             Form::F64 | Form::I64 | Form::Mask64 => Form::Mask64,
         }
     }
@@ -90,8 +96,22 @@ impl Form {
     pub(crate) fn is_float(self) -> bool {
         match self {
             Form::F32 | Form::F64 => true,
-            Form::I32 | Form::I64 | Form::Bit | Form::Mask32 | Form::Mask64 => false,
+            Form::I32 | Form::I64 | Form::U32 | Form::U8 | Form::Bit | Form::Mask32 | Form::Mask64 => false,
         }
+    }
+
+    /// How many bits an element has where it is a number.
+    pub(crate) fn bits(self) -> u32 {
+        match self {
+            Form::U8 => 8,
+            Form::F32 | Form::I32 | Form::U32 | Form::Bit | Form::Mask32 => 32,
+            Form::F64 | Form::I64 | Form::Mask64 => 64,
+        }
+    }
+
+    /// All bits of an element.
+    pub(crate) fn ones(self) -> u64 {
+        u64::MAX >> (64 - self.bits())
     }
 }
 
@@ -189,69 +209,29 @@ impl Code<'_> {
         (self.mask(a, Form::Mask32), self.mask(b, Form::Mask32))
     }
 
-    /// The numbers of `a` as another type, as [`egrad_ir::Op::Convert`] defines it.
-    pub(crate) fn convert(&mut self, a: &Group, to: Dtype) -> Group {
-        let lanes = a.lanes;
-        let form = Form::of(to, lanes);
-        match (a.form, form) {
-            (from, to) if from == to => a.clone(),
-            (Form::Mask64, Form::Mask32) => a.clone(),
-            (Form::Bit, Form::I32) => self.map1(form, a, |c, x| c.byte_to_i32(x)),
-            (Form::Bit | Form::Mask32 | Form::Mask64, _) => {
-                let one = if to == Dtype::I32 { 1 } else { egrad_ir::Literal::new(to, 1.0).bits() };
-                let (one, zero) = (self.splat_bits(form, lanes, one), self.splat_bits(form, lanes, 0));
-                self.pick(a, &one, &zero)
-            }
-            (Form::F32 | Form::F64, Form::Bit | Form::Mask32) => {
-                let zero = self.splat_bits(a.form, lanes, 0);
-                self.fcmp(FloatCC::NotEqual, a, &zero)
-            }
-            (Form::I32, Form::Bit | Form::Mask32) => {
-                let zero = self.splat_bits(a.form, lanes, 0);
-                self.icmp(IntCC::NotEqual, a, &zero)
-            }
-            (Form::I32, Form::F32) => self.map1(form, a, |c, x| c.f.ins().fcvt_from_sint(form.ty(lanes), x)),
-            (Form::F32, Form::I32) => self.map1(form, a, |c, x| c.f.ins().fcvt_to_sint_sat(form.ty(lanes), x)),
-            (Form::I32, Form::F64) if lanes == 1 => self.map1(form, a, |c, x| c.f.ins().fcvt_from_sint(F64, x)),
-            (Form::F64, Form::I32) if lanes == 1 => self.map1(form, a, |c, x| c.f.ins().fcvt_to_sint_sat(I32, x)),
-            (Form::F32, Form::F64) if lanes == 1 => self.map1(form, a, |c, x| c.f.ins().fpromote(F64, x)),
-            (Form::F64, Form::F32) if lanes == 1 => self.map1(form, a, |c, x| c.f.ins().fdemote(F32, x)),
-            (Form::I32, Form::F64) => self.halves(form, a, |c, x| {
-                let wide = c.f.ins().swiden_low(x);
-                c.f.ins().fcvt_from_sint(F64X2, wide)
-            }),
-            (Form::F32, Form::F64) => self.halves(form, a, |c, x| c.f.ins().fvpromote_low(x)),
-            (Form::F64, Form::F32) => self.join(form, a, |c, x| c.f.ins().fvdemote(x)),
-            (Form::F64, Form::I32) => self.join(form, a, |c, x| {
-                // The selector knows this pair (with a zero that stands beside it).
-                let data = c.f.func.dfg.constants.insert(vec![0u8; 16].into());
-                let zero = c.f.ins().vconst(I64X2, data);
-                let wide = c.f.ins().fcvt_to_sint_sat(I64X2, x);
-                c.f.ins().snarrow(wide, zero)
-            }),
-            (from, to) => unreachable!("{from:?} to {to:?}"),
-        }
+    /// `op` applied lane by lane to scalars, which no vector instruction does.
+    pub(crate) fn each_lane(
+        &mut self,
+        form: Form,
+        a: &Group,
+        mut op: impl FnMut(&mut Self, usize, Value) -> Value,
+    ) -> Group {
+        let scalars: SmallVec<[Value; 32]> = (0..a.lanes)
+            .map(|lane| {
+                let x = self.lane(a, lane);
+                op(self, lane, x)
+            })
+            .collect();
+        self.gather(form, &scalars)
     }
 
-    /// Widens each vector: `op` makes two lanes of the low half of its operand.
-    fn halves(&mut self, form: Form, a: &Group, mut op: impl FnMut(&mut Self, Value) -> Value) -> Group {
-        let mut v = Values::new();
-        for x in &a.v {
-            v.push(op(self, *x));
-            let high = self.high(*x);
-            v.push(op(self, high));
+    /// The low bits that the form's elements have.
+    pub(crate) fn narrow(&mut self, a: Group) -> Group {
+        if a.form != Form::U8 {
+            return a;
         }
-        Group { form, lanes: a.lanes, v }
-    }
-
-    /// Narrows pairs of vectors: `op` puts two lanes into the low half of its result.
-    fn join(&mut self, form: Form, a: &Group, mut op: impl FnMut(&mut Self, Value) -> Value) -> Group {
-        let mut v = Values::new();
-        for pair in a.v.chunks(2) {
-            let (x, y) = (op(self, pair[0]), op(self, pair[1]));
-            v.push(self.low_halves(x, y));
-        }
-        Group { form, lanes: a.lanes, v }
+        let low = self.splat_bits(a.form, a.lanes, a.form.ones());
+        self.map2(a.form, &a, &low, |c, x, low| c.f.ins().band(x, low))
     }
 
     /// A scalar in every lane.
@@ -281,7 +261,7 @@ impl Code<'_> {
                 let one = self.f.ins().iconst(I8, 1);
                 self.f.ins().band(byte, one)
             }
-            Form::F32 | Form::F64 | Form::I32 | Form::I64 | Form::Bit => x,
+            Form::F32 | Form::F64 | Form::I32 | Form::I64 | Form::U32 | Form::U8 | Form::Bit => x,
         }
     }
 
@@ -296,7 +276,7 @@ impl Code<'_> {
         for chunk in scalars.chunks(form.per_vector()) {
             let chunk: Values = match form {
                 Form::Mask32 => chunk.iter().map(|x| self.byte_to_i32(*x)).collect(),
-                Form::F32 | Form::F64 | Form::I32 | Form::I64 | Form::Bit | Form::Mask64 => {
+                Form::F32 | Form::F64 | Form::I32 | Form::I64 | Form::U32 | Form::U8 | Form::Bit | Form::Mask64 => {
                     chunk.iter().copied().collect()
                 }
             };
@@ -318,16 +298,17 @@ impl Code<'_> {
         let form = Form::of(dtype, lanes);
         let ty = form.ty(lanes);
         let v = (0..form.count(lanes))
-            .map(|k| {
-                if form == Form::Mask32 {
-                    let bytes = self.f.ins().load(I32, Code::memory(), address, disp + 4 * k as i32);
-                    let x = self.f.ins().scalar_to_vector(I32X4, bytes);
-                    let x = self.cast(I8X16, x);
-                    let x = self.f.ins().uwiden_low(x);
-                    let x = self.f.ins().uwiden_low(x);
+            .map(|k| match form {
+                Form::U8 if lanes == 1 => self.f.ins().uload8(I32, Code::memory(), address, disp),
+                Form::U8 | Form::Mask32 => {
+                    let x = self.load_bytes(address, disp + 4 * k as i32);
+                    if form == Form::U8 {
+                        return x;
+                    }
                     let zero = self.constant(I32X4, 0);
                     self.f.ins().icmp(IntCC::NotEqual, x, zero)
-                } else {
+                }
+                Form::F32 | Form::F64 | Form::I32 | Form::I64 | Form::U32 | Form::Bit | Form::Mask64 => {
                     self.f.ins().load(ty, Code::memory(), address, disp + 16 * k as i32)
                 }
             })
@@ -335,27 +316,61 @@ impl Code<'_> {
         Group { form, lanes, v }
     }
 
+    /// Four bytes, widened.
+    fn load_bytes(&mut self, address: Value, disp: i32) -> Value {
+        let bytes = self.f.ins().load(I32, Code::memory(), address, disp);
+        let x = self.f.ins().scalar_to_vector(I32X4, bytes);
+        let x = self.cast(I8X16, x);
+        let x = self.f.ins().uwiden_low(x);
+        self.f.ins().uwiden_low(x)
+    }
+
     /// Stores a group to neighbouring elements at `address + disp`.
     pub(crate) fn store(&mut self, a: &Group, address: Value, disp: i32) {
-        let masks = match a.form {
-            Form::Mask32 | Form::Mask64 => Some(self.mask(a, Form::Mask32)),
-            Form::F32 | Form::F64 | Form::I32 | Form::I64 | Form::Bit => None,
-        };
-        if let Some(masks) = masks {
-            for (k, x) in masks.v.iter().enumerate() {
-                let x = self.f.ins().snarrow(*x, *x);
-                debug_assert_eq!(self.ty(x), I16X8);
-                let x = self.f.ins().snarrow(x, x);
-                let ones = self.constant(I8X16, 1);
-                let x = self.f.ins().band(x, ones);
-                let x = self.cast(I32X4, x);
-                let x = self.f.ins().extractlane(x, 0);
-                self.f.ins().store(Code::memory(), x, address, disp + 4 * k as i32);
+        match a.form {
+            Form::Mask32 | Form::Mask64 => {
+                let masks = self.mask(a, Form::Mask32);
+                for (k, x) in masks.v.iter().enumerate() {
+                    let x = self.f.ins().snarrow(*x, *x);
+                    debug_assert_eq!(self.ty(x), I16X8);
+                    let x = self.f.ins().snarrow(x, x);
+                    let ones = self.constant(I8X16, 1);
+                    let x = self.f.ins().band(x, ones);
+                    self.store_bytes(x, address, disp + 4 * k as i32);
+                }
             }
+            Form::U8 if a.lanes > 1 => {
+                for (k, x) in a.v.iter().enumerate() {
+                    let x = self.f.ins().snarrow(*x, *x);
+                    let x = self.f.ins().unarrow(x, x);
+                    self.store_bytes(x, address, disp + 4 * k as i32);
+                }
+            }
+            Form::U8 => self.store_lane(a.form, a.v[0], address, disp),
+            Form::F32 | Form::F64 | Form::I32 | Form::I64 | Form::U32 | Form::Bit => self.keep(a, address, disp),
+        }
+    }
+
+    /// Stores the first four bytes of a vector of them.
+    fn store_bytes(&mut self, x: Value, address: Value, disp: i32) {
+        let x = self.cast(I32X4, x);
+        let x = self.f.ins().extractlane(x, 0);
+        self.f.ins().store(Code::memory(), x, address, disp);
+    }
+
+    /// Stores one lane of a group of that form.
+    pub(crate) fn store_lane(&mut self, form: Form, x: Value, address: Value, disp: i32) {
+        if form == Form::U8 {
+            self.f.ins().istore8(Code::memory(), x, address, disp);
         } else {
-            for (k, x) in a.v.iter().enumerate() {
-                self.f.ins().store(Code::memory(), *x, address, disp + 16 * k as i32);
-            }
+            self.f.ins().store(Code::memory(), x, address, disp);
+        }
+    }
+
+    /// Stores a group as it is computed with, in memory of the function's own.
+    pub(crate) fn keep(&mut self, a: &Group, address: Value, disp: i32) {
+        for (k, x) in a.v.iter().enumerate() {
+            self.f.ins().store(Code::memory(), *x, address, disp + 16 * k as i32);
         }
     }
 }

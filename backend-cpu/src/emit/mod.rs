@@ -2,7 +2,7 @@
 //!
 //! * [`code`]: constants, loops, memory;
 //! * [`group`]: values in several lanes;
-//! * [`ops`]: the primitives on groups;
+//! * [`ops`]: the primitives on groups; [`convert`]: their types;
 //! * [`nest`]: axes, addresses and instructions;
 //! * [`pass`]: loops, accumulators and tails;
 //! * [`block`]: reductions of long columns;
@@ -12,6 +12,7 @@
 mod block;
 mod code;
 pub(crate) mod control;
+mod convert;
 mod group;
 mod math;
 mod nest;

@@ -276,7 +276,7 @@ impl<'f, 'p> Nest<'f, 'p> {
             }
             Inst::Within(along) => self.within(along, lanes),
             Inst::Unary(op, x) => {
-                let moved = *op == egrad_ir::Unary::StopGradient;
+                let moved = matches!(op, egrad_ir::Unary::StopGradient | egrad_ir::Unary::Barrier);
                 dirty = !moved;
                 let x = if moved { self.moved(*x, lanes) } else { self.get(*x, lanes) };
                 self.code.unary(*op, &x)
@@ -385,7 +385,9 @@ impl<'f, 'p> Nest<'f, 'p> {
         let form = Form::of(literal.dtype(), lanes);
         let bits = match form {
             Form::Mask32 => literal.bits().wrapping_neg(),
-            Form::F32 | Form::F64 | Form::I32 | Form::I64 | Form::Bit | Form::Mask64 => literal.bits(),
+            Form::F32 | Form::F64 | Form::I32 | Form::I64 | Form::U32 | Form::U8 | Form::Bit | Form::Mask64 => {
+                literal.bits()
+            }
         };
         self.code.splat_bits(form, lanes, bits)
     }
@@ -471,7 +473,7 @@ impl<'f, 'p> Nest<'f, 'p> {
             for lane in 0..lanes {
                 let x = self.code.lane(&group, lane);
                 let (address, disp) = self.lane_place(address, disp, lane * stride * dtype.bytes());
-                self.code.f.ins().store(Code::memory(), x, address, disp);
+                self.code.store_lane(group.form, x, address, disp);
             }
         }
     }

@@ -15,7 +15,10 @@ impl Code<'_> {
         let float = form.is_float();
         match op {
             Unary::Neg if float => self.map1(form, x, |c, v| c.f.ins().fneg(v)),
-            Unary::Neg => self.map1(form, x, |c, v| c.f.ins().ineg(v)),
+            Unary::Neg => {
+                let y = self.map1(form, x, |c, v| c.f.ins().ineg(v));
+                self.narrow(y)
+            }
             Unary::Abs if float => self.map1(form, x, |c, v| c.f.ins().fabs(v)),
             Unary::Abs => self.map1(form, x, |c, v| c.f.ins().iabs(v)),
             Unary::Sign if float => {
@@ -28,14 +31,19 @@ impl Code<'_> {
                 let nonzero = self.fcmp(FloatCC::LessThan, &zero, &size);
                 self.pick(&nonzero, &signed, x)
             }
+            Unary::Sign if matches!(form, Form::U32 | Form::U8) => {
+                let one = self.splat_bits(form, x.lanes, 1);
+                self.map2(form, x, &one, |c, v, one| c.f.ins().umin(v, one))
+            }
             Unary::Sign => {
+                let last = i64::from(form.bits() - 1);
                 let negative = self.map1(form, x, |c, v| {
-                    let k = c.f.ins().iconst(I32, 31);
+                    let k = c.f.ins().iconst(I32, last);
                     c.f.ins().sshr(v, k)
                 });
                 self.map2(form, x, &negative, |c, v, negative| {
                     let minus = c.f.ins().ineg(v);
-                    let k = c.f.ins().iconst(I32, 31);
+                    let k = c.f.ins().iconst(I32, last);
                     let positive = c.f.ins().ushr(minus, k);
                     c.f.ins().bor(negative, positive)
                 })
@@ -52,8 +60,11 @@ impl Code<'_> {
                 let one = c.f.ins().iconst(I8, 1);
                 c.f.ins().bxor(v, one)
             }),
-            Unary::Not => self.map1(form, x, |c, v| c.f.ins().bnot(v)),
-            Unary::StopGradient => x.clone(),
+            Unary::Not => {
+                let y = self.map1(form, x, |c, v| c.f.ins().bnot(v));
+                self.narrow(y)
+            }
+            Unary::StopGradient | Unary::Barrier => x.clone(),
             Unary::Exp => self.elementary(Elementary::Exp, x),
             Unary::Expm1 => self.elementary(Elementary::Expm1, x),
             Unary::Log => self.elementary(Elementary::Log, x),
@@ -77,11 +88,20 @@ impl Code<'_> {
         let each = |c: &mut Self, f: fn(&mut Self, Value, Value) -> Value| c.map2(x.form, x, y, f);
         match op {
             Binary::Add if float => each(self, |c, a, b| c.f.ins().fadd(a, b)),
-            Binary::Add => each(self, |c, a, b| c.f.ins().iadd(a, b)),
+            Binary::Add => {
+                let sum = each(self, |c, a, b| c.f.ins().iadd(a, b));
+                self.narrow(sum)
+            }
             Binary::Sub if float => each(self, |c, a, b| c.f.ins().fsub(a, b)),
-            Binary::Sub => each(self, |c, a, b| c.f.ins().isub(a, b)),
+            Binary::Sub => {
+                let difference = each(self, |c, a, b| c.f.ins().isub(a, b));
+                self.narrow(difference)
+            }
             Binary::Mul if float => each(self, |c, a, b| c.f.ins().fmul(a, b)),
-            Binary::Mul => each(self, |c, a, b| c.f.ins().imul(a, b)),
+            Binary::Mul => {
+                let product = each(self, |c, a, b| c.f.ins().imul(a, b));
+                self.narrow(product)
+            }
             Binary::Div if float => each(self, |c, a, b| c.f.ins().fdiv(a, b)),
             Binary::Div => self.integer_quotient(x, y),
             Binary::Rem if float => self.remainder(x, y),
@@ -97,42 +117,58 @@ impl Code<'_> {
             Binary::Min if float && x.lanes > 1 && numerics == Numerics::Fast => self.larger(x, y, true),
             Binary::Max if float => each(self, |c, a, b| c.f.ins().fmax(a, b)),
             Binary::Min if float => each(self, |c, a, b| c.f.ins().fmin(a, b)),
+            Binary::Max | Binary::Min if x.form == Form::I64 && x.lanes > 1 => {
+                let more = self.icmp(IntCC::SignedGreaterThan, x, y);
+                if op == Binary::Max { self.pick(&more, x, y) } else { self.pick(&more, y, x) }
+            }
+            Binary::Max if x.form == Form::U32 => each(self, |c, a, b| c.f.ins().umax(a, b)),
+            Binary::Min if x.form == Form::U32 => each(self, |c, a, b| c.f.ins().umin(a, b)),
             Binary::Max => each(self, |c, a, b| c.f.ins().smax(a, b)),
             Binary::Min => each(self, |c, a, b| c.f.ins().smin(a, b)),
-            Binary::And | Binary::Or | Binary::Xor => {
-                let (x, y) = self.agree(x, y);
-                self.map2(x.form, &x, &y, |c, a, b| match op {
-                    Binary::And => c.f.ins().band(a, b),
-                    Binary::Or => c.f.ins().bor(a, b),
-                    _ => c.f.ins().bxor(a, b),
-                })
-            }
+            Binary::And => self.bits(x, y, |c, a, b| c.f.ins().band(a, b)),
+            Binary::Or => self.bits(x, y, |c, a, b| c.f.ins().bor(a, b)),
+            Binary::Xor => self.bits(x, y, |c, a, b| c.f.ins().bxor(a, b)),
             Binary::ShiftLeft => self.shift(x, y, |c, v, k| c.f.ins().ishl(v, k)),
             Binary::ShiftRightLogical => self.shift(x, y, |c, v, k| c.f.ins().ushr(v, k)),
             Binary::ShiftRightArithmetic => {
-                // The sign is all that is left after 31 places, and after more.
-                let most = self.splat_bits(x.form, x.lanes, 31);
-                let y = self.map2(y.form, y, &most, |c, y, most| c.f.ins().umin(y, most));
-                self.shift(x, &y, |c, v, k| c.f.ins().sshr(v, k))
+                // The highest bit is all that is left after as many places as there are others, and
+                // after more.
+                let most = self.splat_bits(x.form, x.lanes, u64::from(x.form.bits() - 1));
+                let near = self.near(y);
+                let y = self.pick(&near, y, &most);
+                let x = self.signed(x);
+                self.shift(&x, &y, |c, v, k| c.f.ins().sshr(v, k))
             }
         }
     }
 
-    /// The quotient of integers rounded to zero; -1 where y is 0, x where y is -1 and -x overflows.
-    ///
-    /// In f64, which holds both and rounds no quotient of theirs up to an integer.
+    /// The quotient of integers rounded to zero; all bits where y is 0, x where y is -1 and -x
+    /// overflows.
     fn integer_quotient(&mut self, x: &Group, y: &Group) -> Group {
         let (form, lanes) = (x.form, x.lanes);
-        let [minus_one, zero] = [u64::MAX, 0].map(|bits| self.splat_bits(form, lanes, bits));
-        let [wide_x, wide_y] = [x, y].map(|v| self.convert(v, Dtype::F64));
-        let quotient = self.map2(wide_x.form, &wide_x, &wide_y, |c, a, b| c.f.ins().fdiv(a, b));
-        let quotient = self.convert(&quotient, Dtype::I32);
-        // 2³¹ saturates to 2³¹ - 1; negating wraps.
-        let negated = self.map1(form, x, |c, v| c.f.ins().ineg(v));
-        let negates = self.icmp(IntCC::Equal, y, &minus_one);
-        let quotient = self.pick(&negates, &negated, &quotient);
+        let [ones, zero] = [form.ones(), 0].map(|bits| self.splat_bits(form, lanes, bits));
         let by_zero = self.icmp(IntCC::Equal, y, &zero);
-        self.pick(&by_zero, &minus_one, &quotient)
+        if matches!(form, Form::U32 | Form::U8) {
+            let quotient = self.quotient_in_f64(x, y);
+            return self.pick(&by_zero, &ones, &quotient);
+        }
+        let negated = self.map1(form, x, |c, v| c.f.ins().ineg(v));
+        let negates = self.icmp(IntCC::Equal, y, &ones);
+        let quotient = if form == Form::I64 {
+            // By 1 instead, where the instruction traps.
+            let one = self.splat_bits(form, lanes, 1);
+            let safe = self.pick(&negates, &one, y);
+            let safe = self.pick(&by_zero, &one, &safe);
+            self.each_lane(form, x, |c, lane, x| {
+                let y = c.lane(&safe, lane);
+                c.f.ins().sdiv(x, y)
+            })
+        } else {
+            self.quotient_in_f64(x, y)
+        };
+        // 2³¹ saturates to 2³¹ - 1; negating wraps.
+        let quotient = self.pick(&negates, &negated, &quotient);
+        self.pick(&by_zero, &ones, &quotient)
     }
 
     /// x shifted by so many places, if the function is a shift and they are fewer than x has bits: one
@@ -164,9 +200,48 @@ impl Code<'_> {
         }))
     }
 
-    /// x shifted by y places, nothing where y is negative or above 31.
+    /// The quotient of integers of at most 32 bits in f64, which holds both and rounds no quotient of
+    /// theirs up to an integer.
+    fn quotient_in_f64(&mut self, x: &Group, y: &Group) -> Group {
+        let dtype = match x.form {
+            Form::U32 => Dtype::U32,
+            Form::U8 => Dtype::U8,
+            _ => Dtype::I32,
+        };
+        let [wide_x, wide_y] = [x, y].map(|v| self.convert(v, Dtype::F64));
+        let quotient = self.map2(wide_x.form, &wide_x, &wide_y, |c, a, b| c.f.ins().fdiv(a, b));
+        self.convert(&quotient, dtype)
+    }
+
+    /// Where y is one of the shifts that leave something of an element: 0 to as many as it has bits.
+    fn near(&mut self, y: &Group) -> Group {
+        let far = self.splat_bits(y.form, y.lanes, y.form.ones() & !u64::from(y.form.bits() - 1));
+        let far = self.map2(y.form, y, &far, |c, y, far| c.f.ins().band(y, far));
+        let zero = self.splat_bits(y.form, y.lanes, 0);
+        self.icmp(IntCC::Equal, &far, &zero)
+    }
+
+    /// The highest bit in all places that are computed with above it.
+    fn signed(&mut self, x: &Group) -> Group {
+        if x.form != Form::U8 {
+            return x.clone();
+        }
+        self.map1(x.form, x, |c, v| {
+            let k = c.f.ins().iconst(I32, 24);
+            let high = c.f.ins().ishl(v, k);
+            c.f.ins().sshr(high, k)
+        })
+    }
+
+    /// An operation on the bits of integers or truth values.
+    fn bits(&mut self, x: &Group, y: &Group, op: fn(&mut Self, Value, Value) -> Value) -> Group {
+        let (x, y) = self.agree(x, y);
+        self.map2(x.form, &x, &y, op)
+    }
+
+    /// x shifted by y places, nothing where y is negative or as many as x has bits.
     ///
-    /// Vectors shift all lanes by one amount: so by 1, 2, 4, 8 and 16 where y has those bits.
+    /// Vectors shift all lanes by one amount: so by 1, 2, 4, … where y has those bits.
     fn shift(&mut self, x: &Group, y: &Group, by: fn(&mut Self, Value, Value) -> Value) -> Group {
         let (form, lanes) = (x.form, x.lanes);
         let zero = self.splat_bits(form, lanes, 0);
@@ -174,7 +249,7 @@ impl Code<'_> {
             self.map2(form, x, y, by)
         } else {
             let mut shifted = x.clone();
-            for bit in 0..5 {
+            for bit in 0..form.bits().trailing_zeros() {
                 let mask = self.splat_bits(form, lanes, 1 << bit);
                 let set = self.map2(form, y, &mask, |c, y, mask| c.f.ins().band(y, mask));
                 let clear = self.icmp(IntCC::Equal, &set, &zero);
@@ -186,10 +261,9 @@ impl Code<'_> {
             }
             shifted
         };
-        let places = self.splat_bits(form, lanes, 31);
-        let far = self.map2(form, y, &places, |c, y, places| c.f.ins().umax(y, places));
-        let near = self.icmp(IntCC::Equal, &far, &places);
-        self.pick(&near, &shifted, &zero)
+        let near = self.near(y);
+        let shifted = self.pick(&near, &shifted, &zero);
+        self.narrow(shifted)
     }
 
     /// The larger (or smaller) of two vectors; NaN where either is.
@@ -217,9 +291,14 @@ impl Code<'_> {
         let (x, y) = self.agree(x, y);
         // A true mask is -1, below 0: masks compare the other way round.
         let (x, y) = if matches!(x.form, Form::Mask32 | Form::Mask64) { (y, x) } else { (x, y) };
+        let unsigned = x.form == Form::U32;
         let cc = match op {
             Compare::Eq => IntCC::Equal,
             Compare::Ne => IntCC::NotEqual,
+            Compare::Lt if unsigned => IntCC::UnsignedLessThan,
+            Compare::Le if unsigned => IntCC::UnsignedLessThanOrEqual,
+            Compare::Gt if unsigned => IntCC::UnsignedGreaterThan,
+            Compare::Ge if unsigned => IntCC::UnsignedGreaterThanOrEqual,
             Compare::Lt => IntCC::SignedLessThan,
             Compare::Le => IntCC::SignedLessThanOrEqual,
             Compare::Gt => IntCC::SignedGreaterThan,

@@ -225,7 +225,7 @@ impl Nest<'_, '_> {
         let memory = Lanes { address: identity.v[0], form: identity.form, lanes };
         let (_, address) = self.code.stack(memory.bytes() * LANES);
         for lane in 0..LANES {
-            self.code.store(&identity, address, (lane * memory.bytes()) as i32);
+            self.code.keep(&identity, address, (lane * memory.bytes()) as i32);
         }
         Lanes { address, ..memory }
     }
@@ -245,7 +245,7 @@ impl Nest<'_, '_> {
         let x = self.get(acc.value, memory.lanes);
         let so_far = memory.load(&mut self.code, address, disp);
         let sum = self.code.reduce(acc.kind, &so_far, &x, self.plan.numerics);
-        self.code.store(&sum, address, disp);
+        self.code.keep(&sum, address, disp);
     }
 
     fn finish_memory(&mut self, kind: Reduce, memory: &Lanes) -> Group {

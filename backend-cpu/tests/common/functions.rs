@@ -1,7 +1,7 @@
 //! Random functions of kernels, calls, loops and branches.
 
 use super::maker::{Maker, work};
-use super::{Numbers, kernel};
+use super::{Numbers, SMOOTH, kernel};
 use egrad_ir::kernel::{Body, Call, Kernel, Operand, Scan, Slot, Switch, While};
 use egrad_ir::schedule::{Buffer, BufferId, Schedule, Step};
 use egrad_ir::{Aval, Dtype, Numerics, Shape};
@@ -98,7 +98,7 @@ pub(crate) fn function(numbers: &mut Numbers, depth: usize, loops: bool) -> Sche
 /// A valid loop nest that doesn't take long.
 fn small(numbers: &mut Numbers) -> Kernel {
     loop {
-        let kernel = Maker::kernel(numbers.bits(), 1 + numbers.below(6), false);
+        let kernel = Maker::kernel(numbers.bits(), 1 + numbers.below(6), SMOOTH);
         if work(&kernel) < 1500 && kernel.verify().is_ok() {
             return kernel;
         }

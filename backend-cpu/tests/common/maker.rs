@@ -124,7 +124,7 @@ impl Maker {
                     None => continue,
                 },
                 3 => {
-                    let dtype = Dtype::ALL[self.numbers.below(4)];
+                    let dtype = Dtype::ALL[self.numbers.below(Dtype::ALL.len())];
                     (Inst::Literal(Literal::new(dtype, 3.0 * self.numbers.unit())), dtype)
                 }
                 4 if !self.smooth && self.numbers.below(2) == 0 => (Inst::Index(self.affine(pass).0), Dtype::I32),
@@ -159,9 +159,10 @@ impl Maker {
                 let all = if self.smooth { &smooth[..] } else { Unary::ALL };
                 let op = all[self.numbers.below(all.len())];
                 let takes = match op {
-                    Unary::Neg | Unary::Abs | Unary::Sign => dtype != Dtype::Bool,
+                    Unary::Abs => dtype != Dtype::Bool && !dtype.is_unsigned(),
+                    Unary::Neg | Unary::Sign => dtype != Dtype::Bool,
                     Unary::Not => !dtype.is_float(),
-                    Unary::StopGradient => true,
+                    Unary::StopGradient | Unary::Barrier => true,
                     _ => dtype.is_float(),
                 };
                 takes.then_some((Inst::Unary(op, id(x)), dtype))?
@@ -177,7 +178,7 @@ impl Maker {
                     }
                     Binary::Pow | Binary::Atan2 => dtype.is_float(),
                     Binary::And | Binary::Or | Binary::Xor => !dtype.is_float(),
-                    Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => dtype == Dtype::I32,
+                    Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => dtype.is_integer(),
                 };
                 takes.then_some((Inst::Binary(op, id(x), id(y)), dtype))?
             }
@@ -186,7 +187,7 @@ impl Maker {
                 (Inst::Select(id(p), id(x), id(y)), dtype)
             }
             8 => {
-                let to = Dtype::ALL[self.numbers.below(4)];
+                let to = Dtype::ALL[self.numbers.below(Dtype::ALL.len())];
                 if self.smooth && !(dtype.is_float() && to.is_float()) {
                     return None;
                 }
@@ -199,7 +200,7 @@ impl Maker {
             }
             _ => {
                 let n = self.numbers.below(9) as i32 - 3;
-                let takes = dtype.is_float() || (dtype == Dtype::I32 && n >= 0);
+                let takes = dtype.is_float() || (dtype.is_integer() && n >= 0);
                 takes.then_some((Inst::IntegerPow(n, id(x)), dtype))?
             }
         })
@@ -250,7 +251,7 @@ impl Maker {
         if len > 1 << 16 {
             return None;
         }
-        let dtype = Dtype::ALL[self.numbers.below(4)];
+        let dtype = Dtype::ALL[self.numbers.below(Dtype::ALL.len())];
         self.operands.push(Operand { dtype, len, written: false });
         let operand = self.operands.len() - 1;
         Some((Inst::LoadWithin { operand, index, along }, dtype))
@@ -273,7 +274,7 @@ impl Maker {
         let operand = match old {
             Some(operand) if self.numbers.below(3) == 0 => operand,
             _ => {
-                let dtype = Dtype::ALL[self.numbers.below(4)];
+                let dtype = Dtype::ALL[self.numbers.below(Dtype::ALL.len())];
                 self.operands.push(Operand { dtype, len, written: false });
                 self.operands.len() - 1
             }

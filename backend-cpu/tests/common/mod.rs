@@ -10,6 +10,9 @@ use egrad_ir::scalar::Elementary;
 use egrad_ir::schedule::{Buffer, BufferId, Schedule, Step};
 use egrad_ir::{Array, Aval, Dtype, Literal, Numerics};
 
+/// Whether random functions are of kernels whose results change little when their arguments do.
+pub(crate) const SMOOTH: bool = false;
+
 /// Numbers that come out the same everywhere, from a seed (splitmix64).
 pub(crate) struct Numbers(pub(crate) u64);
 
@@ -78,11 +81,23 @@ pub(crate) fn filled(dtype: Dtype, len: usize, fill: Fill, numbers: &mut Numbers
             }
         })
         .collect();
-    if dtype == Dtype::I32 {
-        let any = |x: &f64| if numbers.below(4) == 0 { numbers.bits() as i32 } else { *x as i32 };
-        return Array::from_vec(data.iter().map(any).collect(), [len]).unwrap();
+    // Now and then any bits at all; unsigned numbers wrap around instead of becoming 0.
+    let bits: Vec<Option<i64>> = data
+        .iter()
+        .map(|x| match numbers.below(4) {
+            0 => Some(numbers.bits() as i64),
+            _ => (dtype.is_unsigned() && *x < 0.0).then_some(*x as i64),
+        })
+        .collect();
+    let whole = |(x, any): (&f64, &Option<i64>)| any.unwrap_or(*x as i64);
+    let all = data.iter().zip(&bits);
+    match dtype {
+        Dtype::I32 => Array::from_vec(all.map(|x| whole(x) as i32).collect(), [len]).unwrap(),
+        Dtype::I64 => Array::from_vec(all.map(whole).collect(), [len]).unwrap(),
+        Dtype::U32 => Array::from_vec(all.map(|x| whole(x) as u32).collect(), [len]).unwrap(),
+        Dtype::U8 => Array::from_vec(all.map(|x| whole(x) as u8).collect(), [len]).unwrap(),
+        Dtype::F32 | Dtype::F64 | Dtype::Bool => Array::from_f64(dtype, &data, [len]).unwrap(),
     }
-    Array::from_f64(dtype, &data, [len]).unwrap()
 }
 
 /// The schedule that runs a kernel once: its reads are the inputs, its writes the results.

@@ -12,8 +12,8 @@ pub(crate) use with::available;
 /// If this build can't compile shaders, or [`Error::Internal`](egrad_ir::Error::Internal) if
 /// shaderc refuses it.
 pub(crate) fn compile(shader: &Shader) -> Result<Module> {
-    let Shader { bindings, points, per_group, workgroup, ref text } = *shader;
-    Ok(Module { words: with::words(text)?, bindings, points, per_group, workgroup, subgroup: None })
+    let Shader { bindings, counters, points, per_group, workgroup, ref text } = *shader;
+    Ok(Module { words: with::words(text)?, bindings, counters, points, per_group, workgroup, subgroup: None })
 }
 
 #[cfg(not(feature = "shaderc"))]

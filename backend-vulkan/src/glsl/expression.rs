@@ -34,6 +34,8 @@ pub(super) fn type_name(dtype: Dtype) -> &'static str {
         Dtype::F32 => "float",
         Dtype::F64 => "double",
         Dtype::I32 => "int",
+        Dtype::I64 => "int64_t",
+        Dtype::U32 | Dtype::U8 => "uint",
         Dtype::Bool => "bool",
     }
 }
@@ -91,6 +93,11 @@ impl<F: FnMut(Dtype, &str)> Expressions<F> {
                 i32::MIN => ("int(0x80000000u)".into(), Rank::Whole),
                 n => (n.to_string(), if n < 0 { Rank::Prefix } else { Rank::Whole }),
             },
+            Dtype::I64 => match literal.bits() as i64 {
+                i64::MIN => ("int64_t(0x8000000000000000UL)".into(), Rank::Whole),
+                n => (format!("{n}L"), if n < 0 { Rank::Prefix } else { Rank::Whole }),
+            },
+            Dtype::U32 | Dtype::U8 => (format!("{}u", literal.bits()), Rank::Whole),
             Dtype::Bool => ((literal.bits() == 1).to_string(), Rank::Whole),
         };
         Expression { text, rank, dtype }
@@ -100,9 +107,10 @@ impl<F: FnMut(Dtype, &str)> Expressions<F> {
         let dtype = x.dtype;
         let mut library = |name: &str| self.called(name, &[&x.text], dtype, dtype);
         match op {
-            Unary::Neg => x.prefixed('-'),
+            Unary::Neg => narrow(x.prefixed('-')),
             Unary::Abs => Expression::whole(format!("abs({})", x.text), dtype),
-            Unary::Sign if dtype == Dtype::I32 => Expression::whole(format!("sign({})", x.text), dtype),
+            Unary::Sign if dtype.is_unsigned() => Expression::whole(format!("min({}, 1u)", x.text), dtype),
+            Unary::Sign if dtype.is_integer() => Expression::whole(format!("sign({})", x.text), dtype),
             Unary::Sign => library("sign_of"),
             Unary::Floor => library("floor_of"),
             Unary::Round => library("rounded"),
@@ -126,19 +134,19 @@ impl<F: FnMut(Dtype, &str)> Expressions<F> {
             Unary::Erfc => library("accurate_erfc"),
             Unary::ErfInv => library("accurate_erf_inv"),
             Unary::Not if dtype == Dtype::Bool => x.prefixed('!'),
-            Unary::Not => x.prefixed('~'),
-            Unary::StopGradient => x,
+            Unary::Not => narrow(x.prefixed('~')),
+            Unary::StopGradient | Unary::Barrier => x,
         }
     }
 
     pub(super) fn binary(&mut self, op: Binary, x: &Expression, y: &Expression) -> Expression {
         let dtype = x.dtype;
         let boolean = dtype == Dtype::Bool;
-        match op {
+        narrow(match op {
             Binary::Add => x.joined("+", Rank::Sum, y, dtype),
             Binary::Sub => x.joined("-", Rank::Sum, y, dtype),
             Binary::Mul => x.joined("*", Rank::Product, y, dtype),
-            Binary::Div if dtype == Dtype::I32 => self.called("quotient", &[&x.text, &y.text], dtype, dtype),
+            Binary::Div if dtype.is_integer() => self.called("quotient", &[&x.text, &y.text], dtype, dtype),
             Binary::Div => x.joined("/", Rank::Product, y, dtype),
             Binary::And if boolean => x.joined("&&", Rank::And, y, dtype),
             Binary::And => x.joined("&", Rank::BitAnd, y, dtype),
@@ -148,14 +156,20 @@ impl<F: FnMut(Dtype, &str)> Expressions<F> {
             Binary::Xor => x.joined("^", Rank::BitXor, y, dtype),
             Binary::ShiftLeft => self.called("shifted_left", &[&x.text, &y.text], dtype, dtype),
             Binary::ShiftRightLogical => self.called("shifted_right", &[&x.text, &y.text], dtype, dtype),
+            Binary::ShiftRightArithmetic if dtype == Dtype::U8 => {
+                let signed = format!("int({} << 24u) >> 24u", x.inside(Rank::Prefix));
+                let places = format!("int({})", y.text);
+                let shifted = self.called("shifted_right_with_sign", &[&signed, &places], Dtype::I32, Dtype::I32);
+                Expression::whole(format!("uint({})", shifted.text), dtype)
+            }
             Binary::ShiftRightArithmetic => self.called("shifted_right_with_sign", &[&x.text, &y.text], dtype, dtype),
             Binary::Rem => self.called("remainder_of", &[&x.text, &y.text], dtype, dtype),
             Binary::Atan2 => self.called("accurate_atan2", &[&x.text, &y.text], dtype, dtype),
             Binary::Pow => self.called("accurate_pow", &[&x.text, &y.text], dtype, dtype),
             Binary::Max => self.called("maximum", &[&x.text, &y.text], dtype, dtype),
-            Binary::Min if dtype == Dtype::I32 => Expression::whole(format!("min({}, {})", x.text, y.text), dtype),
+            Binary::Min if dtype.is_integer() => Expression::whole(format!("min({}, {})", x.text, y.text), dtype),
             Binary::Min => self.called("minimum", &[&x.text, &y.text], dtype, dtype),
-        }
+        })
     }
 
     pub(super) fn compare(&mut self, op: Compare, x: &Expression, y: &Expression) -> Expression {
@@ -168,10 +182,10 @@ impl<F: FnMut(Dtype, &str)> Expressions<F> {
             (Compare::Le, Dtype::Bool) => not(x).joined("||", Rank::Or, y, Dtype::Bool),
             (Compare::Gt, Dtype::Bool) => not(y).joined("&&", Rank::And, x, Dtype::Bool),
             (Compare::Ge, Dtype::Bool) => not(y).joined("||", Rank::Or, x, Dtype::Bool),
-            (Compare::Lt, Dtype::F32 | Dtype::F64 | Dtype::I32) => ordered(x, "<", y),
-            (Compare::Le, Dtype::F32 | Dtype::F64 | Dtype::I32) => ordered(x, "<=", y),
-            (Compare::Gt, Dtype::F32 | Dtype::F64 | Dtype::I32) => ordered(x, ">", y),
-            (Compare::Ge, Dtype::F32 | Dtype::F64 | Dtype::I32) => ordered(x, ">=", y),
+            (Compare::Lt, _) => ordered(x, "<", y),
+            (Compare::Le, _) => ordered(x, "<=", y),
+            (Compare::Gt, _) => ordered(x, ">", y),
+            (Compare::Ge, _) => ordered(x, ">=", y),
         }
     }
 
@@ -185,23 +199,43 @@ impl<F: FnMut(Dtype, &str)> Expressions<F> {
         let dtype = x.dtype;
         match n {
             1 => x,
-            2 if x.is_name() => x.joined("*", Rank::Product, &x, dtype),
-            _ => self.called("integer_pow", &[&x.text, &n.to_string()], dtype, dtype),
+            2 if x.is_name() => narrow(x.joined("*", Rank::Product, &x, dtype)),
+            _ => narrow(self.called("integer_pow", &[&x.text, &n.to_string()], dtype, dtype)),
         }
     }
 
     pub(super) fn convert(&mut self, to: Dtype, x: Expression) -> Expression {
         let zero = self.literal(Literal::new(x.dtype, 0.0));
         match (x.dtype, to) {
-            (Dtype::F32, Dtype::F32) | (Dtype::F64, Dtype::F64) | (Dtype::I32, Dtype::I32) => x,
-            (Dtype::Bool, Dtype::Bool) => x,
-            (Dtype::F32 | Dtype::F64 | Dtype::I32, Dtype::Bool) => x.joined("!=", Rank::Equality, &zero, to),
+            (from, to) if from == to => x,
+            (_, Dtype::Bool) => x.joined("!=", Rank::Equality, &zero, to),
             (Dtype::F32 | Dtype::F64, Dtype::I32) => self.called("to_int", &[&x.text], x.dtype, to),
-            (Dtype::F64 | Dtype::I32 | Dtype::Bool, Dtype::F32)
-            | (Dtype::F32 | Dtype::I32 | Dtype::Bool, Dtype::F64)
-            | (Dtype::Bool, Dtype::I32) => Expression::whole(format!("{}({})", type_name(to), x.text), to),
+            (Dtype::F32 | Dtype::F64, Dtype::I64) => self.called("to_long", &[&x.text], x.dtype, to),
+            (Dtype::F32 | Dtype::F64, Dtype::U32) => self.called("to_uint", &[&x.text], x.dtype, to),
+            (Dtype::F32 | Dtype::F64, Dtype::U8) => {
+                let number = self.called("to_uint", &[&x.text], x.dtype, to);
+                Expression::whole(format!("min({}, 255u)", number.text), to)
+            }
+            (Dtype::U8, Dtype::U32) => Expression { dtype: to, ..x },
+            (Dtype::I32, Dtype::I64) => self.called("widened", &[&x.text], to, to),
+            (_, Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8) => {
+                narrow(Expression::whole(format!("{}({})", type_name(to), x.text), to))
+            }
         }
     }
+}
+
+/// The low bits that elements of the type have.
+fn narrow(x: Expression) -> Expression {
+    if x.dtype != Dtype::U8 {
+        return x;
+    }
+    x.joined("&", Rank::BitAnd, &Expression::whole("255u", Dtype::U8), Dtype::U8)
+}
+
+/// What keeps a variable to those bits.
+pub(super) fn narrowed(name: &str, dtype: Dtype) -> String {
+    if dtype == Dtype::U8 { format!(" {name} &= 255u;") } else { String::new() }
 }
 
 /// A float: in digits where a compiler that reads them as doubles gets the same bits.

@@ -1,6 +1,7 @@
 //! The functions that GLSL lacks or leaves loose, of `functions/`, and what each of them needs.
 //!
-//! They are written for `double`; those for `float` and `int` are the same text with other types.
+//! They are written for `double`; those for `float` and for what all numbers have are the same text with
+//! other types. Bytes are computed with as `uint`.
 //! Paragraphs of a file are its definitions; a shader gets the ones that it uses.
 
 use egrad_ir::Dtype;
@@ -10,6 +11,8 @@ use std::sync::LazyLock;
 const DOUBLE: &str = include_str!("functions/double.glsl");
 const FLOAT: &str = include_str!("functions/float.glsl");
 const INT: &str = include_str!("functions/int.glsl");
+const LONG: &str = include_str!("functions/long.glsl");
+const UNSIGNED: &str = include_str!("functions/unsigned.glsl");
 const ANY_FLOAT: [&str; 7] = [
     include_str!("functions/primitives.glsl"),
     include_str!("functions/exponential.glsl"),
@@ -35,6 +38,8 @@ struct Library {
 static OF_F32: LazyLock<Library> = LazyLock::new(|| Library::new(Dtype::F32));
 static OF_F64: LazyLock<Library> = LazyLock::new(|| Library::new(Dtype::F64));
 static OF_I32: LazyLock<Library> = LazyLock::new(|| Library::new(Dtype::I32));
+static OF_I64: LazyLock<Library> = LazyLock::new(|| Library::new(Dtype::I64));
+static OF_U32: LazyLock<Library> = LazyLock::new(|| Library::new(Dtype::U32));
 
 /// The definitions a shader includes, in an order that it can be read in.
 #[derive(Default)]
@@ -52,6 +57,8 @@ impl Included {
             Dtype::F32 => &*OF_F32,
             Dtype::F64 => &*OF_F64,
             Dtype::I32 | Dtype::Bool => &*OF_I32,
+            Dtype::I64 => &*OF_I64,
+            Dtype::U32 | Dtype::U8 => &*OF_U32,
         };
         let at = library.by_name.get(name).unwrap_or_else(|| panic!("no function `{name}` for {dtype}"));
         self.paragraph(library, *at);
@@ -94,6 +101,8 @@ impl Library {
             Dtype::F64 => [DOUBLE.into()].into_iter().chain(common).collect(),
             Dtype::F32 => [FLOAT.into()].into_iter().chain(common).collect(),
             Dtype::I32 | Dtype::Bool => vec![INT.into()],
+            Dtype::I64 => vec![LONG.into()],
+            Dtype::U32 | Dtype::U8 => vec![UNSIGNED.into()],
         };
         let files = files.into_iter().chain([typed(ANY, dtype)]);
         let paragraphs: Vec<String> =
@@ -110,6 +119,8 @@ pub(super) fn typed(text: &str, dtype: Dtype) -> String {
         Dtype::F64 => return text.to_owned(),
         Dtype::F32 => ("float", "_32"),
         Dtype::I32 | Dtype::Bool => ("int", "_int"),
+        Dtype::I64 => ("int64_t", "_long"),
+        Dtype::U32 | Dtype::U8 => ("uint", "_uint"),
     };
     let mut text = text.replace("double", name).replace("_64", suffix);
     for digit in '0'..='9' {

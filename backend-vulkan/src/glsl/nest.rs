@@ -3,10 +3,11 @@
 //! A team of one leaves the function when there is no point for it. Larger ones must meet at
 //! barriers: those beyond the last point do its work again, and store nothing.
 
-use super::Parts;
-use super::expression::{Expression, Expressions, Rank, type_name};
+use super::expression::{Expression, Expressions, Rank, narrowed, type_name};
 use super::library::Included;
+use super::{Parts, element, leave};
 use crate::device::Caps;
+use crate::spread::Launch;
 use egrad_ir::kernel::{Affine, Along, Body, Inst, Kernel, LoopNest, Pass, ValueId};
 use egrad_ir::op::Reduce;
 use egrad_ir::scalar::identity;
@@ -31,10 +32,12 @@ struct Axis {
 }
 
 /// Prints the shader of a loop nest, for teams of so many invocations.
-pub(super) fn print(kernel: &Kernel, nest: &LoopNest, team: u32, caps: &Caps) -> Result<Parts> {
+pub(super) fn print(launch: &Launch, nest: &LoopNest, team: u32, caps: &Caps) -> Result<Parts> {
+    let kernel = &launch.kernel;
     let workgroup = caps.workgroup / team * team;
     let points: u64 = nest.domain.iter().map(|e| *e as u64).product();
     let mut printer = Printer {
+        launch,
         kernel,
         nest,
         team,
@@ -142,6 +145,7 @@ fn axes(letter: char, extents: &[usize], first: usize, indices: &[Cow<'_, Affine
 }
 
 struct Printer<'a> {
+    launch: &'a Launch,
     kernel: &'a Kernel,
     nest: &'a LoopNest,
     team: u32,
@@ -172,6 +176,9 @@ impl Printer<'_> {
 
     fn main(&mut self) {
         self.text += "\nvoid main() {\n";
+        if let Some(line) = leave(self.launch) {
+            self.line(&line);
+        }
         self.line("uint group = gl_WorkGroupID.y * launch.row + gl_WorkGroupID.x;");
         if self.team == 1 {
             self.line("uint point = group * gl_WorkGroupSize.x + gl_LocalInvocationIndex;");
@@ -275,7 +282,7 @@ impl Printer<'_> {
                     Reduce::Prod => "product_of_team",
                 };
                 self.included.function(dtype, of_team);
-                self.line(&format!("{name} = {of_team}({name});"));
+                self.line(&format!("{name} = {of_team}({name});{}", narrowed(&name, dtype)));
             }
             self.values.push(Expression::whole(name, dtype));
         }
@@ -350,14 +357,16 @@ impl Printer<'_> {
             let (index, operand) = (self.index(&store.index), store.operand);
             let stored = match value.dtype {
                 Dtype::Bool => format!("uint8_t(uint({}))", value.text),
-                Dtype::F32 | Dtype::F64 | Dtype::I32 => value.text,
+                Dtype::U8 => format!("uint8_t({})", value.text),
+                Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::I64 | Dtype::U32 => value.text,
             };
             let guard = match (self.team, pass.loops.is_empty()) {
                 (1, _) => "",
                 (_, false) => "if (inside) ",
                 (_, true) => "if (inside && member == 0) ",
             };
-            self.line(&format!("{guard}b{operand}[{index}] = {stored};"));
+            let to = element(self.launch, operand, &index);
+            self.line(&format!("{guard}{to} = {stored};"));
         }
         for (i, acc) in pass.accs.iter().enumerate() {
             let name = accumulator(acc.kind, ValueId::from(first + pass.insts.len() + i));
@@ -368,8 +377,8 @@ impl Printer<'_> {
                     self.line(&format!("{part} += {};", value.text));
                     format!("if (steps % {LONG} == {}) {{ {name} += {part}; {part} = 0; }}", LONG - 1)
                 }
-                Reduce::Sum => format!("{name} += {};", value.text),
-                Reduce::Prod => format!("{name} *= {};", value.text),
+                Reduce::Sum => format!("{name} += {};{}", value.text, narrowed(&name, value.dtype)),
+                Reduce::Prod => format!("{name} *= {};{}", value.text, narrowed(&name, value.dtype)),
                 Reduce::Max => {
                     self.included.function(value.dtype, "maximum");
                     format!("{name} = maximum({name}, {});", value.text)
@@ -389,12 +398,15 @@ impl Printer<'_> {
             Inst::Literal(literal) => self.expressions().literal(*literal),
             Inst::Index(index) => Expression::whole(format!("int({})", self.index(index)), Dtype::I32),
             Inst::Load { operand, index } => {
-                let element = format!("b{operand}[{}]", self.index(index));
+                let element = element(self.launch, *operand, &self.index(index));
                 match self.kernel.operands[*operand].dtype {
                     Dtype::Bool => {
                         Expression { text: format!("uint({element}) != 0"), rank: Rank::Equality, dtype: Dtype::Bool }
                     }
-                    dtype @ (Dtype::F32 | Dtype::F64 | Dtype::I32) => Expression::whole(element, dtype),
+                    Dtype::U8 => Expression::whole(format!("uint({element})"), Dtype::U8),
+                    dtype @ (Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::I64 | Dtype::U32) => {
+                        Expression::whole(element, dtype)
+                    }
                 }
             }
             Inst::LoadWithin { operand, index, along } => {
@@ -404,10 +416,11 @@ impl Printer<'_> {
                 self.line(&format!("bool {inside} = {test};"));
                 let moved: Vec<String> = along.iter().map(|a| self.elements(a)).collect();
                 let (base, moved) = (self.index(index), moved.join(" + "));
-                let element = format!("b{operand}[{base} + ({inside} ? {moved} : 0u)]");
+                let element = element(self.launch, *operand, &format!("{base} + ({inside} ? {moved} : 0u)"));
                 match self.kernel.operands[*operand].dtype {
                     Dtype::Bool => Expression::whole(format!("({inside} && uint({element}) != 0)"), Dtype::Bool),
-                    dtype @ (Dtype::F32 | Dtype::F64 | Dtype::I32) => {
+                    Dtype::U8 => Expression::whole(format!("({inside} ? uint({element}) : 0u)"), Dtype::U8),
+                    dtype @ (Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::I64 | Dtype::U32) => {
                         let nothing = self.expressions().literal(Literal::new(dtype, 0.0)).text;
                         Expression::whole(format!("({inside} ? {element} : {nothing})"), dtype)
                     }

@@ -5,6 +5,7 @@ shared double right[DEPTH][COLUMNS];
 
 // A workgroup makes a tile of the result, DEPTH products of every element at a time.
 void main() {
+    // LEAVE
     uint tile = gl_WorkGroupID.y * launch.row + gl_WorkGroupID.x;
     if (tile >= launch.points) return; // the whole workgroup, so that barriers are reached by all
     const uint down = (M + ROWS - 1) / ROWS, across = (N + COLUMNS - 1) / COLUMNS;

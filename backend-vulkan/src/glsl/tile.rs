@@ -1,23 +1,24 @@
 //! Matrix products: a workgroup per tile of the result, by the template `tile.glsl`.
 
-use super::Parts;
 use super::expression::type_name;
 use super::library::{Included, typed};
 use super::nest::unsigned;
-use crate::spread::Tile;
+use super::{Parts, leave};
+use crate::spread::{Launch, Tile};
 use egrad_ir::kernel::{Contract, Matrix};
 
 const TEMPLATE: &str = include_str!("tile.glsl");
 
 /// Prints the shader of a matrix product.
-pub(super) fn print(c: &Contract, tile: Tile) -> Parts {
+pub(super) fn print(launch: &Launch, c: &Contract, tile: Tile) -> Parts {
     let batch: u64 = c.batch.iter().map(|e| *e as u64).product();
     let points = batch * c.m.div_ceil(tile.rows) as u64 * c.n.div_ceil(tile.columns) as u64;
     let ty = type_name(c.dtype);
-    let at = |m: &Matrix| format!("b{}[{}]", m.operand, element(m, &c.batch));
+    let at = |m: &Matrix| super::element(launch, m.operand, &element(m, &c.batch));
     let load = |name: &str, m: &Matrix| {
         format!("{ty} {name}(uint batch, uint row, uint column) {{\n    return {};\n}}\n", at(m))
     };
+    let leave = leave(launch).map_or_else(String::new, |line| format!("    {line}\n"));
     let [high, wide] = tile.each;
     let text = format!(
         "\nconst uint M = {}, N = {}, K = {};\n\n// Of a tile, and of each invocation's part of it.\n\
@@ -32,7 +33,7 @@ pub(super) fn print(c: &Contract, tile: Tile) -> Parts {
         load("a", &c.a),
         load("b", &c.b),
         at(&c.c),
-        typed(TEMPLATE, c.dtype),
+        typed(TEMPLATE, c.dtype).replace("    // LEAVE\n", &leave),
     );
     let about = format!("a workgroup for each of {points} tiles of {} by {}", tile.rows, tile.columns);
     let [down, across] = tile.invocations();

@@ -3,8 +3,9 @@
 
 use super::Input;
 use super::plan::{Bound, Home, Plan};
+use super::walk::{self, Walk};
 use crate::commands::{Actor, Commands};
-use crate::memory::{Region, Spot};
+use crate::memory::{Region, Ring, Spot};
 use crate::pipeline::Pipeline;
 use crate::queue::Commanded;
 use crate::runtime::{Runtime, bytes};
@@ -15,7 +16,10 @@ use std::sync::Arc;
 
 /// Memory, descriptors and commands of a run.
 pub(super) struct Frame {
-    commands: Commands,
+    /// At least one; the others are for programs that don't fit it.
+    commands: Vec<Commands>,
+    /// Host memory for what the device decides.
+    answers: Option<Ring>,
     descriptors: vk::DescriptorPool,
     /// A descriptor set per launch.
     sets: Vec<vk::DescriptorSet>,
@@ -25,6 +29,8 @@ pub(super) struct Frame {
     /// Where inputs and results were when the commands were recorded. Empty if they aren't, or if
     /// they copy what was staged, which is elsewhere in every run.
     recorded: Spots,
+    /// How many launches were recorded.
+    launches: usize,
     /// Kept alive: the commands use them.
     _pipelines: Vec<Arc<Pipeline>>,
     runtime: Arc<Runtime>,
@@ -43,11 +49,13 @@ impl Frame {
         // Each part is kept in `frame` as soon as it exists, so that a failure drops it.
         let mut frame = Frame {
             temporaries: temporaries.collect::<Result<_>>()?,
-            commands: Commands::new(context).map_err(failed)?,
+            commands: vec![Commands::new(context).map_err(failed)?],
+            answers: None,
             descriptors: vk::DescriptorPool::null(),
             sets: Vec::new(),
             uploads: plan.inputs.iter().map(|_| None).collect(),
             recorded: Spots::new(),
+            launches: 0,
             _pipelines: plan.pipelines.clone(),
             runtime: Arc::clone(runtime),
         };
@@ -75,12 +83,12 @@ impl Frame {
 
     /// The timeline's value at which the last run is over.
     pub(super) fn until(&self) -> u64 {
-        self.commands.until
+        walk::until(&self.commands)
     }
 
-    /// Submits a run, and says which value the timeline has when its results are there. The last
-    /// run is over.
-    pub(super) fn run(&mut self, plan: &Plan, inputs: &[Input<'_>], outputs: &[Region]) -> Result<u64> {
+    /// Submits a run, and says which value the timeline has when its results are there, and how many
+    /// launches it is. The last run is over.
+    pub(super) fn run(&mut self, plan: &Plan, inputs: &[Input<'_>], outputs: &[Region]) -> Result<(u64, usize)> {
         let runtime = Arc::clone(&self.runtime);
         let mut here: SmallVec<[(usize, &Array); 8]> = SmallVec::new();
         let mut spots = Spots::new();
@@ -101,8 +109,9 @@ impl Frame {
         spots.extend(outputs.iter().map(Region::spot));
 
         let total: u64 = here.iter().map(|(_, array)| bytes(array.aval())).sum();
-        let value = if !runtime.shared() && total > 0 && total <= runtime.staged_at_once() {
-            runtime.with_ring(|ring| {
+        let fits = walk::count(&plan.nodes).is_some_and(|launches| launches <= walk::MOST);
+        if fits && !runtime.shared() && total > 0 && total <= runtime.staged_at_once() {
+            return runtime.with_ring(|ring| {
                 let mut copies: Vec<Copy> = Vec::new();
                 for (i, array) in &here {
                     let size = bytes(array.aval());
@@ -112,16 +121,19 @@ impl Frame {
                         copies.push((runtime.stage(array, ring)?, upload.spot(), size));
                     }
                 }
-                let value = self.submit(plan, &spots, &copies)?;
-                ring.submitted(value);
-                Ok(value)
-            })?
-        } else {
-            for (i, array) in &here {
-                self.uploads[*i].as_ref().map_or(Ok(0), |upload| runtime.send(array, upload))?;
-            }
-            self.submit(plan, &spots, &[])?
-        };
+                let run = self.submit(plan, &spots, &copies, inputs, outputs)?;
+                ring.submitted(run.0);
+                Ok(run)
+            });
+        }
+        for (i, array) in &here {
+            self.uploads[*i].as_ref().map_or(Ok(0), |upload| runtime.send(array, upload))?;
+        }
+        if fits { self.submit(plan, &spots, &[], inputs, outputs) } else { self.walk(plan, &spots, inputs, outputs) }
+    }
+
+    /// Notes up to which value a run uses what it works on.
+    fn used(&self, inputs: &[Input<'_>], outputs: &[Region], value: u64) {
         for input in inputs {
             if let Input::There(elements) = input {
                 elements.region.used(value);
@@ -129,17 +141,24 @@ impl Frame {
         }
         let own = self.uploads.iter().flatten().chain(&self.temporaries);
         outputs.iter().chain(own).for_each(|region| region.used(value));
-        Ok(value)
     }
 
-    /// Submits a run on inputs and results at these spots, in the plan's order.
-    fn submit(&mut self, plan: &Plan, spots: &[Spot], copies: &[Copy]) -> Result<u64> {
+    /// Submits a run on inputs and results at these spots, in the plan's order, which fits one command
+    /// buffer.
+    fn submit(
+        &mut self,
+        plan: &Plan,
+        spots: &[Spot],
+        copies: &[Copy],
+        inputs: &[Input<'_>],
+        outputs: &[Region],
+    ) -> Result<(u64, usize)> {
         let runtime = Arc::clone(&self.runtime);
         let failed = |e| runtime.context.error("start a run", e);
         if self.recorded.is_empty() || self.recorded[..] != *spots || !copies.is_empty() {
             self.recorded.clear();
             self.describe(plan, spots);
-            self.record(plan, copies).map_err(failed)?;
+            self.record(plan, spots, copies)?;
             if copies.is_empty() {
                 self.recorded.extend_from_slice(spots);
             }
@@ -147,17 +166,40 @@ impl Frame {
         // SAFETY: the commands are recorded and not in flight, as the last run is over. The frame
         // keeps what it owns until this one is; regions are given out again, and slabs destroyed,
         // only when the timeline has the value up to which they are used.
-        unsafe { self.commands.submit() }.map_err(failed)
+        let value = unsafe { self.commands[0].submit() }.map_err(failed)?;
+        self.used(inputs, outputs, value);
+        Ok((value, self.launches))
+    }
+
+    /// Runs what doesn't fit one command buffer, or what the device decides about.
+    fn walk(&mut self, plan: &Plan, spots: &[Spot], inputs: &[Input<'_>], outputs: &[Region]) -> Result<(u64, usize)> {
+        self.recorded.clear();
+        self.describe(plan, spots);
+        let (mut commands, mut answers) = (std::mem::take(&mut self.commands), self.answers.take());
+        let run = {
+            let spot = |home| self.spot(plan, spots, home);
+            let used = |value| self.used(inputs, outputs, value);
+            let context = &self.runtime.context;
+            let mut walk = Walk::new(plan, &self.sets, (&mut commands, &mut answers), &spot, &used, context);
+            walk.run(self.runtime.shared())
+        };
+        (self.commands, self.answers) = (commands, answers);
+        run
+    }
+
+    /// Where something is in a run on inputs and results at these spots.
+    fn spot(&self, plan: &Plan, spots: &[Spot], home: Home) -> Spot {
+        match home {
+            Home::Input(i) => spots[i],
+            Home::Output(i) => spots[plan.inputs.len() + i],
+            Home::Temporary(slab) => self.temporaries[slab].spot(),
+        }
     }
 
     /// Points the descriptors at where everything is.
     fn describe(&self, plan: &Plan, spots: &[Spot]) {
         let buffer = |bound: &Bound| {
-            let spot = match bound.home {
-                Home::Input(i) => spots[i],
-                Home::Output(i) => spots[plan.inputs.len() + i],
-                Home::Temporary(slab) => self.temporaries[slab].spot(),
-            };
+            let spot = self.spot(plan, spots, bound.home);
             let (offset, range) = (spot.offset + bound.bytes.start, bound.bytes.end - bound.bytes.start);
             assert!(offset + range <= spot.end, "{bound:?} is outside of {spot:?}");
             vk::DescriptorBufferInfo::default().buffer(spot.buffer).offset(offset).range(range)
@@ -179,41 +221,31 @@ impl Frame {
     }
 
     /// Records the commands of a run.
-    fn record(&mut self, plan: &Plan, copies: &[Copy]) -> Commanded<()> {
-        let shared = self.runtime.shared();
-        self.commands.begin()?;
-        copies.iter().for_each(|(from, to, bytes)| self.commands.copy(*from, *to, *bytes));
-        if !copies.is_empty() {
-            self.commands.barrier(Actor::Copies, Actor::Kernels);
-        }
-        let (device, commands) = (&self.runtime.context.raw, self.commands.raw);
-        for ((launch, pipeline), set) in plan.launches.iter().zip(&plan.pipelines).zip(&self.sets) {
-            if launch.waits {
-                self.commands.barrier(Actor::Kernels, Actor::Kernels);
+    fn record(&mut self, plan: &Plan, spots: &[Spot], copies: &[Copy]) -> Result<()> {
+        let runtime = Arc::clone(&self.runtime);
+        let failed = |e| runtime.context.error("start a run", e);
+        let mut commands = std::mem::take(&mut self.commands);
+        let recorded = walk::begin_first(&mut commands).map_err(failed).and_then(|()| {
+            copies.iter().for_each(|(from, to, bytes)| commands[0].copy(*from, *to, *bytes));
+            if !copies.is_empty() {
+                commands[0].barrier(Actor::Copies, Actor::Kernels);
             }
-            let (compute, layout) = (vk::PipelineBindPoint::COMPUTE, pipeline.layout);
-            let [x, y] = launch.groups;
-            // SAFETY: the commands are being recorded; pipeline, layout and set fit each other,
-            // are alive, and stay so as long as the frame (`_pipelines`); the push constants fill
-            // the layout's range; the group counts are within the device's limits (`grid`).
-            unsafe {
-                device.cmd_bind_pipeline(commands, compute, pipeline.raw);
-                device.cmd_bind_descriptor_sets(commands, compute, layout, 0, &[*set], &[]);
-                device.cmd_push_constants(commands, layout, vk::ShaderStageFlags::COMPUTE, 0, &launch.push);
-                device.cmd_dispatch(commands, x, y, 1);
-            }
+            let (spot, mut answers) = (|home| self.spot(plan, spots, home), None);
+            Walk::new(plan, &self.sets, (&mut commands, &mut answers), &spot, &|_| (), &runtime.context).record()
+        });
+        self.commands = commands;
+        self.launches = recorded?;
+        if runtime.shared() {
+            self.commands[0].barrier(Actor::Kernels, Actor::Host);
         }
-        if shared {
-            self.commands.barrier(Actor::Kernels, Actor::Host);
-        }
-        self.commands.end()
+        self.commands[0].end().map_err(failed)
     }
 }
 
 impl Drop for Frame {
     fn drop(&mut self) {
         // On failure the device is lost, and idle.
-        let _ = self.runtime.context.wait(self.commands.until);
+        let _ = self.runtime.context.wait(self.until());
         // SAFETY: the pool is null or this device's, alive and ours alone; nothing is in flight.
         unsafe { self.runtime.context.raw.destroy_descriptor_pool(self.descriptors, None) };
     }

@@ -5,9 +5,14 @@
 //! the host, descriptors, and commands, which are recorded anew only when inputs or results lie
 //! elsewhere than in the frame's last run. Runs take a frame and give it back once it is
 //! submitted; results are arrays on the device, there when the timeline says so.
+//!
+//! A long loop, or one whose end the device decides, is recorded and submitted in parts (`walk`); such a
+//! run returns when the last part is submitted.
 
 mod frame;
+mod live;
 mod plan;
+mod walk;
 
 use crate::device::Context;
 use crate::memory::Region;
@@ -111,11 +116,12 @@ impl Program {
         }
     }
 
-    /// Submits the kernels. The results are computed in that order, if not yet.
-    fn launch(&self, inputs: &[&Array]) -> Result<Vec<Array>> {
+    /// Submits the kernels, and says how many. The results are computed in that order, if not yet.
+    fn launch(&self, inputs: &[&Array]) -> Result<(Vec<Array>, usize)> {
         let runtime = &self.runtime;
         if self.plan.launches.is_empty() {
-            return self.plan.outputs.iter().map(|aval| Array::scratch(aval.clone())).collect();
+            let outputs = self.plan.outputs.iter().map(|aval| Array::scratch(aval.clone()));
+            return Ok((outputs.collect::<Result<_>>()?, 0));
         }
         let read = |at: &usize| match runtime.elements(inputs[*at]) {
             Some(elements) => Ok(Input::There(elements)),
@@ -128,9 +134,9 @@ impl Program {
         let mut frame = self.frame()?;
         let ready = frame.run(&self.plan, &inputs, &outputs);
         self.give_back(frame);
-        let ready = ready?;
+        let (ready, launches) = ready?;
         let arrays = self.plan.outputs.iter().zip(outputs);
-        Ok(arrays.map(|(aval, region)| runtime.array(aval.clone(), region, ready)).collect())
+        Ok((arrays.map(|(aval, region)| runtime.array(aval.clone(), region, ready)).collect(), launches))
     }
 }
 
@@ -140,7 +146,7 @@ impl Executable for Program {
         if inputs.len() != expected.len() || inputs.iter().zip(expected).any(|(i, (_, aval))| i.aval() != aval) {
             return Err(Error::internal("a program was run on inputs it wasn't compiled for"));
         }
-        let computed = self.launch(inputs)?;
+        let (computed, dispatches) = self.launch(inputs)?;
         let result = |(source, (_, aval)): (&Source, &(_, egrad_ir::Aval))| {
             let array = match source {
                 Source::Input(i) => inputs[*i],
@@ -150,7 +156,7 @@ impl Executable for Program {
             if array.aval() == aval { Ok(array.clone()) } else { array.reshape(aval.shape.clone()) }
         };
         let outputs = self.plan.results.iter().zip(&self.schedule.outputs).map(result);
-        Ok(Run { outputs: outputs.collect::<Result<_>>()?, dispatches: self.plan.launches.len() })
+        Ok(Run { outputs: outputs.collect::<Result<_>>()?, dispatches })
     }
 
     fn schedule(&self) -> &Schedule {

@@ -1,16 +1,18 @@
 //! How a schedule runs: launches, the barriers between them, and where temporaries lie.
 //!
-//! A temporary has a place from the launch that first writes it to the last that uses it. Its
-//! memory serves the next one as soon as a barrier lies between, so that using memory again never
-//! makes launches wait that needn't.
+//! A temporary has a place from the launch that first writes it to the last that uses it, or as long as
+//! a loop runs that it outlives a step of (`live`). Its memory serves the next one as soon as a barrier
+//! lies between, so that using memory again never makes launches wait that needn't. A barrier lies at
+//! the beginning of every step of a loop and after the last, and around branches.
 
+use super::live::{Event, Lives};
 use crate::device::Context;
 use crate::memory::{Layout, Place};
 use crate::pipeline::Pipeline;
 use crate::spirv::{self, Module};
-use crate::spread::{Memory, Spread};
+use crate::spread::{self, Binding, Counters, Memory, Moves, Node, Spread};
 use egrad_ir::schedule::Schedule;
-use egrad_ir::{Aval, Error, Result};
+use egrad_ir::{Aval, Dtype, Error, Result};
 use hashbrown::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,6 +21,8 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(crate) struct Plan {
     pub(crate) launches: Vec<Launch>,
+    /// In which order they run, and how often.
+    pub(super) nodes: Vec<Node<Asked>>,
     /// A pipeline per launch.
     pub(super) pipelines: Vec<Arc<Pipeline>>,
     /// Memory for what lives during a run alone.
@@ -36,9 +40,25 @@ pub(crate) struct Plan {
 pub(crate) struct Launch {
     pub(super) operands: Vec<Bound>,
     pub(super) groups: [u32; 2],
-    pub(super) push: [u8; spirv::PUSH_BYTES as usize],
+    pub(super) push: [u32; spirv::PUSHED],
+    /// How many counters its shader is told.
+    pub(super) counters: usize,
+    /// For which values of the counters it is.
+    pub(super) when: Counters,
     /// Whether it must not begin before the earlier ones are over.
     pub(crate) waits: bool,
+}
+
+/// Elements the host must know to go on.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Asked {
+    pub(super) home: Home,
+    /// Where they begin if no counter moves them.
+    pub(super) start: u64,
+    pub(super) bytes: u64,
+    /// In elements of `width` bytes.
+    pub(super) moves: Moves,
+    pub(super) width: usize,
 }
 
 #[cfg(test)]
@@ -105,8 +125,22 @@ struct Buffer {
     home: Option<(Home, u64)>,
     /// The place of a temporary.
     place: Option<Place>,
-    /// The last launch that uses it.
-    last: usize,
+}
+
+impl Buffer {
+    /// Where that part of it is, elements of that many bytes, once it has a place.
+    fn part(&self, binding: &Binding, when: &Counters, width: usize) -> Option<Bound> {
+        let (home, offset) = self.home?;
+        let start = offset + binding.first as u64 * width as u64;
+        Some(Bound { home, bytes: start..start + (binding.reach(when) as u64 * width as u64).max(1) })
+    }
+}
+
+/// A launch on buffers of the plan.
+struct Use<'a> {
+    launch: &'a spread::Launch,
+    /// Per buffer of its shader: the binding, which buffer, bytes of an element, whether it is written.
+    bound: Vec<(&'a Binding, usize, usize, bool)>,
 }
 
 impl Plan {
@@ -114,73 +148,96 @@ impl Plan {
     pub(crate) fn new(context: &Context, schedule: &Schedule, spread: &[Spread], modules: &[Module]) -> Result<Plan> {
         let mut plan = Plan::default();
         let size = |b: &egrad_ir::schedule::Buffer| b.len as u64 * b.dtype.bytes() as u64;
-        let buffer = |bytes| Buffer { bytes, home: None, place: None, last: 0 };
+        let buffer = |bytes| Buffer { bytes, home: None, place: None };
         let mut buffers: Vec<Buffer> = schedule.buffers.iter().map(|b| buffer(size(b))).collect();
-        // Per step its scratch buffers, from there on in `buffers`.
-        let mut scratch = Vec::new();
-        for spread in spread {
-            scratch.push(buffers.len());
+        let mut uses: Vec<Use<'_>> = Vec::new();
+        let mut nodes = Vec::new();
+        for (step, spread) in schedule.steps.iter().zip(spread) {
+            let scratch = buffers.len();
             buffers.extend(spread.scratch.iter().map(|b| buffer(size(b))));
-        }
-        let steps = || schedule.steps.iter().zip(spread).zip(&scratch);
-        let launches = || steps().flat_map(|((step, s), first)| s.launches.iter().map(move |l| (step, l, *first)));
-        let index = |(step, first): (&egrad_ir::schedule::Step, usize), memory: Memory| match memory {
-            Memory::Operand(i) => step.operands[i].index(),
-            Memory::Scratch(i) => first + i,
-        };
-        let mut used = vec![false; buffers.len()];
-        for (at, (step, launch, first)) in launches().enumerate() {
-            for binding in &launch.bindings {
-                let i = index((step, first), binding.memory);
-                buffers[i].last = at;
-                used[i] = true;
+            let index = |memory: Memory| match memory {
+                Memory::Operand(i) => step.operands[i].index(),
+                Memory::Scratch(i) => scratch + i,
+            };
+            let first = uses.len();
+            let numbered = |node: &Node| {
+                let answer = |a: spread::Answer| Ok((index(a.at.memory), a));
+                node.clone().map(&|range| range.start + first..range.end + first, &answer)
+            };
+            nodes.extend(spread.nodes.iter().map(numbered).collect::<Result<Vec<_>>>()?);
+            for launch in &spread.launches {
+                let operands = launch.bindings.iter().zip(&launch.kernel.operands);
+                let operands = operands.map(|(b, o)| (b, index(b.memory), o.dtype.bytes(), o.written));
+                let guard = launch.guard.iter().map(|g| (&g.flags, index(g.flags.memory), Dtype::I32.bytes(), false));
+                uses.push(Use { launch, bound: operands.chain(guard).collect() });
             }
         }
-        plan.name_results(schedule, &mut buffers, &used);
+        let touched = |launch: usize| uses[launch].bound.iter().map(|(_, buffer, ..)| *buffer);
+        let lives = Lives::of(&nodes, buffers.len(), &|launch| touched(launch).collect());
+        plan.name_results(schedule, &mut buffers, &lives.used);
+        plan.place(context, &lives, &mut buffers, &uses, modules)?;
+        let asked = |(buffer, answer): (usize, spread::Answer)| {
+            let width = answer.dtype.bytes();
+            let bound = buffers[buffer].part(&answer.at, &Counters::new(), width);
+            let Bound { home, bytes } = bound.ok_or_else(|| Error::internal("an answer without a place"))?;
+            Ok(Asked { home, start: bytes.start, bytes: bytes.end - bytes.start, moves: answer.at.moves, width })
+        };
+        plan.nodes = nodes.into_iter().map(|node| node.map(&|range| range, &asked)).collect::<Result<_>>()?;
+        Ok(plan)
+    }
 
+    /// Gives temporaries their places, and launches their barriers.
+    fn place(
+        &mut self,
+        context: &Context,
+        lives: &Lives,
+        buffers: &mut [Buffer],
+        uses: &[Use<'_>],
+        modules: &[Module],
+    ) -> Result<()> {
         let alignment = context.caps.alignment;
+        let mut launches: Vec<Option<Launch>> = uses.iter().map(|_| None).collect();
         let mut accesses = Accesses::default();
         // Places whose buffers are dead, but not yet behind a barrier.
         let mut dead: Vec<Place> = Vec::new();
-        for ((at, (step, launch, first)), module) in launches().enumerate().zip(modules) {
-            let operands = || launch.bindings.iter().zip(&launch.kernel.operands);
-            let part = |buffer: &Buffer, binding: &crate::spread::Binding, width: usize| {
-                let (home, offset) = buffer.home?;
-                let start = offset + binding.first as u64 * width as u64;
-                Some(Bound { home, bytes: start..start + (binding.len as u64 * width as u64).max(1) })
-            };
-            let waits = operands().any(|(binding, operand)| {
-                let known = part(&buffers[index((step, first), binding.memory)], binding, operand.dtype.bytes());
-                known.is_some_and(|bound| accesses.conflict(&bound, operand.written))
-            });
+        for (at, event) in lives.events.iter().enumerate() {
+            let mut waits = matches!(event, Event::Wait);
+            if let Event::Launch(i) = event {
+                let mut known = uses[*i].bound.iter().filter_map(|(binding, buffer, width, written)| {
+                    Some((buffers[*buffer].part(binding, &uses[*i].launch.when, *width)?, *written))
+                });
+                waits = known.any(|(bound, written)| accesses.conflict(&bound, written));
+            }
             if waits {
                 accesses.made.clear();
-                dead.drain(..).for_each(|place| plan.temporaries.give(place));
+                dead.drain(..).for_each(|place| self.temporaries.give(place));
             }
-            let mut bounds = Vec::new();
-            for (binding, operand) in operands() {
-                let buffer = &mut buffers[index((step, first), binding.memory)];
-                if buffer.home.is_none() {
-                    let place = plan.temporaries.place(buffer.bytes, alignment);
-                    buffer.home = Some((Home::Temporary(place.slab), place.offset));
-                    buffer.place = Some(place);
+            for i in &lives.begin[at] {
+                let buffer = &mut buffers[*i];
+                if buffer.home.is_some() {
+                    continue;
                 }
-                let bound = part(buffer, binding, operand.dtype.bytes());
-                bounds.push(bound.ok_or_else(|| Error::internal("a buffer without a place"))?);
+                let place = self.temporaries.place(buffer.bytes, alignment);
+                buffer.home = Some((Home::Temporary(place.slab), place.offset));
+                buffer.place = Some(place);
             }
-            for (bound, (_, operand)) in bounds.iter().zip(operands()) {
-                accesses.note(bound, operand.written);
+            if let Event::Launch(i) = event {
+                let Use { launch, bound } = &uses[*i];
+                let part = |(binding, buffer, width, _): &(&Binding, usize, usize, bool)| {
+                    let bound = buffers[*buffer].part(binding, &launch.when, *width);
+                    bound.ok_or_else(|| Error::internal("a buffer without a place"))
+                };
+                let operands: Vec<Bound> = bound.iter().map(part).collect::<Result<_>>()?;
+                operands.iter().zip(bound).for_each(|(part, (.., written))| accesses.note(part, *written));
+                let (groups, push) = grid(context, &modules[*i])?;
+                let (counters, when) = (modules[*i].counters, launch.when.clone());
+                launches[*i] = Some(Launch { operands, groups, push, counters, when, waits });
             }
-            for binding in &launch.bindings {
-                let buffer = &mut buffers[index((step, first), binding.memory)];
-                if buffer.last == at {
-                    dead.extend(buffer.place.take());
-                }
-            }
-            let (groups, push) = grid(context, module)?;
-            plan.launches.push(Launch { operands: bounds, groups, push, waits });
+            dead.extend(lives.end[at].iter().filter_map(|i| buffers[*i].place.take()));
         }
-        Ok(plan)
+        let launches: Option<_> = launches.into_iter().collect();
+        self.launches = launches.ok_or_else(|| Error::internal("a launch that nothing runs"))?;
+        Ok(())
     }
 
     /// Which buffers are inputs and results.
@@ -220,7 +277,7 @@ impl Plan {
 /// Workgroups along two axes for the module's points, and the push constants that tell them which
 /// are theirs. One axis may have as few as 65,535 workgroups; two have more than a launch has
 /// points.
-fn grid(context: &Context, module: &Module) -> Result<([u32; 2], [u8; spirv::PUSH_BYTES as usize])> {
+fn grid(context: &Context, module: &Module) -> Result<([u32; 2], [u32; spirv::PUSHED])> {
     let caps = &context.caps;
     let groups = module.points.div_ceil(u64::from(module.per_group));
     let x = groups.min(u64::from(caps.groups[0])).max(1);
@@ -230,8 +287,5 @@ fn grid(context: &Context, module: &Module) -> Result<([u32; 2], [u8; spirv::PUS
         let (name, points) = (&context.info.name, module.points);
         return Err(Error::device(format!("`{name}` can't run a kernel over {points} points in one launch")));
     }
-    let mut push = [0; spirv::PUSH_BYTES as usize];
-    push[..4].copy_from_slice(&(module.points as u32).to_ne_bytes());
-    push[4..].copy_from_slice(&(x as u32).to_ne_bytes());
-    Ok(([x as u32, y as u32], push))
+    Ok(([x as u32, y as u32], [module.points as u32, x as u32]))
 }

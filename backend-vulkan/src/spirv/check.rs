@@ -32,6 +32,9 @@ pub(crate) fn check(launch: &Launch, caps: &Caps, device: &str) -> Result<()> {
             if wide(&dtypes) || wide(&operands) {
                 return lacks(FLOAT64);
             }
+            if !caps.int64 && (dtypes.contains(&Dtype::I64) || operands.contains(&Dtype::I64)) {
+                return lacks("64-bit integers (`shaderInt64`)");
+            }
             let mut insts = values(nest).zip(&dtypes);
             if !caps.int64 && insts.any(|(inst, dtype)| *dtype == Dtype::F64 && inst.is_some_and(is_elementary)) {
                 return lacks("64-bit integers (`shaderInt64`), for elementary functions of f64");
@@ -58,20 +61,21 @@ pub(crate) fn check(launch: &Launch, caps: &Caps, device: &str) -> Result<()> {
         | Body::While(_)
         | Body::Switch(_) => {}
     }
-    if kernel.operands.iter().any(|o| o.dtype == Dtype::Bool) && !caps.storage8 {
-        return lacks("bytes in storage buffers (`storageBuffer8BitAccess`), as bools are stored");
+    if kernel.operands.iter().any(|o| o.dtype.bytes() == 1) && !caps.storage8 {
+        return lacks("bytes in storage buffers (`storageBuffer8BitAccess`), as `bool` and `u8` are stored");
     }
-    if kernel.operands.len() > caps.bindings as usize {
-        let (n, most) = (kernel.operands.len(), caps.bindings);
+    if launch.buffers() > caps.bindings as usize {
+        let (n, most) = (launch.buffers(), caps.bindings);
         return lacks(&format!("more than {most} buffers per kernel, here {n}"));
     }
-    for operand in &kernel.operands {
-        let bytes = operand.len as u64 * operand.dtype.bytes() as u64;
+    for (i, operand) in kernel.operands.iter().enumerate() {
+        let len = launch.bindings.get(i).map_or(operand.len, |b| b.reach(&launch.when));
+        let bytes = len as u64 * operand.dtype.bytes() as u64;
         if bytes > caps.range {
             return lacks(&format!("buffers beyond {} bytes (`maxStorageBufferRange`), here {bytes}", caps.range));
         }
-        if operand.len > MOST {
-            return lacks(&format!("buffers of more than {MOST} elements, here {}", operand.len));
+        if len > MOST {
+            return lacks(&format!("buffers of more than {MOST} elements, here {len}"));
         }
     }
     Ok(())

@@ -1,17 +1,18 @@
 //! Kernels as SPIR-V.
 //!
-//! A module has one storage buffer per operand (set 0, binding = position), push constants
-//! (how many points there are, and how many workgroups a row of the grid has) and a workgroup
-//! size that is specialised. The workgroups of the grid are numbered row by row, and each does as
-//! many points:
+//! A module has one storage buffer per operand (set 0, binding = position) and one more if it is
+//! guarded, push constants (how many points there are, how many workgroups a row of the grid has, and
+//! what counters of loops move its operands) and a workgroup size that is specialised. The workgroups
+//! of the grid are numbered row by row, and each does as many points:
 //!
 //! * `nest`: of a loop nest's domain, each by a team of invocations (`team`);
 //! * `tile`, `cooperative`: a tile of a matrix product.
 //!
 //! `index` makes indices, `control` loops and barriers, `ops` and `math` the primitives.
 //!
-//! Integers are 32 bits wide and unsigned in type; operations choose the sign. Bools are bytes in
-//! memory and `OpTypeBool` in computation.
+//! Integers are 32 or 64 bits wide and unsigned in type; operations choose the sign. Bools are bytes in
+//! memory and `OpTypeBool` in computation; a `u8` is a byte in memory and 32 bits below 256 in
+//! computation.
 
 mod check;
 mod control;
@@ -26,8 +27,8 @@ mod tile;
 pub(crate) use check::check;
 
 use crate::device::{Caps, FloatCaps};
-use crate::spread::{Form, Launch};
-use egrad_ir::kernel::{Body, Kernel};
+use crate::spread::{Form, Launch, Moves};
+use egrad_ir::kernel::Body;
 use egrad_ir::{Dtype, Error, Literal, Result};
 use hashbrown::HashMap;
 use math::Fma;
@@ -38,8 +39,9 @@ use rspirv::spirv::{
     StorageClass, Word,
 };
 
-/// Bytes of push constants: the number of points, and of workgroups in a row.
-pub(crate) const PUSH_BYTES: u32 = 8;
+/// Push constants, of four bytes each, before those that are counters: the number of points, and of
+/// workgroups in a row.
+pub(crate) const PUSHED: usize = 2;
 
 /// The specialisation constant that is the workgroup size.
 pub(crate) const WORKGROUP_SPEC: u32 = 0;
@@ -50,6 +52,8 @@ pub(crate) struct Module {
     pub(crate) words: Vec<u32>,
     /// Storage buffers, from binding 0 on.
     pub(crate) bindings: u32,
+    /// Counters of loops among the push constants.
+    pub(crate) counters: usize,
     /// How many points there are: of the domain, or tiles.
     pub(crate) points: u64,
     /// How many of them a workgroup does.
@@ -77,7 +81,7 @@ impl Module {
 pub(crate) fn emit(launch: &Launch, caps: &Caps, device: &str) -> Result<Module> {
     let kernel = &launch.kernel;
     check(launch, caps, device)?;
-    let mut emitter = Emitter::new(kernel, caps);
+    let mut emitter = Emitter::new(launch, caps);
     let grid = match (&kernel.body, launch.form) {
         (Body::Loops(nest), Form::Team(lanes)) => nest::emit(&mut emitter, kernel, nest, lanes, caps)?,
         (Body::Contract(c), Form::Tile(tile)) => tile::emit(&mut emitter, c, tile),
@@ -89,8 +93,8 @@ pub(crate) fn emit(launch: &Launch, caps: &Caps, device: &str) -> Result<Module>
         }
     };
     let Grid { points, per_group, workgroup, subgroup } = grid;
-    let bindings = kernel.operands.len() as u32;
-    Ok(Module { words: emitter.finish(), bindings, points, per_group, workgroup, subgroup })
+    let (bindings, counters) = (launch.buffers() as u32, launch.counters());
+    Ok(Module { words: emitter.finish(), bindings, counters, points, per_group, workgroup, subgroup })
 }
 
 /// How a module's invocations are laid out.
@@ -104,7 +108,7 @@ struct Grid {
 /// What the function begins with.
 struct Entry {
     main: Word,
-    /// How many points there are.
+    /// How many points there are to work on; none where a guard says so.
     points: Word,
     /// The number of the workgroup.
     group: Word,
@@ -135,12 +139,15 @@ struct Types {
     u8: Option<Word>,
 }
 
-/// An operand of the kernel.
+/// An operand of the kernel, or its guard.
 struct Buffer {
     variable: Word,
     /// A pointer to an element.
     element: Word,
     dtype: Dtype,
+    moves: Moves,
+    /// By how many elements it is moved, where it is.
+    moved: Option<Word>,
 }
 
 struct Emitter {
@@ -149,6 +156,8 @@ struct Emitter {
     /// The GLSL.std.450 instruction set.
     glsl: Word,
     buffers: Vec<Buffer>,
+    /// Of the buffer after the operands the element without which nothing is done.
+    guard: Option<usize>,
     push: Word,
     /// The variable of the workgroup's position.
     group: Word,
@@ -165,7 +174,7 @@ struct Emitter {
 }
 
 impl Emitter {
-    fn new(kernel: &Kernel, caps: &Caps) -> Emitter {
+    fn new(launch: &Launch, caps: &Caps) -> Emitter {
         let mut b = Builder::new();
         b.set_version(1, 5);
         b.capability(Capability::Shader);
@@ -185,6 +194,7 @@ impl Emitter {
             types,
             glsl,
             buffers: Vec::new(),
+            guard: launch.guard.as_ref().map(|g| g.at),
             push: 0,
             group: 0,
             interface: Vec::new(),
@@ -194,19 +204,22 @@ impl Emitter {
             f64_caps: caps.f64,
             fma: [Dtype::F32, Dtype::F64].map(|dtype| Fma::of(dtype, caps)),
         };
-        emitter.interface(kernel);
+        emitter.interface(launch);
         emitter
     }
 
     /// Declares the buffers, the push constants, the invocation's id and the workgroup's size.
-    fn interface(&mut self, kernel: &Kernel) {
+    fn interface(&mut self, launch: &Launch) {
         let (u32, literal) = (self.types.u32, |n: usize| [Arg::LiteralBit32(n as u32)]);
-        let mut blocks: HashMap<Dtype, (Word, Word)> = HashMap::new();
-        for (at, operand) in kernel.operands.iter().enumerate() {
-            let dtype = operand.dtype;
+        // By the type in memory, which several element types may share.
+        let mut blocks: HashMap<Word, (Word, Word)> = HashMap::new();
+        let operands = launch.kernel.operands.iter().enumerate();
+        let operands = operands.map(|(i, o)| (o.dtype, o.written, launch.moves(i).cloned().unwrap_or_default()));
+        let guard = launch.guard.iter().map(|g| (Dtype::I32, false, g.flags.moves.clone()));
+        for (at, (dtype, written, moves)) in operands.chain(guard).enumerate() {
             let stored = self.stored(dtype);
             let b = &mut self.b;
-            let (block, element) = *blocks.entry(dtype).or_insert_with(|| {
+            let (block, element) = *blocks.entry(stored).or_insert_with(|| {
                 let array = b.type_runtime_array(stored);
                 b.decorate(array, Decoration::ArrayStride, literal(dtype.bytes()));
                 let block = b.type_struct([array]);
@@ -220,17 +233,19 @@ impl Emitter {
             b.name(variable, format!("b{at}"));
             b.decorate(variable, Decoration::DescriptorSet, literal(0));
             b.decorate(variable, Decoration::Binding, literal(at));
-            if !operand.written {
+            if !written {
                 b.decorate(variable, Decoration::NonWritable, []);
             }
-            self.buffers.push(Buffer { variable, element, dtype });
+            self.buffers.push(Buffer { variable, element, dtype, moves, moved: None });
         }
         let one = self.u32(1);
         let b = &mut self.b;
-        let push = b.type_struct([u32, u32]);
+        let members = PUSHED + launch.counters();
+        let push = b.type_struct(vec![u32; members]);
         b.decorate(push, Decoration::Block, []);
-        b.member_decorate(push, 0, Decoration::Offset, literal(0));
-        b.member_decorate(push, 1, Decoration::Offset, literal(4));
+        for member in 0..members {
+            b.member_decorate(push, member as u32, Decoration::Offset, literal(4 * member));
+        }
         let pointer = b.type_pointer(None, StorageClass::PushConstant, push);
         b.member_name(push, 0, "points");
         b.member_name(push, 1, "row");
@@ -299,7 +314,30 @@ impl Emitter {
             let first = built(self.b.i_mul(u32, None, *number, size));
             invocation = built(self.b.i_add(u32, None, first, invocation));
         }
+        self.move_buffers();
+        let points = self.guarded(points);
         Entry { main, points, group, invocation }
+    }
+
+    /// Adds up by how many elements counters move each buffer.
+    fn move_buffers(&mut self) {
+        let all = self.buffers.iter().map(|b| b.moves.by.len()).max().unwrap_or(0);
+        let counters: Vec<Word> = (0..all).map(|i| self.pushed((PUSHED + i) as u32)).collect();
+        for at in 0..self.buffers.len() {
+            let Moves { by, once } = self.buffers[at].moves.clone();
+            // Negative numbers wrap around, and so does what they are added to.
+            let once = (once != 0).then(|| self.u32(once as u32));
+            self.buffers[at].moved = index::steps(self, once, &by, &counters);
+        }
+    }
+
+    /// How many points there are, or none where the guard is 0.
+    fn guarded(&mut self, points: Word) -> Word {
+        let Some(at) = self.guard else { return points };
+        let (u32, boolean, at, zero) = (self.types.u32, self.types.boolean, self.u32(at as u32), self.u32(0));
+        let flag = self.load(self.buffers.len() - 1, at);
+        let holds = built(self.b.i_not_equal(boolean, None, flag.id, zero));
+        built(self.b.select(u32, None, holds, points, zero))
     }
 
     /// Ends the function.
@@ -357,7 +395,8 @@ impl Emitter {
         match dtype {
             Dtype::F32 => self.types.f32,
             Dtype::F64 => self.f64_type(),
-            Dtype::I32 => self.types.u32,
+            Dtype::I32 | Dtype::U32 | Dtype::U8 => self.types.u32,
+            Dtype::I64 => self.u64_type(),
             Dtype::Bool => self.types.boolean,
         }
     }
@@ -365,8 +404,8 @@ impl Emitter {
     /// The type of elements in memory.
     fn stored(&mut self, dtype: Dtype) -> Word {
         match dtype {
-            Dtype::F32 | Dtype::F64 | Dtype::I32 => self.computed(dtype),
-            Dtype::Bool => *self.types.u8.get_or_insert_with(|| {
+            Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::I64 | Dtype::U32 => self.computed(dtype),
+            Dtype::U8 | Dtype::Bool => *self.types.u8.get_or_insert_with(|| {
                 self.b.capability(Capability::StorageBuffer8BitAccess);
                 self.b.type_int(8, 0)
             }),
@@ -377,8 +416,8 @@ impl Emitter {
     fn constant(&mut self, dtype: Dtype, bits: u64) -> Word {
         let (ty, b) = (self.computed(dtype), &mut self.b);
         *self.constants.entry((ty, bits)).or_insert_with(|| match dtype {
-            Dtype::F32 | Dtype::I32 => b.constant_bit32(ty, bits as u32),
-            Dtype::F64 => b.constant_bit64(ty, bits),
+            Dtype::F32 | Dtype::I32 | Dtype::U32 | Dtype::U8 => b.constant_bit32(ty, bits as u32),
+            Dtype::F64 | Dtype::I64 => b.constant_bit64(ty, bits),
             Dtype::Bool if bits == 0 => b.constant_false(ty),
             Dtype::Bool => b.constant_true(ty),
         })
@@ -405,9 +444,12 @@ impl Emitter {
         built(self.b.load(u32, None, pointer, None, []))
     }
 
-    fn element(&mut self, operand: usize, index: Word) -> Word {
-        let zero = self.u32(0);
-        let Buffer { variable, element, .. } = self.buffers[operand];
+    fn element(&mut self, operand: usize, mut index: Word) -> Word {
+        let (zero, u32) = (self.u32(0), self.types.u32);
+        let Buffer { variable, element, moved, .. } = self.buffers[operand];
+        if let Some(moved) = moved {
+            index = built(self.b.i_add(u32, None, moved, index));
+        }
         built(self.b.access_chain(element, None, variable, [zero, index]))
     }
 
@@ -416,12 +458,15 @@ impl Emitter {
         let pointer = self.element(operand, index);
         let stored = self.stored(dtype);
         let id = built(self.b.load(stored, None, pointer, None, []));
-        if dtype != Dtype::Bool {
+        if dtype != Dtype::Bool && dtype != Dtype::U8 {
             return Value { id, dtype };
         }
         // Bytes are only loaded, widened and stored, which needs no arithmetic on them.
         let (boolean, u32, zero) = (self.types.boolean, self.types.u32, self.u32(0));
         let wide = built(self.b.u_convert(u32, None, id));
+        if dtype == Dtype::U8 {
+            return Value { id: wide, dtype };
+        }
         Value { id: built(self.b.i_not_equal(boolean, None, wide, zero)), dtype }
     }
 
@@ -432,6 +477,9 @@ impl Emitter {
             let (one, zero, u32, stored) = (self.u32(1), self.u32(0), self.types.u32, self.stored(Dtype::Bool));
             let wide = built(self.b.select(u32, None, id, one, zero));
             id = built(self.b.u_convert(stored, None, wide));
+        } else if value.dtype == Dtype::U8 {
+            let stored = self.stored(Dtype::U8);
+            id = built(self.b.u_convert(stored, None, id));
         }
         built(self.b.store(pointer, id, None, []));
     }

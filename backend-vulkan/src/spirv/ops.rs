@@ -18,7 +18,10 @@ impl Emitter {
         let float = x.dtype.is_float();
         match op {
             Unary::Neg if float => self.value(x.dtype, |b, ty| b.f_negate(ty, None, x.id)),
-            Unary::Neg => self.value(x.dtype, |b, ty| b.s_negate(ty, None, x.id)),
+            Unary::Neg => {
+                let y = self.value(x.dtype, |b, ty| b.s_negate(ty, None, x.id));
+                self.narrow(y)
+            }
             Unary::Abs if float => self.glsl(Glsl::FAbs, x),
             Unary::Abs => {
                 let (zero, minus) = (self.number(x.dtype, 0.0), self.unary(Unary::Neg, x));
@@ -73,8 +76,11 @@ impl Emitter {
                 self.elementary(function, x)
             }
             Unary::Not if x.dtype == Dtype::Bool => self.value(x.dtype, |b, ty| b.logical_not(ty, None, x.id)),
-            Unary::Not => self.value(x.dtype, |b, ty| b.not(ty, None, x.id)),
-            Unary::StopGradient => x,
+            Unary::Not => {
+                let y = self.value(x.dtype, |b, ty| b.not(ty, None, x.id));
+                self.narrow(y)
+            }
+            Unary::StopGradient | Unary::Barrier => x,
         }
     }
 
@@ -106,9 +112,11 @@ impl Emitter {
             Binary::ShiftLeft => return self.shift(B::shift_left_logical, x, y),
             Binary::ShiftRightLogical => return self.shift(B::shift_right_logical, x, y),
             Binary::ShiftRightArithmetic => {
-                // The sign is all that is left after 31 places, and after more.
-                let (places, most) = (self.places(y), self.number(y.dtype, 31.0));
+                // The highest bit is all that is left after as many places as there are others, and
+                // after more.
+                let (places, most) = (self.places(y), self.number(y.dtype, last_place(y.dtype)));
                 let y = self.select(places, y, most);
+                let x = self.signed(x);
                 return self.shift(B::shift_right_arithmetic, x, y);
             }
             Binary::Pow => return self.pow(x, y),
@@ -120,12 +128,12 @@ impl Emitter {
         let keeps_nan = match x.dtype {
             Dtype::F32 => self.f32_caps.keeps_nan,
             Dtype::F64 => self.f64_caps.keeps_nan,
-            Dtype::I32 | Dtype::Bool => true,
+            Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => true,
         };
         if !keeps_nan {
             self.exactly(value);
         }
-        value
+        self.narrow(value)
     }
 
     pub(super) fn compare(&mut self, op: Compare, x: Value, y: Value) -> Value {
@@ -138,12 +146,16 @@ impl Emitter {
             (Dtype::F32 | Dtype::F64, Compare::Le) => B::f_ord_less_than_equal,
             (Dtype::F32 | Dtype::F64, Compare::Gt) => B::f_ord_greater_than,
             (Dtype::F32 | Dtype::F64, Compare::Ge) => B::f_ord_greater_than_equal,
-            (Dtype::I32, Compare::Eq) => B::i_equal,
-            (Dtype::I32, Compare::Ne) => B::i_not_equal,
-            (Dtype::I32, Compare::Lt) => B::s_less_than,
-            (Dtype::I32, Compare::Le) => B::s_less_than_equal,
-            (Dtype::I32, Compare::Gt) => B::s_greater_than,
-            (Dtype::I32, Compare::Ge) => B::s_greater_than_equal,
+            (Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8, Compare::Eq) => B::i_equal,
+            (Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8, Compare::Ne) => B::i_not_equal,
+            (Dtype::I32 | Dtype::I64, Compare::Lt) => B::s_less_than,
+            (Dtype::I32 | Dtype::I64, Compare::Le) => B::s_less_than_equal,
+            (Dtype::I32 | Dtype::I64, Compare::Gt) => B::s_greater_than,
+            (Dtype::I32 | Dtype::I64, Compare::Ge) => B::s_greater_than_equal,
+            (Dtype::U32 | Dtype::U8, Compare::Lt) => B::u_less_than,
+            (Dtype::U32 | Dtype::U8, Compare::Le) => B::u_less_than_equal,
+            (Dtype::U32 | Dtype::U8, Compare::Gt) => B::u_greater_than,
+            (Dtype::U32 | Dtype::U8, Compare::Ge) => B::u_greater_than_equal,
             (Dtype::Bool, Compare::Eq) => B::logical_equal,
             (Dtype::Bool, Compare::Ne) => B::logical_not_equal,
             (Dtype::Bool, Compare::Lt) => {
@@ -195,47 +207,100 @@ impl Emitter {
                 let [one, zero] = [1.0, 0.0].map(|n| self.number(to, n));
                 self.select(x, one, zero)
             }
-            (Dtype::I32, _) => self.value(to, |b, ty| b.convert_s_to_f(ty, None, x.id)),
-            (_, Dtype::I32) => {
-                // Where truncation gives what an i32 holds, 0 elsewhere (NaN too); then the ends.
-                let beyond = 2f64.powi(31);
-                let (low, high) = match x.dtype {
-                    Dtype::F64 => (-beyond - 1.0, beyond),
-                    // There is no f32 between -2³¹ and the next one below.
-                    Dtype::F32 | Dtype::I32 | Dtype::Bool => (f64::from((-beyond as f32).next_down()), beyond),
-                };
-                let [low, high] = [low, high].map(|n| self.number(x.dtype, n));
-                let (above, below) = (self.compare(Compare::Ge, x, high), self.compare(Compare::Le, x, low));
-                let inside = (self.compare(Compare::Gt, x, low), self.compare(Compare::Lt, x, high));
-                let inside = self.binary(Binary::And, inside.0, inside.1);
-                let safe = self.select(inside, x, zero);
-                let number = self.value(to, |b, ty| b.convert_f_to_s(ty, None, safe.id));
-                let [least, most] = [i32::MIN, i32::MAX].map(|n| self.number(to, f64::from(n)));
-                let number = self.select(below, least, number);
-                self.select(above, most, number)
-            }
             (Dtype::F32 | Dtype::F64, Dtype::F32 | Dtype::F64) => self.value(to, |b, ty| b.f_convert(ty, None, x.id)),
+            (Dtype::I32 | Dtype::I64, Dtype::F32 | Dtype::F64) => {
+                self.value(to, |b, ty| b.convert_s_to_f(ty, None, x.id))
+            }
+            (Dtype::U32 | Dtype::U8, Dtype::F32 | Dtype::F64) => {
+                self.value(to, |b, ty| b.convert_u_to_f(ty, None, x.id))
+            }
+            (Dtype::F32 | Dtype::F64, Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8) => self.saturated(to, x),
+            (Dtype::I32, Dtype::I64) => {
+                // Not by `OpSConvert`: Mesa takes comparisons of what that gives with constants for false.
+                let wide = self.value(to, |b, ty| b.u_convert(ty, None, x.id));
+                let sign = self.literal(Literal::wrapped(to, 1 << 31));
+                let flipped = self.binary(Binary::Xor, wide, sign);
+                self.binary(Binary::Sub, flipped, sign)
+            }
+            (Dtype::U32 | Dtype::U8, Dtype::I64) | (Dtype::I64, _) => {
+                let y = self.value(to, |b, ty| b.u_convert(ty, None, x.id));
+                self.narrow(y)
+            }
+            (Dtype::I32 | Dtype::U32 | Dtype::U8, Dtype::I32 | Dtype::U32 | Dtype::U8) => {
+                self.narrow(Value { id: x.id, dtype: to })
+            }
         }
     }
 
-    /// The quotient of integers rounded to zero; -1 where y is 0, x where y is -1 and -x overflows.
-    /// SPIR-V leaves both cases open.
+    /// A float as an integer: where truncation gives what the type holds, that; 0 elsewhere (NaN too),
+    /// and then the ends.
+    fn saturated(&mut self, to: Dtype, x: Value) -> Value {
+        type B = rspirv::dr::Builder;
+        // What lies between these is truncated to an integer of the type.
+        let places = last_place(to) as i32;
+        let (low, high) = match (to.is_unsigned(), x.dtype) {
+            (true, _) => (0.0, 2f64.powi(places + 1)),
+            (false, Dtype::F64) if to != Dtype::I64 => (-2f64.powi(places) - 1.0, 2f64.powi(places)),
+            // There is no float between the least and the next one below.
+            (false, Dtype::F64) => ((-2f64.powi(places)).next_down(), 2f64.powi(places)),
+            (false, _) => (f64::from((-2f32.powi(places)).next_down()), 2f64.powi(places)),
+        };
+        let [low, high, zero] = [low, high, 0.0].map(|n| self.number(x.dtype, n));
+        let (above, below) = (self.compare(Compare::Ge, x, high), self.compare(Compare::Le, x, low));
+        let inside = (self.compare(Compare::Gt, x, low), self.compare(Compare::Lt, x, high));
+        let inside = self.binary(Binary::And, inside.0, inside.1);
+        let safe = self.select(inside, x, zero);
+        let by = if to.is_unsigned() { B::convert_f_to_u } else { B::convert_f_to_s };
+        let number = self.value(to, |b, ty| by(b, ty, None, safe.id));
+        let [least, most] = [f64::NEG_INFINITY, f64::INFINITY].map(|n| self.number(to, n));
+        let number = self.select(below, least, number);
+        self.select(above, most, number)
+    }
+
+    /// The low bits that elements of the type have.
+    fn narrow(&mut self, x: Value) -> Value {
+        if x.dtype != Dtype::U8 {
+            return x;
+        }
+        let low = self.u32(0xff);
+        self.value(x.dtype, |b, ty| b.bitwise_and(ty, None, x.id, low))
+    }
+
+    /// The highest bit in all places that are computed with above it.
+    fn signed(&mut self, x: Value) -> Value {
+        if x.dtype != Dtype::U8 {
+            return x;
+        }
+        let places = self.u32(24);
+        let high = self.value(x.dtype, |b, ty| b.shift_left_logical(ty, None, x.id, places));
+        self.value(x.dtype, |b, ty| b.shift_right_arithmetic(ty, None, high.id, places))
+    }
+
+    /// The quotient of integers rounded to zero; all bits where y is 0, x where y is -1 and -x
+    /// overflows. SPIR-V leaves both cases open.
     fn quotient(&mut self, x: Value, y: Value) -> Value {
-        let [minus_one, zero, one] = [-1.0, 0.0, 1.0].map(|n| self.number(y.dtype, n));
-        let (by_zero, negates) = (self.compare(Compare::Eq, y, zero), self.compare(Compare::Eq, y, minus_one));
+        let [ones, zero, one] = [-1, 0, 1].map(|n| self.literal(Literal::wrapped(y.dtype, n)));
+        let by_zero = self.compare(Compare::Eq, y, zero);
+        if y.dtype.is_unsigned() {
+            let divisor = self.select(by_zero, one, y);
+            let quotient = self.value(x.dtype, |b, ty| b.u_div(ty, None, x.id, divisor.id));
+            return self.select(by_zero, ones, quotient);
+        }
+        let negates = self.compare(Compare::Eq, y, ones);
         let odd = self.binary(Binary::Or, by_zero, negates);
         let divisor = self.select(odd, one, y);
         let quotient = self.value(x.dtype, |b, ty| b.s_div(ty, None, x.id, divisor.id));
         let negated = self.unary(Unary::Neg, x);
         let rest = self.select(negates, negated, quotient);
-        self.select(by_zero, minus_one, rest)
+        self.select(by_zero, ones, rest)
     }
 
-    /// Whether a shift by y leaves anything: 0 ≤ y ≤ 31.
+    /// Whether a shift by y leaves anything: it is not negative, and below how many bits there are.
     fn places(&mut self, y: Value) -> Value {
-        let [zero, most] = [0.0, 31.0].map(|n| self.number(y.dtype, n));
-        let (above, below) = (self.compare(Compare::Ge, y, zero), self.compare(Compare::Le, y, most));
-        self.binary(Binary::And, above, below)
+        let far = self.literal(Literal::wrapped(y.dtype, !(last_place(y.dtype) as i64)));
+        let far = self.binary(Binary::And, y, far);
+        let zero = self.number(y.dtype, 0.0);
+        self.compare(Compare::Eq, far, zero)
     }
 
     /// x shifted by y places, 0 where SPIR-V leaves open what that is.
@@ -243,6 +308,7 @@ impl Emitter {
         let (places, zero) = (self.places(y), self.number(x.dtype, 0.0));
         let shift = self.select(places, y, zero);
         let shifted = self.value(x.dtype, |b, ty| by(b, ty, None, x.id, shift.id));
+        let shifted = self.narrow(shifted);
         self.select(places, shifted, zero)
     }
 
@@ -301,7 +367,9 @@ impl Emitter {
                 let id = built(self.b.u_greater_than(boolean, None, bits, infinity));
                 Value { id, dtype: Dtype::Bool }
             }
-            Dtype::F64 | Dtype::I32 | Dtype::Bool => self.compare(Compare::Ne, x, x),
+            Dtype::F64 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => {
+                self.compare(Compare::Ne, x, x)
+            }
         }
     }
 
@@ -309,7 +377,7 @@ impl Emitter {
     fn bits(&mut self, dtype: Dtype) -> Word {
         match dtype {
             Dtype::F64 => self.b.type_vector(self.types.u32, 2),
-            Dtype::F32 | Dtype::I32 | Dtype::Bool => self.types.u32,
+            Dtype::F32 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => self.types.u32,
         }
     }
 
@@ -336,4 +404,9 @@ impl Emitter {
         let set = self.glsl;
         self.value(x.dtype, |b, ty| b.ext_inst(ty, None, set, op as Word, [Arg::IdRef(x.id)]))
     }
+}
+
+/// The highest bit of an integer of the type.
+fn last_place(dtype: Dtype) -> f64 {
+    (8 * dtype.bytes() - 1) as f64
 }

@@ -89,8 +89,16 @@ impl Team {
         if self.subgroup.is_some_and(|size| bit < size) {
             e.capability(Capability::GroupNonUniformShuffle);
             let (scope, mask) = (e.u32(Scope::Subgroup as u32), e.u32(bit));
-            let shuffle =
-                |v: &Value| e.value(v.dtype, |b, ty| b.group_non_uniform_shuffle_xor(ty, None, scope, v.id, mask));
+            let shuffle = |v: &Value| {
+                if v.dtype != Dtype::I64 {
+                    return e.value(v.dtype, |b, ty| b.group_non_uniform_shuffle_xor(ty, None, scope, v.id, mask));
+                }
+                // Subgroups need not know integers of 64 bits.
+                let pair = e.b.type_vector(e.types.u32, 2);
+                let halves = built(e.b.bitcast(pair, None, v.id));
+                let halves = built(e.b.group_non_uniform_shuffle_xor(pair, None, scope, halves, mask));
+                e.value(v.dtype, |b, ty| b.bitcast(ty, None, halves))
+            };
             return values.iter().map(shuffle).collect();
         }
         let u32 = e.types.u32;

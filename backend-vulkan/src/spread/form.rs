@@ -4,6 +4,7 @@
 //! loops, more the fewer points there are and the longer their loops. A matrix product large enough
 //! for tiles is computed by tiles; others are loop nests.
 
+use super::Binding;
 use crate::device::Caps;
 use egrad_ir::kernel::{Acc, Affine, Body, Contract, Inst, Kernel, LoopNest, Matrix, Pass, Positions, Store, ValueId};
 use egrad_ir::op::{Binary, Reduce};
@@ -94,21 +95,25 @@ impl Cooperative {
     }
 
     /// For products of whole tiles, whose matrices lie as cooperative matrices are loaded.
-    fn of(c: &Contract, caps: &Caps) -> Option<Cooperative> {
+    fn of(c: &Contract, bindings: &[Binding], caps: &Caps) -> Option<Cooperative> {
         let with = |shape| Cooperative { shape, blocks: [2, 2], subgroups: [2, 2] };
         let subgroup = caps.subgroup? as usize;
         let fits = |by: &Cooperative| {
             let [rows, columns] = by.tile();
             let whole = c.m.is_multiple_of(rows) && c.n.is_multiple_of(columns) && c.k.is_multiple_of(by.shape[2]);
-            whole && 4 * subgroup <= caps.workgroup as usize && [&c.a, &c.b, &c.c].iter().all(|m| loads(m, c.dtype))
+            let loads = |m: &&Matrix| loads(m, &bindings[m.operand], c.dtype);
+            whole && 4 * subgroup <= caps.workgroup as usize && [&c.a, &c.b, &c.c].iter().all(loads)
         };
         caps.cooperative.iter().filter(|(dtype, _)| *dtype == c.dtype).map(|(_, shape)| with(*shape)).find(fits)
     }
 }
 
 /// Whether a matrix lies row by row or column by column, each at a multiple of 16 bytes.
-fn loads(m: &Matrix, dtype: Dtype) -> bool {
+fn loads(m: &Matrix, binding: &Binding, dtype: Dtype) -> bool {
     let aligned = |elements: usize| (elements * dtype.bytes()).is_multiple_of(16);
+    if binding.moves.once != 0 || !binding.moves.by.iter().all(|by| aligned(*by)) {
+        return false;
+    }
     let stride = match (m.row, m.column) {
         (row, 1) => row,
         (1, column) => column,
@@ -118,13 +123,15 @@ fn loads(m: &Matrix, dtype: Dtype) -> bool {
 }
 
 /// The kernel, with the order of its axes that suits invocations, and how they share it.
-pub(super) fn form(mut kernel: Kernel, caps: &Caps) -> (Kernel, Form) {
+pub(super) fn form(mut kernel: Kernel, bindings: &[Binding], caps: &Caps) -> (Kernel, Form) {
     let form = match &mut kernel.body {
         Body::Loops(nest) => {
             order(nest);
             Form::Team(team(nest, caps))
         }
-        Body::Contract(c) => Cooperative::of(c, caps).map_or_else(|| Form::Tile(Tile::of(c, caps)), Form::Cooperative),
+        Body::Contract(c) => {
+            Cooperative::of(c, bindings, caps).map_or_else(|| Form::Tile(Tile::of(c, caps)), Form::Cooperative)
+        }
         Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => {
             Form::Team(1)
         }

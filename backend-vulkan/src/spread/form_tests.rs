@@ -1,7 +1,7 @@
 //! Which form kernels get, and that a product means the same as a loop nest.
 
-use super::form::{form, untiled};
-use super::{Form, Tile, Worth};
+use super::form::{form as form_on, untiled};
+use super::{Form, Part, Tile, Worth};
 use crate::device::{Caps, FloatCaps};
 use egrad_ir::kernel::{Body, Contract, Kernel, Matrix, Operand};
 use egrad_ir::scalar::Elementary;
@@ -29,6 +29,12 @@ fn card() -> Caps {
         shared_memory: true,
         worth: Worth::USUAL,
     }
+}
+
+/// The form of a kernel outside of loops.
+fn form(kernel: Kernel, caps: &Caps) -> (Kernel, Form) {
+    let Part { kernel, bindings, .. } = Part::whole(kernel);
+    form_on(kernel, &bindings, caps)
 }
 
 /// The kernel with every element of `b0` summed over the loops, by these strides.

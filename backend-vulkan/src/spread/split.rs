@@ -180,13 +180,13 @@ impl<'a> Splitter<'a> {
     /// The present group's operand for scratch memory.
     fn bind_scratch(&mut self, scratch: usize, written: bool) -> usize {
         let Buffer { dtype, len } = self.spread.scratch[scratch];
-        self.group.operand(Operand { dtype, len, written }, Binding { memory: Memory::Scratch(scratch), first: 0, len })
+        self.group.operand(Operand { dtype, len, written }, Binding::fixed(Memory::Scratch(scratch), len))
     }
 
     /// The present group's operand for one of the whole kernel's.
     fn bind(&mut self, operand: usize, written: bool) -> usize {
         let of = Operand { written, ..self.part.kernel.operands[operand].clone() };
-        self.group.operand(of, self.part.bindings[operand])
+        self.group.operand(of, self.part.bindings[operand].clone())
     }
 
     /// A value of the whole kernel, in the pass in the making; `rank` is how many axes it has.
@@ -397,7 +397,9 @@ impl<'a> Splitter<'a> {
         let whole = &self.part.kernel;
         let name = format!("{}_{}", whole.name, self.parts.len());
         let body = Body::Loops(LoopNest { domain, passes });
-        self.parts.push(Part { kernel: Kernel { name, operands, body, numerics: whole.numerics }, bindings });
+        let (guard, when) = (self.part.guard.clone(), self.part.when.clone());
+        let kernel = Kernel { name, operands, body, numerics: whole.numerics };
+        self.parts.push(Part { kernel, bindings, guard, when });
     }
 }
 

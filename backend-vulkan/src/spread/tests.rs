@@ -1,93 +1,30 @@
 //! What kernels become, on the reference interpreter of kernels.
 
+use super::machine_tests::{check_nodes, open};
 use super::split::{Worth, split};
 use super::window::{Limits, windows};
-use super::{Binding, Memory, Part, Spread, call};
+use super::{Node, Part, Spread};
 use egrad_ir::kernel::{Body, Kernel};
-use egrad_ir::scalar::Elementary;
 use egrad_ir::schedule::Buffer;
-use egrad_ir::{Array, Dtype, Literal};
-
-fn whole(kernel: Kernel) -> Part {
-    let bind =
-        |(i, o): (usize, &egrad_ir::kernel::Operand)| Binding { memory: Memory::Operand(i), first: 0, len: o.len };
-    let bindings = kernel.operands.iter().enumerate().map(bind).collect();
-    Part { kernel, bindings }
-}
+use egrad_ir::{Array, Dtype};
 
 /// Elements of that type that tell positions apart.
 fn numbers(dtype: Dtype, len: usize, seed: usize) -> Array {
     let number = |i: usize| match dtype {
         Dtype::F32 | Dtype::F64 => ((i * 7 + seed * 3) % 11) as f64 * 0.25 - 1.0,
-        Dtype::I32 => ((i * 5 + seed) % 13) as f64 - 6.0,
+        Dtype::I32 | Dtype::I64 => ((i * 5 + seed) % 13) as f64 - 6.0,
+        Dtype::U32 | Dtype::U8 => ((i * 5 + seed) % 13) as f64,
         Dtype::Bool => f64::from(u8::from((i + seed).is_multiple_of(3))),
     };
     Array::from_f64(dtype, &(0..len).map(number).collect::<Vec<_>>(), [len]).unwrap()
 }
 
-fn blank(dtype: Dtype, len: usize) -> Array {
-    Array::full([len], Literal::new(dtype, if dtype == Dtype::Bool { 0.0 } else { -77.0 })).unwrap()
-}
-
-/// The elements of a part of an array.
-fn part(array: &Array, first: usize, len: usize) -> Array {
-    Array::from_f64(array.dtype(), &array.to_f64()[first..first + len], [len]).unwrap()
-}
-
 /// Runs the parts, one after the other, and expects what the whole kernel gives.
 #[track_caller]
 fn check(kernel: &Kernel, parts: &[Part], scratch: &[Buffer]) {
-    kernel.verify().unwrap();
-    let mut operands: Vec<Array> = kernel
-        .operands
-        .iter()
-        .enumerate()
-        .map(|(i, o)| if o.written { blank(o.dtype, o.len) } else { numbers(o.dtype, o.len, i) })
-        .collect();
-    let read: Vec<Array> =
-        kernel.operands.iter().zip(&operands).filter(|(o, _)| !o.written).map(|(_, a)| a.clone()).collect();
-    let expect = kernel.eval(&read.iter().collect::<Vec<_>>(), Elementary::Std).unwrap();
-    let mut scratch: Vec<Array> = scratch.iter().map(|b| blank(b.dtype, b.len)).collect();
-    for Part { kernel, bindings } in parts {
-        let array = |memory: Memory, operands: &[Array], scratch: &[Array]| match memory {
-            Memory::Operand(i) => operands[i].clone(),
-            Memory::Scratch(i) => scratch[i].clone(),
-        };
-        let read: Vec<Array> = kernel
-            .operands
-            .iter()
-            .zip(bindings)
-            .filter(|(o, _)| !o.written)
-            .map(|(o, b)| {
-                assert_eq!(o.len, b.len);
-                part(&array(b.memory, &operands, &scratch), b.first, b.len)
-            })
-            .collect();
-        let made = kernel.eval_part(&read.iter().collect::<Vec<_>>(), Elementary::Std);
-        let made = made.unwrap_or_else(|e| panic!("{e}\n{kernel}"));
-        for ((_, b), new) in kernel.operands.iter().zip(bindings).filter(|(o, _)| o.written).zip(made) {
-            let mut all = array(b.memory, &operands, &scratch).to_f64();
-            let nothing = match new.dtype() {
-                Dtype::F32 | Dtype::F64 => f64::is_nan,
-                Dtype::I32 => |x: f64| x == f64::from(i32::MIN),
-                Dtype::Bool => |_: f64| false,
-            };
-            for (old, new) in all[b.first..].iter_mut().zip(new.to_f64()).filter(|(_, new)| !nothing(*new)) {
-                *old = new;
-            }
-            let all = Array::from_f64(new.dtype(), &all, [all.len()]).unwrap();
-            match b.memory {
-                Memory::Operand(i) => operands[i] = all,
-                Memory::Scratch(i) => scratch[i] = all,
-            }
-        }
-    }
-    let written = kernel.operands.iter().zip(&operands).filter(|(o, _)| o.written).map(|(_, a)| a);
-    for (got, want) in written.zip(&expect) {
-        for (i, (g, w)) in got.to_f64().into_iter().zip(want.to_f64()).enumerate() {
-            assert!((g - w).abs() <= 1e-5 * w.abs().max(1.0), "element {i}: {g}, expected {w}\n{kernel}");
-        }
-    }
+    let read = kernel.operands.iter().enumerate().filter(|(_, o)| !o.written);
+    let read = read.map(|(i, o)| numbers(o.dtype, o.len, i)).collect();
+    check_nodes(kernel, read, &[Node::Launches(0..parts.len())], parts, scratch);
 }
 
 fn parse(text: &str) -> Kernel {
@@ -100,7 +37,7 @@ fn parse(text: &str) -> Kernel {
 #[track_caller]
 fn check_split(text: &str, points: usize, piece: usize) -> usize {
     let (kernel, mut spread) = (parse(text), Spread::default());
-    let parts = split(whole(kernel.clone()), Worth { points, piece }, &mut spread).unwrap();
+    let parts = split(Part::whole(kernel.clone()), Worth { points, piece }, &mut spread).unwrap();
     check(&kernel, &parts, &spread.scratch);
     parts.len()
 }
@@ -206,13 +143,13 @@ fn what_two_parts_would_write_stays_together() {
     assert_eq!(check_split(text, 256, 4), 1);
 }
 
-/// Expands the kernel's call, runs the parts, and gives them.
+/// Opens the kernel's call, runs the parts, and gives them.
 #[track_caller]
 fn check_call(text: &str) -> Vec<Part> {
-    let (kernel, mut spread) = (parse(text), Spread::default());
-    let Body::Call(call) = &kernel.body else { panic!("no call") };
-    let parts = call::expand(&kernel, call, &mut spread).unwrap();
-    check(&kernel, &parts, &spread.scratch);
+    let kernel = parse(text);
+    let (nodes, parts, scratch) = open(&kernel).unwrap();
+    assert_eq!(nodes, [Node::Launches(0..parts.len())]);
+    check(&kernel, &parts, &scratch);
     parts
 }
 
@@ -313,7 +250,7 @@ fn calls_in_calls() {
 #[track_caller]
 fn check_windows(text: &str, range: u64, points: usize) -> Vec<Part> {
     let kernel = parse(text);
-    let parts = windows(whole(kernel.clone()), Limits { range, alignment: 16, points });
+    let parts = windows(Part::whole(kernel.clone()), Limits { range, alignment: 16, points });
     for part in &parts {
         for (o, b) in part.kernel.operands.iter().zip(&part.bindings) {
             assert!(o.len as u64 * o.dtype.bytes() as u64 <= range, "{part:?}");
@@ -360,8 +297,8 @@ fn kernels_on_long_buffers_are_divided() {
 #[test]
 fn launches_of_a_kernel_within_the_limits_are_the_kernel() {
     let kernel = parse(SUM);
-    let parts = windows(whole(kernel.clone()), Limits { range: 1 << 20, alignment: 64, points: 1 << 20 });
-    assert_eq!(parts, [whole(kernel)]);
+    let parts = windows(Part::whole(kernel.clone()), Limits { range: 1 << 20, alignment: 64, points: 1 << 20 });
+    assert_eq!(parts, [Part::whole(kernel)]);
 }
 
 #[test]
@@ -383,42 +320,13 @@ fn batches_of_any_size_have_the_same_kernels_but_for_extents() {
     }
 }
 
-/// Loops and branches over compiled functions are refused by name, in what is called too.
-#[test]
-fn loops_are_refused() {
-    let body = "buffer b0: f32[1], input 0 f32[], output 0 f32[]";
-    let scan = format!(
-        "kernel scan_f(b0: read f32[1], b1: write f32[1]) fast {{
-           scan forward length 3 consts 0 carry 1 {{
-             input b0 stride 0 output b1 stride 0 body {{ {body} }}
-           }}
-         }}"
-    );
-    let called = format!(
-        "kernel call_f(b0: read f32[1], b1: write f32[1]) fast {{
-           call count 1 {{
-             input b0 stride 0 output b1 stride 0
-             buffer b0: f32[1], input 0 f32[]
-             buffer b1: f32[1], output 0 f32[]
-             step 0 on (b0, b1): {scan}
-           }}
-         }}"
-    );
-    let kernel = Kernel::parse(&called).unwrap();
-    kernel.verify().unwrap();
-    let Body::Call(call) = &kernel.body else { panic!("no call") };
-    let error = call::expand(&kernel, call, &mut Spread::default()).unwrap_err();
-    assert_eq!(error.kind(), "device");
-    assert!(error.to_string().contains("doesn't run loops and branches") && error.to_string().contains("`scan_f`"));
-}
-
 /// Runs the loop nests a scatter or sort becomes.
 #[track_caller]
 fn check_rows(text: &str) {
-    let (kernel, mut spread) = (parse(text), Spread::default());
-    let parts = super::rows(&kernel, &mut spread);
+    let kernel = parse(text);
+    let (_, parts, scratch) = open(&kernel).unwrap();
     assert!(!parts.is_empty());
-    check(&kernel, &parts, &spread.scratch);
+    check(&kernel, &parts, &scratch);
 }
 
 #[test]

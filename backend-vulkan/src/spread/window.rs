@@ -8,9 +8,10 @@
 //! ```
 //!
 //! What a kernel touches of an operand is an interval; where that is too long, the axis whose
-//! halving makes it shortest is halved, and so on.
+//! halving makes it shortest is halved, and so on. The values of counters are halved as axes are: each
+//! half is a launch for some steps of a loop.
 
-use super::{Binding, Part};
+use super::{Binding, Counters, Moves, Part};
 use egrad_ir::kernel::{Affine, Along, Body, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Store};
 
 /// What a launch may have.
@@ -35,7 +36,8 @@ pub(super) fn windows(part: Part, limits: Limits) -> Vec<Part> {
             done.push(narrow(part, limits));
             continue;
         }
-        let halves = (0..axes(&part.kernel.body)).filter_map(|axis| halve(&part, axis));
+        let by_axis = (0..axes(&part.kernel.body)).filter_map(|axis| halve(&part, axis));
+        let halves = by_axis.chain((0..part.when.len()).filter_map(|counter| fewer(&part, counter, limits)));
         let worst = |halves: &[Part; 2]| Excess::of(&halves[0], limits).max(Excess::of(&halves[1], limits));
         match halves.map(|halves| (worst(&halves), halves)).min_by(|a, b| a.0.cmp(&b.0)) {
             Some((less, [low, high])) if less < excess => open.extend([high, low]),
@@ -65,8 +67,11 @@ impl Excess {
         let window = |(i, operand): (usize, &Operand)| {
             let size = operand.dtype.bytes() as u64;
             let (low, high) = touched(&part.kernel.body, i)?;
-            let first = aligned(&part.bindings[i], low, size, limits.alignment);
-            let bytes = (part.bindings[i].first + high + 1 - first) as u64 * size;
+            let binding = &part.bindings[i];
+            let origin = binding.origin(&part.when);
+            let first = aligned(origin + low, size, limits.alignment);
+            let moved = binding.reach(&part.when) - binding.len;
+            let bytes = (origin + high + 1 + moved - first) as u64 * size;
             Some(bytes.saturating_sub(limits.range))
         };
         let bytes = part.kernel.operands.iter().enumerate().filter_map(window).sum();
@@ -78,10 +83,15 @@ impl Excess {
     }
 }
 
-/// The element at or before `binding.first + low` at which a binding can begin.
-fn aligned(binding: &Binding, low: usize, size: u64, alignment: u64) -> usize {
+/// The element at or before this one at which a binding can begin.
+fn aligned(element: usize, size: u64, alignment: u64) -> usize {
     let unit = (alignment / size).max(1) as usize;
-    (binding.first + low) / unit * unit
+    element / unit * unit
+}
+
+/// How many elements the first values of the counters are from their value 0.
+fn skipped(binding: &Binding, when: &Counters) -> isize {
+    binding.moves.by.iter().zip(when).map(|(by, values)| (by * values.start) as isize).sum()
 }
 
 /// The points of its domain, or the elements of a product.
@@ -156,21 +166,23 @@ fn touched(body: &Body, operand: usize) -> Option<(usize, usize)> {
 
 /// The kernel with its operands no longer than what it touches of them.
 fn narrow(part: Part, limits: Limits) -> Part {
-    let Part { mut kernel, mut bindings } = part;
+    let Part { mut kernel, mut bindings, guard, when } = part;
     let mut shift = vec![0; bindings.len()];
     for (i, (operand, binding)) in kernel.operands.iter_mut().zip(&mut bindings).enumerate() {
         let size = operand.dtype.bytes() as u64;
         // What is only read may be longer than what is touched of it: most kernels need no window,
         // and are left alone.
-        if operand.len as u64 * size <= limits.range && !operand.written {
+        if binding.reach(&when) as u64 * size <= limits.range && !operand.written {
             continue;
         }
         if let Some((low, high)) = touched(&kernel.body, i) {
-            let first = aligned(binding, low, size, limits.alignment);
-            let end = binding.first + high + 1;
+            let origin = binding.origin(&when);
+            let first = aligned(origin + low, size, limits.alignment);
+            let end = origin + high + 1;
             // A binding begins before the operand where that begins off the alignment.
-            shift[i] = first as isize - binding.first as isize;
-            *binding = Binding { first, len: end - first, ..*binding };
+            shift[i] = first as isize - origin as isize;
+            let moves = Moves { once: -skipped(binding, &when), ..binding.moves.clone() };
+            *binding = Binding { first, len: end - first, moves, ..*binding };
             operand.len = end - first;
         }
     }
@@ -194,7 +206,7 @@ fn narrow(part: Part, limits: Limits) -> Part {
         | Body::While(_)
         | Body::Switch(_)) => other,
     };
-    Part { kernel, bindings }
+    Part { kernel, bindings, guard, when }
 }
 
 /// The loop nest over another domain, with other indices and positions; of instructions that are an index, the
@@ -254,7 +266,7 @@ fn halve(part: &Part, axis: usize) -> Option<[Part; 2]> {
             | Body::While(_)
             | Body::Switch(_)) => other.clone(),
         };
-        Part { kernel: Kernel { body, ..part.kernel.clone() }, bindings: part.bindings.clone() }
+        Part { kernel: Kernel { body, ..part.kernel.clone() }, ..part.clone() }
     };
     let extent = match &part.kernel.body {
         Body::Loops(nest) => nest.domain[axis],
@@ -263,6 +275,27 @@ fn halve(part: &Part, axis: usize) -> Option<[Part; 2]> {
     };
     let low = extent / 2;
     (extent > 1).then(|| [half(0, low), half(low, extent - low)])
+}
+
+/// Two kernels, each for one half of a counter's values; none if there is nothing to halve.
+fn fewer(part: &Part, counter: usize, limits: Limits) -> Option<[Part; 2]> {
+    let values = part.when[counter].clone();
+    let middle = values.start + values.len() / 2;
+    let half = |own: std::ops::Range<usize>| {
+        let mut half = part.clone();
+        half.when[counter] = own.clone();
+        for (operand, binding) in half.kernel.operands.iter().zip(&mut half.bindings) {
+            let moved = binding.moves.by.get(counter).copied().unwrap_or(0) * (own.start - values.start);
+            let origin = binding.origin(&part.when) + moved;
+            // What is bound before it, for a binding to begin where it can, is skipped.
+            let first = aligned(origin, operand.dtype.bytes() as u64, limits.alignment);
+            let before = origin - first;
+            binding.moves.once = before as isize - skipped(binding, &half.when);
+            (binding.first, binding.len) = (first, operand.len + before);
+        }
+        half
+    };
+    (values.len() > 1).then(|| [half(values.start..middle), half(middle..values.end)])
 }
 
 /// The part of a product from `start` on along an axis: of the batch, rows, columns.

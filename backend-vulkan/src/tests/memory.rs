@@ -268,6 +268,10 @@ impl egrad_ir::Resident for Elsewhere {
         "elsewhere"
     }
 
+    fn wait(&self) -> egrad_ir::Result<()> {
+        Ok(())
+    }
+
     fn fetch(&self) -> egrad_ir::Result<Array> {
         Err(Error::device("`elsewhere` was lost: can't fetch f32[4]"))
     }

@@ -6,19 +6,20 @@ mod both;
 mod bounds;
 mod contract;
 mod faults;
+mod loops;
 mod memory;
 mod nests;
 mod ops;
 mod overhead;
 mod positions;
 mod programs;
-mod random;
+pub(crate) mod random;
 mod refusals;
 mod texts;
 
 use crate::device::Caps;
 use crate::run::Program;
-use crate::spread::{Binding, Form, Launch, Memory, Spread};
+use crate::spread::{Binding, Form, Launch, Memory, Node, Spread};
 use crate::{Options, Selection, Shaders, Vulkan, Without, glsl, spirv, spread};
 use egrad_ir::kernel::{Affine, Backend, Body, Executable, Inst, Kernel, LoopNest, Operand, Pass, Store, ValueId};
 use egrad_ir::scalar::Elementary;
@@ -128,12 +129,12 @@ fn launch(kernel: &Kernel, caps: &Caps) -> spirv::Module {
 /// Runs a kernel in one launch of that form.
 #[track_caller]
 fn run_as(vulkan: &Vulkan, kernel: &Kernel, form: Form, inputs: &[&Array]) -> Vec<Array> {
-    let bind = |(i, o): (usize, &Operand)| Binding { memory: Memory::Operand(i), first: 0, len: o.len };
+    let bind = |(i, o): (usize, &Operand)| Binding::fixed(Memory::Operand(i), o.len);
     let bindings = kernel.operands.iter().enumerate().map(bind).collect();
-    let launch = Launch { kernel: kernel.clone(), form, bindings };
+    let launch = Launch::plain(kernel.clone(), form, bindings);
     let module = spirv::emit(&launch, &vulkan.context.caps, "test").unwrap_or_else(|e| panic!("{e}\n{kernel}"));
     valid(&module.words);
-    let spread = Spread { launches: vec![launch], scratch: Vec::new() };
+    let spread = Spread { launches: vec![launch], nodes: vec![Node::Launches(0..1)], scratch: Vec::new() };
     let run = |shaders| {
         let program = Program::of(&vulkan.runtime, shaders, alone(kernel.clone()), std::slice::from_ref(&spread));
         let run = program.and_then(|p| p.run(inputs)).unwrap_or_else(|e| panic!("{form:?}: {e}\n{kernel}"));
@@ -161,7 +162,7 @@ fn within(times: f64, got: &Array, want: &Array, inputs: &[&Array]) -> Result<()
     let share = match want.dtype() {
         Dtype::F32 => 2e-5,
         Dtype::F64 => 1e-13,
-        Dtype::I32 | Dtype::Bool => 0.0,
+        Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => 0.0,
     };
     // What an f64 was computed from may have been an f32.
     let share = if inputs.iter().any(|a| a.dtype() == Dtype::F32) && share > 0.0 { 2e-5 } else { share };
@@ -238,7 +239,7 @@ fn close(got: Literal, want: Literal, ulps: f64) -> bool {
     let (tiny, epsilon) = match want.dtype() {
         Dtype::F32 => (f64::from(f32::MIN_POSITIVE), f64::from(f32::EPSILON)),
         Dtype::F64 => (f64::MIN_POSITIVE, f64::EPSILON),
-        Dtype::I32 | Dtype::Bool => return got == want,
+        Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => return got == want,
     };
     if w.is_nan() || g.is_nan() {
         return w.is_nan() && g.is_nan();

@@ -18,6 +18,13 @@ fn special(dtype: Dtype) -> Vec<f64> {
             all.iter().flat_map(|x| [*x, -*x]).collect()
         }
         Dtype::I32 => vec![0.0, 1.0, -1.0, 2.0, -3.0, 7.0, 46341.0, -65536.0, int, -int, -int - 1.0, 16_777_217.0],
+        Dtype::I64 => {
+            let mut all = vec![0.0, 1.0, -1.0, 2.0, -3.0, 7.0, 63.0, 64.0, int, -int - 1.0, 3_037_000_500.0];
+            all.extend([4_294_967_296.0, -4_294_967_295.0, 9_007_199_254_740_992.0, f64::INFINITY, f64::NEG_INFINITY]);
+            all
+        }
+        Dtype::U32 => vec![0.0, 1.0, 2.0, 3.0, 7.0, 31.0, 32.0, 65536.0, int, int + 1.0, 16_777_217.0, f64::INFINITY],
+        Dtype::U8 => vec![0.0, 1.0, 2.0, 3.0, 7.0, 8.0, 9.0, 31.0, 32.0, 127.0, 128.0, 200.0, 255.0],
         Dtype::Bool => vec![0.0, 1.0],
     }
 }
@@ -221,7 +228,7 @@ fn compare_and_select() {
 #[test]
 fn integer_pow() {
     with(Without::default(), |vulkan| {
-        for dtype in [Dtype::F32, Dtype::F64, Dtype::I32] {
+        for dtype in Dtype::ALL {
             let x = array(dtype, &special(dtype));
             for n in [-7, -2, -1, 0, 1, 2, 3, 10, 31] {
                 if takes(&Op::IntegerPow(n), &[dtype]).is_some() {
@@ -257,6 +264,36 @@ fn literals_keep_their_bits() {
             k.write(literal.dtype(), v);
             let out = check(vulkan, alone(k.kernel("literal")), &[], 0.0).remove(0);
             assert_eq!([0, 1, 2].map(|i| out.literal(i)), [literal; 3]);
+        }
+    });
+}
+
+/// Drivers see through conversions.
+#[test]
+fn widened_integers() {
+    with(Without::default(), |vulkan| {
+        let x = array(Dtype::I64, &[5.0, -7.0, 4e15, -4e15, 1.0, 2.0]);
+        for (from, places) in
+            [(Dtype::I32, [0.0, 1.0, 63.0, 64.0, -1.0, 5.0]), (Dtype::U8, [0.0, 1.0, 63.0, 64.0, 255.0, 5.0])]
+        {
+            let y = array(from, &places);
+            for op in [Binary::ShiftLeft, Binary::ShiftRightLogical, Binary::ShiftRightArithmetic] {
+                let mut k = Build::over([6]);
+                let [a, b] = [Dtype::I64, from].map(|dtype| k.read(dtype, 6, affine(0, &[1])));
+                let wide = k.inst(Inst::Convert(Dtype::I64, b));
+                let shifted = k.inst(Inst::Binary(op, a, wide));
+                k.write(Dtype::I64, shifted);
+                check(vulkan, alone(k.kernel(op.name())), &[&x, &y], 0.0);
+            }
+            for op in Compare::ALL {
+                let mut k = Build::over([6]);
+                let y = k.read(from, 6, affine(0, &[1]));
+                let wide = k.inst(Inst::Convert(Dtype::I64, y));
+                let zero = k.inst(Inst::Literal(Literal::new(Dtype::I64, 0.0)));
+                let compared = k.inst(Inst::Compare(*op, wide, zero));
+                k.write(Dtype::Bool, compared);
+                check(vulkan, alone(k.kernel(op.name())), &[&array(from, &places)], 0.0);
+            }
         }
     });
 }

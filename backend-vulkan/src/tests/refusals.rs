@@ -39,7 +39,10 @@ fn devices_that_lack_something() {
     let whole = Without { int64: true, ..Without::default() };
     refused(whole, unary(Unary::Exp, Dtype::F64), "lacks 64-bit integers (`shaderInt64`), for elementary functions");
     let bytes = Without { storage8: true, ..Without::default() };
-    refused(bytes, unary(Unary::Not, Dtype::Bool), "`storageBuffer8BitAccess`");
+    refused(bytes.clone(), unary(Unary::Not, Dtype::Bool), "`storageBuffer8BitAccess`");
+    refused(bytes, unary(Unary::Not, Dtype::U8), "`storageBuffer8BitAccess`");
+    let long = Without { int64: true, ..Without::default() };
+    refused(long, unary(Unary::Neg, Dtype::I64), "lacks 64-bit integers (`shaderInt64`), which kernel `neg` needs");
     let range = Without { range: Some(12), ..Without::default() };
     refused(range, unary(Unary::Abs, Dtype::F32), "buffers beyond 12 bytes (`maxStorageBufferRange`), here 16");
 }
@@ -192,7 +195,7 @@ fn listing_devices() {
 fn shaders_for_devices_that_lack_something() {
     let refused = |without: Without, kernel: Kernel, expect: &str| {
         with(without, |vulkan| {
-            let launch = Launch { kernel, form: Form::Team(1), bindings: Vec::new() };
+            let launch = Launch::plain(kernel, Form::Team(1), Vec::new());
             let e = glsl::print(&launch, &vulkan.context.caps, "some card").unwrap_err();
             assert!(e.to_string().contains(expect), "{e}");
         });

@@ -14,7 +14,7 @@ fn check(kernel: &str, form: Form, expect: &Expect) {
     with(Without::default(), |vulkan| {
         let mut caps = vulkan.context.caps.clone();
         (caps.workgroup, caps.f32.keeps_nan, caps.f64.keeps_nan) = (256, false, true);
-        let launch = Launch { kernel, form, bindings: Vec::new() };
+        let launch = Launch::plain(kernel, form, Vec::new());
         let shader = glsl::print(&launch, &caps, "test").unwrap();
         expect.assert_eq(&shader.text);
         if cfg!(feature = "shaderc") {
@@ -456,7 +456,7 @@ fn a_kernel_in_spirv() {
     with(Without::default(), |vulkan| {
         let mut caps = vulkan.context.caps.clone();
         (caps.f32.keeps_nan, caps.f32.keeps_denormals, caps.f32.rounds_to_even) = (true, false, false);
-        let module = spirv::emit(&Launch { kernel, form: Form::Team(1), bindings: Vec::new() }, &caps, "test").unwrap();
+        let module = spirv::emit(&Launch::plain(kernel, Form::Team(1), Vec::new()), &caps, "test").unwrap();
         super::valid(&module.words);
         expect![[r#"
             ; SPIR-V

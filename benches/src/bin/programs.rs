@@ -2,12 +2,14 @@
 //!
 //! Each program runs in a process of its own, so that its first call is the first one of a process
 //! and nobody else's memory counts. Steady-state samples are means over as many calls as last
-//! about 100 µs; each result is dropped at once.
+//! about 100 µs; a call ends when the device has computed its results, which are dropped at once.
+//! Inputs are on the device before the first call, and results stay there.
 
 use clap::Parser;
 use egrad::{Device, Error, Options, Result};
 use egrad_benches::program::Program;
-use egrad_benches::{programs, sample, values};
+use egrad_benches::{machine, programs, sample, values};
+use egrad_vulkan::DeviceKind;
 use glob::Pattern;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -18,7 +20,7 @@ use std::process::{Command, ExitCode};
 /// How many threads they use is EGRAD_NUM_THREADS's to say.
 #[derive(Parser)]
 struct Args {
-    /// Name the programs instead, and those of JAX's list that can't run yet.
+    /// Name the programs instead.
     #[arg(long)]
     list: bool,
     /// Print JSON, one object a line.
@@ -42,9 +44,7 @@ struct Args {
 #[derive(Serialize)]
 struct Listed<'a> {
     name: &'a str,
-    what: Option<&'a str>,
-    /// The operations it waits for, if it can't run.
-    needs: Option<&'a str>,
+    what: &'a str,
 }
 
 /// A program's figures.
@@ -52,6 +52,9 @@ struct Listed<'a> {
 struct Line {
     name: String,
     device: &'static str,
+    /// The Vulkan device in words, if it ran on one, and whether it is the processor itself.
+    hardware: Option<String>,
+    software: bool,
     first_call_us: f64,
     us_min: f64,
     us_median: f64,
@@ -74,7 +77,7 @@ fn main() -> ExitCode {
     let wanted = |name: &str| patterns.is_empty() || patterns.iter().any(|p| p.matches(name));
     let chosen: Vec<Program> = programs::all().into_iter().filter(|p| wanted(&p.name)).collect();
     if args.list {
-        list(&args, &chosen, wanted);
+        list(&args, &chosen);
         return ExitCode::SUCCESS;
     }
     let outcome = match &chosen[..] {
@@ -98,14 +101,11 @@ fn patterns(only: &[String]) -> Result<Vec<Pattern>> {
     only.iter().map(pattern).collect()
 }
 
-fn list(args: &Args, chosen: &[Program], wanted: impl Fn(&str) -> bool) {
-    let run = chosen.iter().map(|p| Listed { name: &p.name, what: Some(p.what), needs: None });
-    let left = programs::ABSENT.iter().filter(|(name, _)| wanted(name));
-    for line in run.chain(left.map(|(name, needs)| Listed { name, what: None, needs: Some(needs) })) {
-        match line {
-            line if args.json => println!("{}", serde_json::to_string(&line).expect("strings are JSON")),
-            Listed { name, what: Some(what), .. } => println!("{name:35} {what}"),
-            Listed { name, needs, .. } => println!("{name:35} left out: it needs {}", needs.unwrap_or_default()),
+fn list(args: &Args, chosen: &[Program]) {
+    for Program { name, what, .. } in chosen {
+        match args.json {
+            true => println!("{}", serde_json::to_string(&Listed { name, what }).expect("strings are JSON")),
+            false => println!("{name:35} {what}"),
         }
     }
 }
@@ -149,9 +149,12 @@ fn run(program: &Program, args: &Args) -> Result<Line> {
     let results = case.results()?;
     values::check(&args.values, &program.name, &results)?;
     let facts = case.facts()?;
+    let vulkan = if facts.device == Device::Vulkan { Some(machine::vulkan()?) } else { None };
     Ok(Line {
         name: program.name.clone(),
         device: facts.device.name(),
+        hardware: vulkan.as_ref().map(machine::described),
+        software: vulkan.is_some_and(|v| v.kind == DeviceKind::Software),
         first_call_us: times.first,
         us_min: times.least,
         us_median: times.median,

@@ -87,7 +87,8 @@ fn text(machine: &Machine, timed: &[(Subject, Medians)]) -> Result<String, Box<d
     writeln!(
         out,
         "\nMedian times per call, by `cargo bench -p egrad-benches`; every order's results were compared with\n\
-         those of `jit(vmap f)` first. Left out is what takes too much memory, and calls that would take more than two\n\
+         those of `jit(vmap f)` first. A call on Vulkan counts until the device has computed its results, which stay\n\
+         there, as the inputs do; tracing and compiling are over before. Left out is what takes too much memory, and calls that would take more than two\n\
          seconds by the batch before. Written by `cargo run --release -p egrad-benches --bin report`.\n"
     )?;
     writeln!(out, "## vmap(jit f) beside jit(vmap f)\n")?;

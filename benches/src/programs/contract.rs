@@ -33,28 +33,28 @@ pub(super) fn programs() -> Vec<Program> {
         let what = "a square matrix times another";
         all.push(Program::new(format!("matmul.{n}"), what, 2 * n.pow(3) as u64, move |options| {
             let (a, b) = (normal([n, n], 15, 1.0), normal([n, n], 16, 1.0));
-            Ok(case!(options, jit(product), a, b))
+            case!(options, jit(product), a, b)
         }));
     }
     let batched = 2 * 1024 * 32u64.pow(3);
     all.push(Program::new("matmul.batched_1024x32", "1024 products of 32x32 by 32x32", batched, |options| {
         let (a, b) = (normal([1024, 32, 32], 17, 1.0), normal([1024, 32, 32], 18, 1.0));
-        Ok(case!(options, jit(product), a, b))
+        case!(options, jit(product), a, b)
     }));
     all.push(Program::new("matvec.2048", "2048x2048 times a vector", 2 * 2048 * 2048, |options| {
         let (a, b) = (normal([2048, 2048], 15, 1.0), normal([2048], 16, 1.0));
-        Ok(case!(options, jit(product), a, b))
+        case!(options, jit(product), a, b)
     }));
     let (rows, t, d) = ((BATCH * HEADS * POSITIONS) as u64, POSITIONS as u64, DEPTH as u64);
     all.push(Program::new("attention.fwd", "B=8 H=8 T=128 D=64", rows * t * (4 * d + 5), |options| {
         let (q, k, v) = (heads(19), heads(20), heads(21));
-        Ok(case!(options, jit(attention), q, k, v))
+        case!(options, jit(attention), q, k, v)
     }));
     let what = "gradient of sum(attention * c) by q, k, v";
     all.push(Program::new("attention.grad", what, rows * t * (10 * d + 10), |options| {
         let (q, k, v, c) = (heads(19), heads(20), heads(21), heads(22));
         let f = grad_argnums(weighted_attention, (Arg::<0>, Arg::<1>, Arg::<2>));
-        Ok(case!(options, jit(f), q, k, v, c))
+        case!(options, jit(f), q, k, v, c)
     }));
     all
 }

@@ -2,7 +2,7 @@
 
 use crate::data::{below, normal};
 use crate::program::{Program, case};
-use egrad::{Array, Dtype, Tensor, grad, jit, vmap};
+use egrad::{Array, Outside, Tensor, grad, jit, vmap};
 
 /// Weights (inputs × outputs) and biases of each layer.
 pub type Params<T> = Vec<(T, T)>;
@@ -41,11 +41,9 @@ fn logits(params: Params<Tensor>, mut x: Tensor) -> Tensor {
     x
 }
 
-/// The cross-entropy of one example. JAX picks the label's element by index; without indexing, it
-/// is the sum over elements that are 0 but for that one.
+/// The cross-entropy of one example.
 pub fn xent(params: Params<Tensor>, x: Tensor, label: Tensor) -> Tensor {
-    let log_p = logits(params, x).log_softmax(-1);
-    -label.one_hot(SIZES[3], Dtype::Bool).select(log_p, 0.0).sum()
+    -logits(params, x).log_softmax(-1).take(label, -1, Outside::Fill)
 }
 
 fn mean_loss(params: Params<Tensor>, x: Tensor, y: Tensor) -> Tensor {
@@ -90,21 +88,21 @@ pub(super) fn programs() -> Vec<Program> {
     vec![
         Program::new("mlp.per_example_grad.256", "64-128-128-10 tanh MLP, 256 gradients", each, |options| {
             let (params, x, y) = (params(&SIZES), pixels(BATCH), labels(BATCH));
-            Ok(case!(options, jit(vmap(grad(xent), (None, 0, 0))), params, x, y))
+            case!(options, jit(vmap(grad(xent), (None, 0, 0))), params, x, y)
         }),
         Program::new("mlp.mean_grad.256", "same MLP, gradient of the mean loss", mean, |options| {
             let (params, x, y) = (params(&SIZES), pixels(BATCH), labels(BATCH));
-            Ok(case!(options, jit(grad(mean_loss)), params, x, y))
+            case!(options, jit(grad(mean_loss)), params, x, y)
         }),
         Program::new("mlp.sgd_step.256", "same MLP, one SGD step", mean, |options| {
             let (params, x, y) = (params(&SIZES), pixels(BATCH), labels(BATCH));
-            Ok(case!(options, jit(sgd_step), params, x, y))
+            case!(options, jit(sgd_step), params, x, y)
         }),
         // A dense layer's gradient has the norm |input| · |output's gradient|: no example's matrix
         // need exist, so the least work is the mean gradient's.
         Program::new("dp_sgd_step.256", "per-example gradients clipped to norm 1, summed", mean, |options| {
             let (params, x, y) = (params(&SIZES), pixels(BATCH), labels(BATCH));
-            Ok(case!(options, jit(dp_sgd_step), params, x, y))
+            case!(options, jit(dp_sgd_step), params, x, y)
         }),
         Program::new(
             "compile.mlp32_grad",
@@ -112,7 +110,7 @@ pub(super) fn programs() -> Vec<Program> {
             32 * 16 * 32 * 32 * 6,
             |options| {
                 let (params, x) = (params(&[32; 33]), normal([16, 32], 45, 1.0));
-                Ok(case!(options, jit(grad(mean_square)), params, x))
+                case!(options, jit(grad(mean_square)), params, x)
             },
         ),
     ]

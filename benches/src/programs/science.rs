@@ -2,7 +2,7 @@
 
 use crate::data::{coins, normal, uniform};
 use crate::program::{Program, case};
-use egrad::{Array, Dtype, Tensor, grad, hessian, iota, jit};
+use egrad::{Array, Dtype, Tensor, grad, hessian, jit, ones};
 
 fn logistic_loss(w: Tensor, x: Tensor, y: Tensor) -> Tensor {
     let z = x.matmul(w);
@@ -35,28 +35,21 @@ fn energy(x: Tensor, m: Tensor) -> Tensor {
     -0.5 * (m.expand_dims(1) * m.expand_dims(0) / r2.sqrt()).sum()
 }
 
-/// Per row the first position of its least element: JAX's `argmin` along the last axis.
-fn argmin(x: Tensor) -> Tensor {
-    let shape = x.shape();
-    let position = iota(shape.clone(), -1, Dtype::I32);
-    x.le(x.min_keepdims(-1)).select(position, shape[shape.rank() - 1] as i32).min_axes(-1)
-}
-
 /// The nearest centre of each point, by all differences.
 fn nearest_by_differences(x: Tensor, c: Tensor) -> Tensor {
-    argmin((x.expand_dims(1) - c.expand_dims(0)).square().sum_axes(-1))
+    (x.expand_dims(1) - c.expand_dims(0)).square().sum_axes(-1).argmin(1)
 }
 
 /// The nearest centre of each point, by a matrix product.
 fn nearest(x: Tensor, c: Tensor) -> Tensor {
-    argmin((c * c).sum_axes(1) - 2.0 * x.matmul(c.t()))
+    ((c * c).sum_axes(1) - 2.0 * x.matmul(c.t())).argmin(1)
 }
 
-/// New centres. JAX sums the points by their labels; here the labels, as columns that are 1 at the
-/// points that have them, multiply the points.
+/// New centres: the means of the points that are nearest to each.
 fn kmeans_step(x: Tensor, c: Tensor) -> Tensor {
-    let member = nearest(x, c).one_hot(K, Dtype::F32);
-    let (total, count) = (member.t().matmul(x), member.sum_axes(0));
+    let label = nearest(x, c);
+    let total = x.segment_sum(label, K);
+    let count = ones([POINTS], Dtype::F32).segment_sum(label, K);
     total / count.maximum(1.0).expand_dims(1)
 }
 
@@ -79,7 +72,7 @@ pub(super) fn programs() -> Vec<Program> {
     vec![
         Program::new("logreg.grad.100kx64", "gradient of the mean logistic loss", 4 * 100_000 * 65, |options| {
             let (w, x, y) = regression(100_000, 64);
-            Ok(case!(options, jit(grad(logistic_loss)), w, x, y))
+            case!(options, jit(grad(logistic_loss)), w, x, y)
         }),
         Program::new(
             "logreg.hessian.1000x64",
@@ -87,32 +80,32 @@ pub(super) fn programs() -> Vec<Program> {
             1000 * (2 * 64 * 64 + 3 * 64 + 5),
             |options| {
                 let (w, x, y) = regression(1000, 64);
-                Ok(case!(options, jit(hessian(logistic_loss)), w, x, y))
+                case!(options, jit(hessian(logistic_loss)), w, x, y)
             },
         ),
         Program::new("pairwise.dist.2048", "distance matrix of 2048 points in 3-d", 9 * n, |options| {
             let (x, _) = bodies();
-            Ok(case!(options, jit(distances), x))
+            case!(options, jit(distances), x)
         }),
         Program::new("nbody.forces.2048", "softened gravity by broadcasting", 20 * n, |options| {
             let (x, m) = bodies();
-            Ok(case!(options, jit(forces), x, m))
+            case!(options, jit(forces), x, m)
         }),
         Program::new("nbody.energy_grad.2048", "gradient of the potential energy", 21 * n, |options| {
             let (x, m) = bodies();
-            Ok(case!(options, jit(grad(energy)), x, m))
+            case!(options, jit(grad(energy)), x, m)
         }),
         Program::new("kmeans.assign_broadcast", "argmin of squared distances, 100k x 16, k=64", assign, |options| {
             let (x, c) = clusters();
-            Ok(case!(options, jit(nearest_by_differences), x, c))
+            case!(options, jit(nearest_by_differences), x, c)
         }),
         Program::new("kmeans.assign_matmul", "same, |c|^2 - 2xc written by hand", assign, |options| {
             let (x, c) = clusters();
-            Ok(case!(options, jit(nearest), x, c))
+            case!(options, jit(nearest), x, c)
         }),
         Program::new("kmeans.step", "assignment and new centres", assign + (POINTS * D) as u64, |options| {
             let (x, c) = clusters();
-            Ok(case!(options, jit(kmeans_step), x, c))
+            case!(options, jit(kmeans_step), x, c)
         }),
     ]
 }

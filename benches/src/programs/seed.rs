@@ -32,15 +32,15 @@ pub(super) fn programs() -> Vec<Program> {
     let mut all = vec![
         Program::new("seed_predict.vmap", what, flops, |options| {
             let (params, x) = (line(), normal([N], 1, 1.0));
-            Ok(case!(options, eager(vmap(predict, (None, 0))), params, x))
+            case!(options, eager(vmap(predict, (None, 0))), params, x)
         }),
         Program::new("seed_predict.jit_vmap", what, flops, |options| {
             let (params, x) = (line(), normal([N], 1, 1.0));
-            Ok(case!(options, jit(vmap(predict, (None, 0))), params, x))
+            case!(options, jit(vmap(predict, (None, 0))), params, x)
         }),
         Program::new("seed_predict.vmap_jit", what, flops, |options| {
             let (params, x) = (line(), normal([N], 1, 1.0));
-            Ok(case!(options, jit(vmap(jit(predict), (None, 0))), params, x))
+            case!(options, jit(vmap(jit(predict), (None, 0))), params, x)
         }),
     ];
     for (label, n) in [("100k", 100_000), ("10m", 10_000_000)] {
@@ -49,22 +49,22 @@ pub(super) fn programs() -> Vec<Program> {
         let name = |order: &str| format!("seed_per_example_grad.{label}.{order}");
         all.push(Program::new(name("vmap"), what, flops, move |options| {
             let (params, x, y) = (line(), normal([n], 1, 1.0), normal([n], 2, 1.0));
-            Ok(case!(options, eager(vmap(grad(squared_error), (None, 0, 0))), params, x, y))
+            case!(options, eager(vmap(grad(squared_error), (None, 0, 0))), params, x, y)
         }));
         all.push(Program::new(name("jit_vmap"), what, flops, move |options| {
             let (params, x, y) = (line(), normal([n], 1, 1.0), normal([n], 2, 1.0));
-            Ok(case!(options, jit(vmap(grad(squared_error), (None, 0, 0))), params, x, y))
+            case!(options, jit(vmap(grad(squared_error), (None, 0, 0))), params, x, y)
         }));
         all.push(Program::new(name("vmap_jit"), what, flops, move |options| {
             let (params, x, y) = (line(), normal([n], 1, 1.0), normal([n], 2, 1.0));
-            Ok(case!(options, jit(vmap(jit(grad(squared_error)), (None, 0, 0))), params, x, y))
+            case!(options, jit(vmap(jit(grad(squared_error)), (None, 0, 0))), params, x, y)
         }));
     }
     const BATCH: usize = 100_000;
     let what = "gradient of the mean squared error, batch 100k";
     all.push(Program::new("seed_mean_grad.100k", what, 7 * BATCH as u64, |options| {
         let (params, x, y) = (line(), normal([BATCH], 1, 1.0), normal([BATCH], 2, 1.0));
-        Ok(case!(options, jit(grad(mean_loss)), params, x, y))
+        case!(options, jit(grad(mean_loss)), params, x, y)
     }));
     all
 }

@@ -22,36 +22,36 @@ pub(super) fn programs() -> Vec<Program> {
     vec![
         Program::new("tiny.sinx_jit", what, 1, |options| {
             let x = Array::from(0.7f32);
-            Ok(case!(options, jit(sinx), x))
+            case!(options, jit(sinx), x)
         }),
         Program::new("tiny.sinx_eager", what, 1, |options| {
             let x = Array::from(0.7f32);
-            Ok(case!(options, eager(sinx), x))
+            case!(options, eager(sinx), x)
         }),
         Program::new("tiny.sinx_jit_grad", what, 1, |options| {
             let x = Array::from(0.7f32);
-            Ok(case!(options, jit(grad(sinx)), x))
+            case!(options, jit(grad(sinx)), x)
         }),
         Program::new("tiny.sinx_eager_grad", what, 1, |options| {
             let x = Array::from(0.7f32);
-            Ok(case!(options, eager(grad(sinx)), x))
+            case!(options, eager(grad(sinx)), x)
         }),
         Program::new("tiny.chain100_jit", "100 elementwise operations on 16 elements", flops(100), |options| {
             let x = normal([SIZE], 33, 1.0);
-            Ok(case!(options, jit(|x: Tensor| chain(x, 100)), x))
+            case!(options, jit(|x: Tensor| chain(x, 100)), x)
         }),
         Program::new("tiny.chain100_eager", "the same without jit", flops(100), |options| {
             let x = normal([SIZE], 33, 1.0);
-            Ok(case!(options, eager(|x: Tensor| chain(x, 100)), x))
+            case!(options, eager(|x: Tensor| chain(x, 100)), x)
         }),
         Program::new("tiny.args100_jit", "sum of 100 scalar arguments", 99, |options| {
             let x: Vec<Array> = (0..100).map(|i| Array::from(i as f32)).collect();
             let sum = |x: Vec<Tensor>| x.into_iter().reduce(|a, b| a + b).expect("100 arguments");
-            Ok(case!(options, jit(sum), x))
+            case!(options, jit(sum), x)
         }),
         Program::new("compile.chain1000", "1000 elementwise operations on 16 elements", flops(1000), |options| {
             let x = normal([SIZE], 33, 1.0);
-            Ok(case!(options, jit(|x: Tensor| chain(x, 1000)), x))
+            case!(options, jit(|x: Tensor| chain(x, 1000)), x)
         }),
     ]
 }

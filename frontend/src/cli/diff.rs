@@ -213,7 +213,7 @@ fn input(aval: &Aval, seed: u64) -> Result<Array> {
     let data: Vec<f64> = (0..aval.shape.size())
         .map(|_| match aval.dtype {
             Dtype::F32 | Dtype::F64 => 2.0 * next() - 1.0,
-            Dtype::I32 => (next() * 10.0).floor(),
+            Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 => (next() * 10.0).floor(),
             Dtype::Bool => next().round(),
         })
         .collect();

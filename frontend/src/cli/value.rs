@@ -104,6 +104,9 @@ impl<'a> Reader<'a> {
             Dtype::F32 => self.typed(dims, what, |w| float(w, w.parse::<f32>().ok()?, f32::is_infinite)),
             Dtype::F64 => self.typed(dims, what, |w| float(w, w.parse::<f64>().ok()?, f64::is_infinite)),
             Dtype::I32 => self.typed(dims, what, |w| w.parse::<i32>().ok()),
+            Dtype::I64 => self.typed(dims, what, |w| w.parse::<i64>().ok()),
+            Dtype::U32 => self.typed(dims, what, |w| w.parse::<u32>().ok()),
+            Dtype::U8 => self.typed(dims, what, |w| w.parse::<u8>().ok()),
             Dtype::Bool => self.typed(dims, what, |w| w.parse::<bool>().ok()),
         }
     }
@@ -168,6 +171,9 @@ impl<'a> Reader<'a> {
         let kind = match T::DTYPE {
             Dtype::F32 | Dtype::F64 => "a number, `nan` or `inf`",
             Dtype::I32 => "an integer of 32 bits",
+            Dtype::I64 => "an integer of 64 bits",
+            Dtype::U32 => "an integer from 0 to 4294967295",
+            Dtype::U8 => "an integer from 0 to 255",
             Dtype::Bool => "`true` or `false`",
         };
         let Some(value) = (!word.is_empty()).then(|| read(word)).flatten() else {
@@ -247,6 +253,9 @@ mod tests {
             ("[[1.0, 2.5], [nan, -inf]]", Dtype::F32, &[2, 2][..]),
             ("0.1", Dtype::F32, &[]),
             ("[[[1], [-2147483648]]]", Dtype::I32, &[1, 2, 1]),
+            ("[-9223372036854775808, 9007199254740993]", Dtype::I64, &[2]),
+            ("[0, 4294967295]", Dtype::U32, &[2]),
+            ("[[0], [255]]", Dtype::U8, &[2, 1]),
             ("[true, false]", Dtype::Bool, &[2]),
             ("[1e300, -0.0]", Dtype::F64, &[2]),
             ("[]", Dtype::F32, &[0]),
@@ -280,6 +289,9 @@ mod tests {
         wrong(&"[".repeat(100_000), Dtype::F32, &[1, 1], "no list belongs here");
         wrong("1.5", Dtype::I32, &[], "it is i32: `1.5` is not an integer of 32 bits");
         wrong("2147483648", Dtype::I32, &[], "not an integer");
+        wrong("9223372036854775808", Dtype::I64, &[], "not an integer of 64 bits");
+        wrong("-1", Dtype::U32, &[], "not an integer from 0 to 4294967295");
+        wrong("256", Dtype::U8, &[], "`256` is not an integer from 0 to 255");
         wrong("1", Dtype::Bool, &[], "`1` is not `true` or `false`");
         wrong("1e39", Dtype::F32, &[], "`1e39` is not a number");
         wrong("1 2", Dtype::F32, &[], "the end is expected, there is `2`");

@@ -195,6 +195,9 @@ fn to_bytes(array: &Array) -> Result<Vec<u8>> {
         Dtype::F32 => each(array.elements::<f32>()?, f32::to_le_bytes),
         Dtype::F64 => each(array.elements::<f64>()?, f64::to_le_bytes),
         Dtype::I32 => each(array.elements::<i32>()?, i32::to_le_bytes),
+        Dtype::I64 => each(array.elements::<i64>()?, i64::to_le_bytes),
+        Dtype::U32 => each(array.elements::<u32>()?, u32::to_le_bytes),
+        Dtype::U8 => array.elements::<u8>()?.to_vec(),
         Dtype::Bool => each(array.elements::<bool>()?, |x| [u8::from(x)]),
     })
 }
@@ -208,6 +211,9 @@ fn from_bytes(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> std::result::Resul
         Dtype::F32 => Array::from_vec(each(bytes, f32::from_le_bytes), shape),
         Dtype::F64 => Array::from_vec(each(bytes, f64::from_le_bytes), shape),
         Dtype::I32 => Array::from_vec(each(bytes, i32::from_le_bytes), shape),
+        Dtype::I64 => Array::from_vec(each(bytes, i64::from_le_bytes), shape),
+        Dtype::U32 => Array::from_vec(each(bytes, u32::from_le_bytes), shape),
+        Dtype::U8 => Array::from_vec(bytes.to_vec(), shape),
         Dtype::Bool => {
             if let Some(b) = bytes.iter().find(|b| **b > 1) {
                 return Err(format!("the byte {b} stands for no bool"));

@@ -172,8 +172,7 @@ impl Header {
 /// The element type of a descriptor, and whether its bytes are the other way round.
 fn dtype(descr: &str) -> Option<(Dtype, bool)> {
     let (order, kind) = descr.split_at_checked(1)?;
-    let dtype =
-        [Dtype::F32, Dtype::F64, Dtype::I32, Dtype::Bool].into_iter().find(|d| &self::descr(*d)[1..] == kind)?;
+    let dtype = Dtype::ALL.into_iter().find(|d| &self::descr(*d)[1..] == kind)?;
     matches!(order, "<" | ">" | "|" | "=").then_some((dtype, order == ">"))
 }
 
@@ -182,6 +181,9 @@ fn descr(dtype: Dtype) -> &'static str {
         Dtype::F32 => "<f4",
         Dtype::F64 => "<f8",
         Dtype::I32 => "<i4",
+        Dtype::I64 => "<i8",
+        Dtype::U32 => "<u4",
+        Dtype::U8 => "|u1",
         Dtype::Bool => "|b1",
     }
 }

@@ -22,9 +22,7 @@ pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Array
     let tensors = SafeTensors::deserialize(bytes).map_err(|e| broken(path, format!("no safetensors file: {e}")))?;
     let mut entries = BTreeMap::new();
     for (name, view) in tensors.iter() {
-        let Some(dtype) =
-            [Dtype::F32, Dtype::F64, Dtype::I32, Dtype::Bool].into_iter().find(|d| stored(*d) == view.dtype())
-        else {
+        let Some(dtype) = Dtype::ALL.into_iter().find(|d| stored(*d) == view.dtype()) else {
             let m = format!("{}: entry `{name}`: arrays have no element type {}", path.display(), view.dtype());
             return Err(Error::dtype(m));
         };
@@ -39,6 +37,9 @@ fn stored(dtype: Dtype) -> Stored {
         Dtype::F32 => Stored::F32,
         Dtype::F64 => Stored::F64,
         Dtype::I32 => Stored::I32,
+        Dtype::I64 => Stored::I64,
+        Dtype::U32 => Stored::U32,
+        Dtype::U8 => Stored::U8,
         Dtype::Bool => Stored::BOOL,
     }
 }

@@ -1,6 +1,6 @@
 //! Elements at positions that are data: takes, gathers, scatters, dynamic slices.
 //!
-//! Indices are `i32`. As in JAX, negative ones count from the end.
+//! Indices are integers of any type. As in JAX, negative ones count from the end.
 
 use super::shape::axis as one_axis;
 use super::{Tensor, full, iota, zeros};
@@ -10,7 +10,7 @@ use egrad_ir::{Dtype, Error, Op, Reduce, Shape, Span};
 /// What [`Tensor::take`] gives for indices outside of the axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Outside {
-    /// NaN of floats, the smallest of integers, true. Negative indices count from the end.
+    /// NaN of floats, the smallest of signed integers and the largest of unsigned ones, true. Negative indices count from the end.
     #[default]
     Fill,
     /// The nearest element; negative indices are outside.
@@ -31,7 +31,7 @@ impl Tensor {
     /// ```
     ///
     /// # Errors and panics
-    /// As operators do ([`Tensor`]), if there is no such axis or the indices aren't `i32`.
+    /// As operators do ([`Tensor`]), if there is no such axis or the indices aren't integers.
     #[track_caller]
     pub fn take(self, indices: Tensor, axis: isize, outside: Outside) -> Tensor {
         let at = one_axis("take", axis, self.rank());
@@ -46,6 +46,9 @@ impl Tensor {
                 place.broadcast_to(taken.shape()).select(taken, taken.missing())
             }
             Outside::Clip => self.take_within(indices.index("take").clamp(0, (end - 1).max(0)), at, 0),
+            Outside::Wrap if matches!(indices.dtype(), Dtype::I64 | Dtype::U32) => {
+                self.take_within(indices.modulo(end.max(1)).convert(Dtype::I32), at, 0)
+            }
             Outside::Wrap => {
                 let indices = indices.index("take");
                 self.take_within(indices - indices.floor_div_by(end.max(1)) * end.max(1), at, 0)
@@ -65,7 +68,7 @@ impl Tensor {
     /// ```
     ///
     /// # Errors and panics
-    /// As operators do ([`Tensor`]), if the other axes don't fit or the indices aren't `i32`.
+    /// As operators do ([`Tensor`]), if the other axes don't fit or the indices aren't integers.
     #[track_caller]
     pub fn take_along_axis(self, indices: Tensor, axis: isize) -> Tensor {
         let (span, rank) = (Span::here(), self.rank());
@@ -101,7 +104,7 @@ impl Tensor {
     /// ```
     ///
     /// # Errors and panics
-    /// As operators do ([`Tensor`]), if there are more indices than axes, they aren't `i32`, or they
+    /// As operators do ([`Tensor`]), if there are more indices than axes, they aren't integers, or they
     /// don't broadcast.
     #[track_caller]
     pub fn gather(self, indices: &[Tensor]) -> Tensor {
@@ -122,7 +125,7 @@ impl Tensor {
     /// ```
     ///
     /// # Errors and panics
-    /// As operators do ([`Tensor`]), if the indices aren't `i32` or the updates aren't of the shape
+    /// As operators do ([`Tensor`]), if the indices aren't integers or the updates aren't of the shape
     /// that [`take`](Tensor::take) gives.
     #[track_caller]
     pub fn scatter_add(self, indices: Tensor, updates: Tensor) -> Tensor {
@@ -185,7 +188,7 @@ impl Tensor {
     /// ```
     ///
     /// # Errors and panics
-    /// As operators do ([`Tensor`]), if there isn't an `i32` segment for each element.
+    /// As operators do ([`Tensor`]), if there isn't an integer segment for each element.
     #[track_caller]
     pub fn segment_sum(self, segments: Tensor, n: usize) -> Tensor {
         let rest = if self.rank() == 0 { Shape::scalar() } else { self.shape().without(&[0]) };
@@ -338,14 +341,19 @@ impl Tensor {
         index.lt(0).select(index + end, index)
     }
 
-    /// Indices.
+    /// Indices as `i32`; those it doesn't hold are beyond every axis, and so are its ends.
     #[track_caller]
-    fn index(self, name: &str) -> Tensor {
-        if self.dtype() != Dtype::I32 {
-            let m = format!("the indices of `{name}` must be i32, not {}", self.aval());
-            raise::throw(Error::dtype(m).at(Span::here()));
+    pub(crate) fn index(self, name: &str) -> Tensor {
+        match self.dtype() {
+            Dtype::I32 => self,
+            Dtype::I64 => self.clamp(i32::MIN, i32::MAX).convert(Dtype::I32),
+            Dtype::U32 => self.minimum(i32::MAX).convert(Dtype::I32),
+            Dtype::U8 => self.convert(Dtype::I32),
+            Dtype::F32 | Dtype::F64 | Dtype::Bool => {
+                let m = format!("the indices of `{name}` must be integers, not {}", self.aval());
+                raise::throw(Error::dtype(m).at(Span::here()))
+            }
         }
-        self
     }
 
     /// Something per index, as something per element taken.
@@ -365,7 +373,9 @@ impl Tensor {
     fn missing(self) -> Tensor {
         let missing = match self.dtype() {
             Dtype::F32 | Dtype::F64 => f64::NAN,
-            Dtype::I32 => f64::from(i32::MIN),
+            // Saturates to the smallest, or the largest.
+            Dtype::I32 | Dtype::I64 => f64::NEG_INFINITY,
+            Dtype::U32 | Dtype::U8 => f64::INFINITY,
             Dtype::Bool => 1.0,
         };
         let literal = egrad_ir::Literal::new(self.dtype(), missing);

@@ -138,17 +138,20 @@ mod sealed {
     impl Sealed for f32 {}
     impl Sealed for f64 {}
     impl Sealed for i32 {}
+    impl Sealed for i64 {}
+    impl Sealed for u32 {}
+    impl Sealed for u8 {}
     impl Sealed for bool {}
 }
 
 /// What stands beside a tensor in an operation: another tensor, or a number, which takes the
 /// tensor's element type.
 ///
-/// A whole number fits any numeric tensor, a number with a point float tensors alone, and a `bool`
-/// bool tensors alone.
+/// A whole number fits float tensors and those of integers that hold it, a number with a point float
+/// tensors alone, and a `bool` bool tensors alone.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be an operand of a tensor operation",
-    note = "operands are `Tensor`s and the numbers `f32`, `f64`, `i32` and `bool`; an `Array` becomes a tensor by `Tensor::from(&array)`"
+    note = "operands are `Tensor`s and the numbers `f32`, `f64`, `i32`, `i64`, `u32`, `u8` and `bool`; an `Array` becomes a tensor by `Tensor::from(&array)`"
 )]
 pub trait Operand: Copy + sealed::Sealed {
     /// The tensor itself, if it is one.
@@ -176,7 +179,7 @@ impl Operand for Tensor {
 }
 
 macro_rules! number {
-    ($($T:ty, $own:ident, $value:expr, $fits:pat, $what:literal;)*) => {$(
+    ($($T:ty, $own:ident, $literal:expr, $what:literal;)*) => {$(
         impl Operand for $T {
             fn as_tensor(self) -> Option<Tensor> {
                 None
@@ -185,23 +188,39 @@ macro_rules! number {
                 Dtype::$own
             }
             fn literal(self, dtype: Dtype) -> Result<Literal> {
-                let value: fn($T) -> f64 = $value;
-                match dtype {
-                    $fits => Ok(Literal::new(dtype, value(self))),
-                    #[allow(unreachable_patterns)]
-                    Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::Bool => Err(Error::dtype(format!(
-                        concat!("the ", $what, " {:?} doesn't fit a tensor of {}: convert the tensor first"), self, dtype
-                    ))),
-                }
+                let literal: fn(Dtype, $T) -> Option<Literal> = $literal;
+                literal(dtype, self).ok_or_else(|| {
+                    let remedy = if dtype.is_integer() && Dtype::$own.is_integer() {
+                        "it doesn't hold that number, convert the tensor first"
+                    } else {
+                        "convert the tensor first"
+                    };
+                    let m = format!(concat!("the ", $what, " {:?} doesn't fit a tensor of {}: {}"), self, dtype, remedy);
+                    Error::dtype(m)
+                })
             }
         }
     )*};
 }
 number! {
-    f32,  F32,  f64::from,           Dtype::F32 | Dtype::F64,              "number";
-    f64,  F32,  |x| x,               Dtype::F32 | Dtype::F64,              "number";
-    i32,  I32,  f64::from,           Dtype::F32 | Dtype::F64 | Dtype::I32, "number";
-    bool, Bool, |x| f64::from(x as u8), Dtype::Bool,                       "truth value";
+    f32,  F32,  |dtype, x| float(dtype, f64::from(x)),     "number";
+    f64,  F32,  float,                                     "number";
+    i32,  I32,  |dtype, x| whole(dtype, i64::from(x)),     "number";
+    i64,  I64,  whole,                                     "number";
+    u32,  U32,  |dtype, x| whole(dtype, i64::from(x)),     "number";
+    u8,   U8,   |dtype, x| whole(dtype, i64::from(x)),     "number";
+    bool, Bool, |dtype, x| (dtype == Dtype::Bool).then(|| Element::literal(x)), "truth value";
+}
+
+/// A number with a point as a float.
+fn float(dtype: Dtype, x: f64) -> Option<Literal> {
+    dtype.is_float().then(|| Literal::new(dtype, x))
+}
+
+/// A whole number as a float, or as an integer that holds it.
+fn whole(dtype: Dtype, x: i64) -> Option<Literal> {
+    let literal = Literal::wrapped(dtype, x);
+    (dtype.is_float() || (dtype.is_integer() && literal.to_i64() == Some(x))).then_some(literal)
 }
 
 /// An operand as a tensor of that element type (which only literals are given).
@@ -227,6 +246,7 @@ fn common_dtype(a: impl Operand, b: impl Operand) -> Dtype {
     match (a.as_tensor(), b.as_tensor()) {
         (Some(t), _) | (None, Some(t)) => t.dtype(),
         (None, None) if a.own_dtype() == Dtype::I32 => b.own_dtype(),
+        (None, None) if a.own_dtype().is_integer() && b.own_dtype().is_float() => b.own_dtype(),
         (None, None) => a.own_dtype(),
     }
 }
@@ -252,8 +272,6 @@ macro_rules! unary {
     };
 }
 unary! {
-    /// |x|; the derivative at 0 is 1.
-    abs = Abs;
     /// -1, 0 or 1 by the sign of x; a float zero keeps its sign, NaN stays NaN.
     sign = Sign;
     /// The largest integer that isn't above x, of floats; the derivative is 0.
@@ -300,6 +318,9 @@ unary! {
     erf_inv = ErfInv;
     /// The same values, with no derivative.
     stop_gradient = StopGradient;
+    /// The same values, which the compiler simplifies nothing through: what is computed from them is
+    /// computed apart from what is computed from the tensor itself. Derivatives go through.
+    barrier = Barrier;
 }
 
 macro_rules! binary {
@@ -330,12 +351,15 @@ binary! {
     or = binary Or;
     /// Logical exclusive or of bools, bitwise of integers; also `x ^ y`.
     xor = binary Xor;
-    /// The bits of an integer moved y places up; 0 where y is negative or above 31. Also `x << y`.
+    /// The bits of an integer moved y places up; 0 where y is negative or not below how many bits x
+    /// has. Also `x << y`.
     shift_left = binary ShiftLeft;
-    /// The bits of an integer moved y places down, zeros after them; 0 where y is negative or above 31.
+    /// The bits of an integer moved y places down, zeros after them; 0 where y is negative or not below
+    /// how many bits x has. Also `x >> y` of unsigned integers.
     shift_right_logical = binary ShiftRightLogical;
-    /// The bits of an integer moved y places down, copies of its sign after them; nothing but those
-    /// where y is negative or above 31. Also `x >> y`.
+    /// The bits of an integer moved y places down, copies of its highest one (a sign, where it has one)
+    /// after them; nothing but those where y is negative or not below how many bits x has. Also `x >> y`
+    /// of signed integers.
     ///
     /// ```
     /// # use egrad::{Array, Tensor, jit};
@@ -369,6 +393,12 @@ binary! {
 }
 
 impl Tensor {
+    /// |x|, which unsigned integers are; the derivative at 0 is 1.
+    #[track_caller]
+    pub fn abs(self) -> Tensor {
+        if self.dtype().is_unsigned() { self } else { self.unary(Unary::Abs) }
+    }
+
     /// xⁿ for a whole n; negative n for floats alone. `powi(0)` is 1 everywhere.
     ///
     /// ```
@@ -411,8 +441,15 @@ impl Tensor {
         trace::elementwise(Op::Select, &[self, a, b], Span::here())
     }
 
-    /// The same numbers as another element type: float to int truncates and saturates (NaN becomes
-    /// 0), to bool is `x != 0`.
+    /// The same numbers as another element type: float to integer truncates and saturates (NaN becomes
+    /// 0), integer to integer keeps the low bits, to bool is `x != 0`.
+    ///
+    /// ```
+    /// # use egrad::{Array, Dtype, Tensor, jit};
+    /// let f = jit(|x: Tensor| (x.convert(Dtype::U8), x.convert(Dtype::I32).convert(Dtype::U8)));
+    /// let (saturated, wrapped) = f(&Array::from(-1.5f32)).unwrap();
+    /// assert_eq!([saturated, wrapped].map(|y| y.item::<u8>().unwrap()), [0, 255]);
+    /// ```
     #[track_caller]
     pub fn convert(self, dtype: Dtype) -> Tensor {
         if self.dtype() == dtype {
@@ -467,7 +504,7 @@ pub fn ones_like(x: Tensor) -> Tensor {
 }
 
 /// `0, 1, 2, …` along one axis of a tensor of this shape, the same along the others. `axis` may
-/// count from the end; the element type is `f32`, `f64` or `i32`.
+/// count from the end. The element type isn't `bool`; integers that don't hold a count wrap around.
 #[track_caller]
 pub fn iota(shape: impl Into<Shape>, axis: isize, dtype: Dtype) -> Tensor {
     let shape = shape.into();
@@ -520,4 +557,4 @@ macro_rules! from_number {
         }
     )*};
 }
-from_number!(f32, f64, i32, bool);
+from_number!(f32, f64, i32, i64, u32, u8, bool);

@@ -6,7 +6,7 @@
 
 use super::{Operand, Tensor, common_dtype, pair};
 use crate::raise;
-use egrad_ir::{Binary, Dtype, Error, Op, Span, Unary};
+use egrad_ir::{Binary, Error, Op, Span, Unary};
 use std::ops;
 
 macro_rules! operators {
@@ -47,8 +47,11 @@ operators! {
 /// `/` of floats. Integers have no quotient of their type that everybody means.
 #[track_caller]
 fn quotient(op: Op, a: impl Operand, b: impl Operand) -> Tensor {
-    if common_dtype(a, b) == Dtype::I32 {
-        let m = "`/` doesn't take i32: `div_trunc` and `floor_div` divide integers, `convert` makes floats of them";
+    let dtype = common_dtype(a, b);
+    if dtype.is_integer() {
+        let m = format!(
+            "`/` doesn't take {dtype}: `div_trunc` and `floor_div` divide integers, `convert` makes floats of them"
+        );
         raise::throw(Error::dtype(m).at(Span::here()));
     }
     pair(op, a, b)
@@ -106,6 +109,6 @@ impl<T: Operand> ops::Shr<T> for Tensor {
     type Output = Tensor;
     #[track_caller]
     fn shr(self, places: T) -> Tensor {
-        self.shift_right_arithmetic(places)
+        if self.dtype().is_unsigned() { self.shift_right_logical(places) } else { self.shift_right_arithmetic(places) }
     }
 }

@@ -99,7 +99,8 @@ impl Tensor {
 
     /// The sums of the elements up to each along an axis; in reverse, from each on.
     ///
-    /// In log₂ n steps of whole tensors (Hillis and Steele, "Data parallel algorithms", 1986).
+    /// In log₂ n steps of whole tensors (Hillis and Steele, "Data parallel algorithms", 1986), and along
+    /// a long axis in steps of blocks, whose sums are then treated likewise.
     ///
     /// ```
     /// # use egrad::{Array, Tensor, jit};
@@ -136,7 +137,6 @@ impl Tensor {
         self.cumulative("cumlogsumexp", axis, reverse, |x, y| x.logaddexp(y))
     }
 
-    /// Combines every element with all before it: each step with what lies twice as far back.
     #[track_caller]
     fn cumulative(self, name: &str, axis: isize, reverse: bool, combine: fn(Tensor, Tensor) -> Tensor) -> Tensor {
         let (span, aval) = (Span::here(), self.aval());
@@ -144,7 +144,56 @@ impl Tensor {
         if aval.dtype == Dtype::Bool {
             raise::throw(Error::dtype(format!("`{name}` doesn't take {aval}: convert it")).at(span));
         }
-        let length = aval.shape[at];
+        self.up_to_each(at, reverse, combine)
+    }
+
+    /// Combines every element with all before it. A long axis is cut into blocks: each by itself, then
+    /// what the blocks come to, which everything after them is combined with.
+    #[track_caller]
+    fn up_to_each(self, at: usize, reverse: bool, combine: fn(Tensor, Tensor) -> Tensor) -> Tensor {
+        let (shape, axis) = (self.shape(), at as isize);
+        let length = shape[at];
+        if length <= 2 * BLOCK || shape.size() == 0 {
+            return self.in_steps(at, reverse, combine);
+        }
+        // Blocks are counted from where it begins; what is left over comes last.
+        let (blocks, over) = (length / BLOCK, length % BLOCK);
+        let cut = |x: Tensor, first: usize, second: usize| {
+            let [low, high] = if reverse { [second, first] } else { [first, second] };
+            let (low, high) = (x.slice_axis(axis, 0, low), x.slice_axis(axis, low, low + high));
+            if reverse { (high, low) } else { (low, high) }
+        };
+        let join = |first: Tensor, second: Tensor| {
+            super::concatenate(if reverse { [second, first] } else { [first, second] }, axis)
+        };
+        let (whole, rest) = match over {
+            0 => (self, None),
+            _ => {
+                let (whole, rest) = cut(self, blocks * BLOCK, over);
+                (whole, Some(rest))
+            }
+        };
+        let rows = whole.reshape(shape.without(&[at]).insert(at, BLOCK).insert(at, blocks));
+        let rows = rows.in_steps(at + 1, reverse, combine);
+        let last = if reverse { 0 } else { BLOCK - 1 };
+        let sums = rows.slice_axis(axis + 1, last, last + 1).squeeze(axis + 1).up_to_each(at, reverse, combine);
+        let after = |sums: Tensor, x: Tensor| combine(sums.expand_dims(axis + 1).broadcast_to(x.shape()), x);
+        let (before, all) = cut(sums, blocks - 1, 1);
+        let (first, others) = cut(rows, 1, blocks - 1);
+        let whole = join(first, after(before, others)).reshape(shape.without(&[at]).insert(at, blocks * BLOCK));
+        match rest {
+            None => whole,
+            Some(rest) => {
+                let rest = rest.in_steps(at, reverse, combine);
+                join(whole, combine(all.broadcast_to(rest.shape()), rest))
+            }
+        }
+    }
+
+    /// The same in steps, each with what lies twice as far back.
+    #[track_caller]
+    fn in_steps(self, at: usize, reverse: bool, combine: fn(Tensor, Tensor) -> Tensor) -> Tensor {
+        let length = self.shape()[at];
         let mut x = self;
         let mut back = 1;
         while back < length {
@@ -161,3 +210,6 @@ impl Tensor {
         x
     }
 }
+
+/// Elements of a block of a cumulative sum.
+const BLOCK: usize = 512;

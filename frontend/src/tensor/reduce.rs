@@ -51,9 +51,10 @@ macro_rules! reductions {
     };
 }
 reductions! {
-    /// The sum of the elements; of bools, how many are true. 0 where there are none.
+    /// The sum of the elements; of bools, how many are true. 0 where there are none. As in JAX, bools are
+    /// added up as `i32` and a `u8` as `u32`; other types keep theirs, in which integers wrap around.
     sum sum_axes sum_keepdims;
-    /// The product of the elements, of bools as integers; 1 where there are none. The derivative by an
+    /// The product of the elements, of bools as `i32` and of a `u8` as `u32`; 1 where there are none. The derivative by an
     /// element is the product of the others, also where elements are 0.
     prod prod_axes prod_keepdims;
     /// The mean of the elements; integers and bools as `f32`. NaN where there are none.
@@ -90,8 +91,10 @@ impl Tensor {
             Kind::max => self.reduce(Reduce::Max, axes),
             Kind::min => match self.dtype() {
                 Dtype::F32 | Dtype::F64 => -(-self).reduce(Reduce::Max, axes),
-                // `-1 - x`, which no integer overflows.
-                Dtype::I32 | Dtype::Bool => self.not().reduce(Reduce::Max, axes).not(),
+                // `-1 - x` or, without a sign, what is left to the largest: no integer overflows.
+                Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => {
+                    self.not().reduce(Reduce::Max, axes).not()
+                }
             },
             Kind::any => self.convert(Dtype::Bool).convert(Dtype::I32).reduce(Reduce::Max, axes).gt(0),
             Kind::all => self.convert(Dtype::Bool).not().convert(Dtype::I32).reduce(Reduce::Max, axes).le(0),
@@ -162,10 +165,14 @@ impl Tensor {
         self.reshape(split).reduce(Reduce::Prod, Axes::from_slice(&[axis + 1])).product(axes)
     }
 
-    /// Bools as integers.
+    /// What sums and products are of: bools and bytes as integers of 32 bits.
     #[track_caller]
     fn number(self) -> Tensor {
-        if self.dtype() == Dtype::Bool { self.convert(Dtype::I32) } else { self }
+        match self.dtype() {
+            Dtype::Bool => self.convert(Dtype::I32),
+            Dtype::U8 => self.convert(Dtype::U32),
+            Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::I64 | Dtype::U32 => self,
+        }
     }
 
     /// Integers and bools as `f32`.

@@ -154,11 +154,8 @@ impl Tensor {
         }
         match (inside, outside) {
             (Some(inside), Some(outside)) => {
-                let value = match x.dtype() {
-                    Dtype::F32 | Dtype::F64 | Dtype::Bool => outside,
-                    Dtype::I32 => outside.clamp(f64::from(i32::MIN), f64::from(i32::MAX)),
-                };
-                let literal = egrad_ir::Literal::new(x.dtype(), value);
+                // Of integers, an infinity is the end on its side.
+                let literal = egrad_ir::Literal::new(x.dtype(), outside);
                 let outside = trace::add(Op::Constant(literal), &[], Span::here()).broadcast_to(x.shape());
                 inside.select(x, outside)
             }

@@ -39,7 +39,7 @@ where
     let span = Span::here();
     let in_axes = Rc::new(in_axes);
     let axes = Rc::clone(&in_axes);
-    let over = A::by_value(move |args: A| map(&f, &args, &*axes, &0usize, span));
+    let over = A::by_value(move |args: A| map(&f, &args, (&*axes, &0usize), None, span));
     let door = jit::<A::Fn<F::Output>, A>(over);
     let run = A::by_ref(move |args: Flat<'_, Array>| {
         if chunk == 0 {
@@ -121,6 +121,9 @@ fn part(x: &Array, axis: usize, start: usize, n: usize) -> Result<Array> {
         Dtype::F32 => each::<f32>(x, runs, shape.into()),
         Dtype::F64 => each::<f64>(x, runs, shape.into()),
         Dtype::I32 => each::<i32>(x, runs, shape.into()),
+        Dtype::I64 => each::<i64>(x, runs, shape.into()),
+        Dtype::U32 => each::<u32>(x, runs, shape.into()),
+        Dtype::U8 => each::<u8>(x, runs, shape.into()),
         Dtype::Bool => each::<bool>(x, runs, shape.into()),
     }
 }
@@ -143,6 +146,9 @@ fn joined<T: Tree<Leaf = Array>>(chunks: &[T], size: usize) -> Result<T> {
             Dtype::F32 => each::<f32>(&parts, shape)?,
             Dtype::F64 => each::<f64>(&parts, shape)?,
             Dtype::I32 => each::<i32>(&parts, shape)?,
+            Dtype::I64 => each::<i64>(&parts, shape)?,
+            Dtype::U32 => each::<u32>(&parts, shape)?,
+            Dtype::U8 => each::<u8>(&parts, shape)?,
             Dtype::Bool => each::<bool>(&parts, shape)?,
         });
     }

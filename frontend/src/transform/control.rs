@@ -369,7 +369,7 @@ where
 /// ```
 ///
 /// # Errors and panics
-/// As [`cond`]; [`Error::Dtype`] if the index isn't one `i32`, [`Error::Tree`] if there is no branch.
+/// As [`cond`]; [`Error::Dtype`] if the index isn't one integer, [`Error::Tree`] if there is no branch.
 #[track_caller]
 pub fn switch<A, O, F>(index: Tensor, branches: impl IntoIterator<Item = F>, args: A) -> O
 where
@@ -379,10 +379,11 @@ where
 {
     let span = Span::here();
     let (aval, made) = captured(index, span);
-    if aval != Aval::new(Dtype::I32, []) {
-        let m = format!("`switch`: the index must be i32[], not {aval}");
+    if !aval.dtype.is_integer() || aval.shape.rank() > 0 {
+        let m = format!("`switch`: the index must be one integer, not {aval}");
         raise::throw(Error::dtype(m).at(span).note("it was made here", made));
     }
+    let index = index.index("switch");
     let branches: Vec<Inner<Branch>> = branches.into_iter().map(|f| branch(&f, &args, span)).collect();
     if branches.is_empty() {
         raise::throw(Error::tree("`switch` needs a branch").at(span));
@@ -406,7 +407,7 @@ where
     F: Function<A, Output = O>,
 {
     let (_, params) = leaves(args, span);
-    super::inner_with::<F, A, _>(f, params, &Flat::of(args).structure, span, |out| {
+    super::inner_with::<F, A, _>(None, f, params, &Flat::of(args).structure, span, |out| {
         let (tensors, output) = output(out, span);
         (tensors, Branch { structure: output.structure, paths: tree::paths(out), spans: output.spans })
     })

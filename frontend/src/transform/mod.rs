@@ -1,6 +1,8 @@
 //! Transforms of functions: each traces the function in a frame of its own and records one node
 //! that applies the transform to it. What a derivative or a batch *is* is decided by `rewrite`.
 
+mod axis;
+mod checkpoint;
 mod chunks;
 mod control;
 mod custom;
@@ -10,20 +12,22 @@ mod linear;
 mod push;
 mod vmap;
 
+pub use axis::{all_gather, axis_index, axis_size, pmax, pmean, pmin, ppermute, psum};
+pub use checkpoint::{checkpoint, checkpoint_name, checkpoint_with};
 pub use chunks::{Chunked, vmap_chunked};
 pub use control::{Bound, ScanOptions, cond, fori_loop, scan, scan_with, switch, while_loop};
 pub use custom::{custom_jvp, custom_vjp};
 pub use grad::{
     Arg, Argnums, grad, grad_argnums, grad_with_aux, value_and_grad, value_and_grad_argnums, value_and_grad_with_aux,
 };
-pub use jacobian::{hessian, jacfwd, jacrev};
+pub use jacobian::{hessian, jacfwd, jacfwd_argnums, jacobian, jacrev, jacrev_argnums};
 pub use linear::{hvp, linearize};
 pub use push::{jvp, vjp};
-pub use vmap::{vmap, vmap_with};
+pub use vmap::{vmap, vmap_named, vmap_with};
 
 use crate::function::{Args, Function};
 use crate::tensor::Tensor;
-use crate::trace::{self, Inner};
+use crate::trace::{self, Axis, Inner};
 use crate::tree::{Flat, Part, Structure, Traced, build};
 use egrad_ir::{Aval, Span, Transform};
 
@@ -68,12 +72,13 @@ where
     A: Args,
     F::Output: Traced,
 {
-    inner_with::<F, A, _>(f, params, structure, span, |out| output(out, span))
+    inner_with::<F, A, _>(None, f, params, structure, span, |out| output(out, span))
 }
 
-/// As [`inner`], with the result read by `read`.
+/// As [`inner`], with the result read by `read`; perhaps to be mapped over a batch.
 #[track_caller]
 fn inner_with<F, A, R>(
+    axis: Option<Axis>,
     f: &F,
     params: Vec<(Aval, Span)>,
     structure: &[Part],
@@ -84,7 +89,7 @@ where
     F: Function<A>,
     A: Args,
 {
-    trace::inner(trace::name_of::<F>(), params, span, |params| {
+    trace::inner_over(axis, trace::name_of::<F>(), params, span, |params| {
         let out = f.call(build::<A>(params.iter().copied(), structure));
         read(&out)
     })

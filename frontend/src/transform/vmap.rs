@@ -7,6 +7,7 @@ use crate::tensor::normalize_axis;
 use crate::tree::{Flat, Traced, build, paths};
 use crate::{raise, trace};
 use egrad_ir::{Aval, Error, Result, Span, Transform};
+use std::rc::Rc;
 
 /// The function of every element along an axis: a function of the same arguments, with an axis
 /// more in each that is mapped, and in the result.
@@ -40,7 +41,7 @@ where
     X: Axes<A> + 'static,
 {
     let span = Span::here();
-    A::by_value(move |args: A| map(&f, &args, &in_axes, &0usize, span))
+    A::by_value(move |args: A| map(&f, &args, (&in_axes, &0usize), None, span))
 }
 
 /// As [`vmap`], with the elements along these axes of the results: a prefix of the result's tree.
@@ -65,11 +66,48 @@ where
     Y: Axes<F::Output> + 'static,
 {
     let span = Span::here();
-    A::by_value(move |args: A| map(&f, &args, &in_axes, &out_axes, span))
+    A::by_value(move |args: A| map(&f, &args, (&in_axes, &out_axes), None, span))
+}
+
+/// As [`vmap`], with a name for the elements, by which the function can look at all of them:
+/// [`psum`](crate::psum), [`pmean`](crate::pmean), [`pmax`](crate::pmax), [`pmin`](crate::pmin),
+/// [`all_gather`](crate::all_gather), [`axis_index`](crate::axis_index) and
+/// [`ppermute`](crate::ppermute).
+///
+/// ```
+/// use egrad::{Array, Tensor, jit, psum, vmap_named};
+/// // Each weight as a part of all.
+/// let shares = jit(vmap_named(|w: Tensor| w / psum(w, "weights"), 0, "weights"));
+/// let w = Array::from_vec(vec![1.0f32, 2.0, 5.0], [3]).unwrap();
+/// assert_eq!(shares(&w).unwrap().as_slice::<f32>().unwrap(), [0.125, 0.25, 0.625]);
+/// ```
+///
+/// The name is known in whatever the function calls while it is traced, in loops, branches, and other
+/// transforms; of two batches with one name the inner one is meant. In a branch that elements choose each
+/// for themselves, what all elements have counts, taken or not, as in JAX.
+///
+/// # Errors and panics
+/// As [`vmap`].
+#[track_caller]
+pub fn vmap_named<F, A, X>(f: F, in_axes: X, name: &str) -> A::Fn<F::Output>
+where
+    F: Function<A>,
+    F::Output: Traced,
+    A: Args,
+    X: Axes<A> + 'static,
+{
+    let (span, name) = (Span::here(), Rc::from(name));
+    A::by_value(move |args: A| map(&f, &args, (&in_axes, &0usize), Some(Rc::clone(&name)), span))
 }
 
 #[track_caller]
-pub(super) fn map<F, A>(f: &F, args: &A, in_axes: &dyn Axes<A>, out_axes: &dyn Axes<F::Output>, span: Span) -> F::Output
+pub(super) fn map<F, A>(
+    f: &F,
+    args: &A,
+    (in_axes, out_axes): (&dyn Axes<A>, &dyn Axes<F::Output>),
+    name: Option<Rc<str>>,
+    span: Span,
+) -> F::Output
 where
     F: Function<A>,
     F::Output: Traced,
@@ -83,7 +121,8 @@ where
             *aval = Aval::new(aval.dtype, aval.shape.without(&[*axis]));
         }
     }
-    let inner = inner_with::<F, A, _>(f, params, &Flat::of(args).structure, span, |out| {
+    let axis = Some(trace::Axis { name, size });
+    let inner = inner_with::<F, A, _>(axis, f, params, &Flat::of(args).structure, span, |out| {
         let mut axes = Vec::new();
         raise::get(out_axes.axes(out, &mut axes).map_err(|e| e.at(span)));
         let (tensors, output) = output(out, span);

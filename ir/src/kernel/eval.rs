@@ -115,8 +115,8 @@ impl Bound<'_> {
 fn blank(operand: &Operand) -> Result<Array> {
     let nothing = match operand.dtype {
         Dtype::F32 | Dtype::F64 => f64::NAN,
-        Dtype::I32 => f64::from(i32::MIN),
-        Dtype::Bool => 0.0,
+        Dtype::I32 | Dtype::I64 => f64::NEG_INFINITY,
+        Dtype::U32 | Dtype::U8 | Dtype::Bool => 0.0,
     };
     Array::full([operand.len], Literal::new(operand.dtype, nothing))
 }

@@ -64,6 +64,7 @@ pub(crate) enum Item<'a> {
     Number(&'a str),
     /// `nan(0x…)`
     Nan(&'a str),
+    Text(String),
     List(Vec<Item<'a>>),
 }
 
@@ -252,7 +253,7 @@ impl<'a> Cursor<'a> {
 
     /// Takes an element type.
     pub(crate) fn dtype(&mut self) -> Result<Dtype> {
-        const WHAT: &str = "an element type (`f32`, `f64`, `i32` or `bool`)";
+        const WHAT: &str = "an element type (`f32`, `f64`, `i32`, `i64`, `u32`, `u8` or `bool`)";
         match self.peek() {
             Token::Word(word) => {
                 let dtype = Dtype::parse(word).ok_or_else(|| self.expected(WHAT))?;
@@ -316,6 +317,7 @@ impl<'a> Cursor<'a> {
                 Ok(Item::Nan(bits))
             }
             Token::Word(word) => self.next().map(|_| Item::Word(word)),
+            Token::Quoted(_) => self.name("a text").map(Item::Text),
             Token::Mark('[') if depth > 0 => {
                 self.next()?;
                 let mut items = Vec::new();
@@ -381,6 +383,7 @@ pub(crate) fn literal(dtype: Dtype, item: &Item<'_>) -> std::result::Result<Lite
     let no = |what: &str| {
         let text = match item {
             Item::Word(s) | Item::Number(s) | Item::Nan(s) => Short(s).to_string(),
+            Item::Text(_) => "a text".to_owned(),
             Item::List(_) => "a list".to_owned(),
         };
         format!("`{text}` is {what}")
@@ -389,11 +392,10 @@ pub(crate) fn literal(dtype: Dtype, item: &Item<'_>) -> std::result::Result<Lite
         (Dtype::Bool, Item::Word("true")) => Ok(Literal::new(dtype, 1.0)),
         (Dtype::Bool, Item::Word("false")) => Ok(Literal::new(dtype, 0.0)),
         (Dtype::Bool, _) => Err(no("neither `true` nor `false`")),
-        (Dtype::I32, Item::Number(s)) => match s.parse::<i32>() {
-            Ok(n) => Ok(Literal::new(dtype, f64::from(n))),
-            Err(_) => Err(no("no i32")),
-        },
-        (Dtype::I32, _) => Err(no("no i32")),
+        (Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8, Item::Number(s)) => {
+            Literal::parse_integer(dtype, s).ok_or_else(|| no(&format!("no {dtype}")))
+        }
+        (Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8, _) => Err(no(&format!("no {dtype}"))),
         (Dtype::F32 | Dtype::F64, Item::Word("nan")) => Ok(Literal::new(dtype, f64::NAN)),
         (Dtype::F32 | Dtype::F64, Item::Word("inf")) => Ok(Literal::new(dtype, f64::INFINITY)),
         (Dtype::F32 | Dtype::F64, Item::Number("-inf")) => Ok(Literal::new(dtype, f64::NEG_INFINITY)),
@@ -403,9 +405,10 @@ pub(crate) fn literal(dtype: Dtype, item: &Item<'_>) -> std::result::Result<Lite
             literal.filter(|l| l.to_f64().is_nan()).ok_or_else(|| no(&format!("not the bits of a NaN of {dtype}")))
         }
         (Dtype::F32 | Dtype::F64, Item::Number(s)) => {
-            let bits = match dtype {
-                Dtype::F32 => s.parse::<f32>().ok().map(|x| (u64::from(x.to_bits()), x.is_infinite())),
-                Dtype::F64 | Dtype::I32 | Dtype::Bool => s.parse::<f64>().ok().map(|x| (x.to_bits(), x.is_infinite())),
+            let bits = if dtype == Dtype::F32 {
+                s.parse::<f32>().ok().map(|x| (u64::from(x.to_bits()), x.is_infinite()))
+            } else {
+                s.parse::<f64>().ok().map(|x| (x.to_bits(), x.is_infinite()))
             };
             match bits {
                 None => Err(no("no number")),

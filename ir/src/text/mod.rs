@@ -26,6 +26,13 @@
 //!   %5: (f32[]) = switch @3 @4 @5 %6 %0
 //! ```
 //!
+//! What looks at the elements of a batch says how many `vmap`s further out that is, and its size:
+//!
+//! ```text
+//!   %6: (f32[3]) = all_gather %0 {up = 0, size = 3}
+//!   %7: (i32[]) = axis_index {up = 1, size = 5}
+//! ```
+//!
 //! Line breaks and indentation are free. Ids name values within their function and functions
 //! within the program; any distinct numbers will do, and printing renumbers them. The types of
 //! parameters must be written; those of other values may be left out (but for a `constant`'s,
@@ -35,7 +42,7 @@
 pub(crate) mod cursor;
 mod parse;
 
-use crate::graph::{Control, Function, Node, NodeId, NodeKind, Program, Transform};
+use crate::graph::{Control, Function, Node, NodeId, NodeKind, Policy, Program, Transform};
 use crate::op::Op;
 use std::fmt;
 
@@ -47,9 +54,15 @@ impl fmt::Display for Name<'_> {
         let mut bytes = self.0.bytes();
         let bare = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
             && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
-        if bare {
-            return f.write_str(self.0);
-        }
+        if bare { f.write_str(self.0) } else { Quoted(self.0).fmt(f) }
+    }
+}
+
+/// A text between quotes.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("\"")?;
         for c in self.0.chars() {
             match c {
@@ -126,7 +139,10 @@ fn line(f: &mut fmt::Formatter<'_>, id: NodeId, node: &Node) -> fmt::Result {
         NodeKind::Param(i) => write!(f, "param {i}")?,
         NodeKind::Op(op) => f.write_str(op.name())?,
         NodeKind::Apply(transform, callee) => write!(f, "{} {callee}", transform.name())?,
-        NodeKind::Control(control) => write!(f, "{} {}", control.name(), Join(control.callees().iter(), " "))?,
+        NodeKind::Control(control) => {
+            f.write_str(control.name())?;
+            control.callees().iter().try_for_each(|callee| write!(f, " {callee}"))?;
+        }
         NodeKind::Get(_) => f.write_str("get")?,
     }
     node.args.iter().try_for_each(|a| write!(f, " {a}"))?;
@@ -151,6 +167,14 @@ fn line(f: &mut fmt::Formatter<'_>, id: NodeId, node: &Node) -> fmt::Result {
         NodeKind::Apply(Transform::CustomJvp { params, results } | Transform::CustomVjp { params, results }, _) => {
             write!(f, " {{params = {params}, results = {results}}}")?;
         }
+        NodeKind::Apply(Transform::Checkpoint { policy }, _) => {
+            write!(f, " {{policy = {}", policy.name())?;
+            if let Policy::Names(names) = policy {
+                write!(f, ", names = [{}]", Join(names.iter().map(|n| Quoted(n)), ", "))?;
+            }
+            f.write_str("}")?;
+        }
+        NodeKind::Apply(Transform::Named { name }, _) => write!(f, " {{name = {}}}", Quoted(name))?,
         NodeKind::Control(Control::Scan { consts, carry, length, reverse, .. }) => {
             write!(f, " {{consts = {consts}, carry = {carry}, length = {length}, reverse = {reverse}}}")?;
         }
@@ -158,6 +182,9 @@ fn line(f: &mut fmt::Formatter<'_>, id: NodeId, node: &Node) -> fmt::Result {
             write!(f, " {{cond_consts = {cond_consts}, body_consts = {body_consts}}}")?;
         }
         NodeKind::Control(Control::Switch { .. }) => {}
+        NodeKind::Control(Control::AllGather { up, size } | Control::AxisIndex { up, size }) => {
+            write!(f, " {{up = {up}, size = {size}}}")?;
+        }
         NodeKind::Get(i) => write!(f, " {{index = {i}}}")?,
     }
     f.write_str("\n")

@@ -3,7 +3,7 @@
 use super::cursor::{Cursor, Item, Token, literal, wrong};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result, Span};
-use crate::graph::{Aval, Control, FnId, Function, NodeId, NodeKind, Program, Transform};
+use crate::graph::{Aval, Control, FnId, Function, NodeId, NodeKind, Policy, Program, Transform};
 use crate::infer;
 use crate::op::{Axes, Binary, Compare, DotDims, Op, Reduce, Unary, scatter_name};
 use crate::shape::Shape;
@@ -207,7 +207,7 @@ impl<'a> Parser<'a> {
         let mut attrs = self.attrs()?;
 
         let (least, most) = match name {
-            "call" | "jvp" | "vjp" | "vmap" | "custom_jvp" | "custom_vjp" | "scan" => (1, 1),
+            "call" | "jvp" | "vjp" | "vmap" | "custom_jvp" | "custom_vjp" | "checkpoint" | "named" | "scan" => (1, 1),
             "while" => (2, 2),
             "switch" => (1, usize::MAX),
             _ => (0, 0),
@@ -227,7 +227,7 @@ impl<'a> Parser<'a> {
             return Err(wrong(*at, format!("operand {arg} is a tuple: take its parts by `get`")));
         }
         let ids: SmallVec<[NodeId; 3]> = args.iter().map(|(arg, _)| *arg).collect();
-        if least > 0 {
+        if least > 0 || BEYOND.contains(&name) {
             let callees: Vec<FnId> = callees.iter().map(|(f, _)| *f).collect();
             let kind = match attrs.control(name, &callees, name_at)? {
                 Some(control) => NodeKind::Control(control),
@@ -334,6 +334,9 @@ impl<'a> Parser<'a> {
     }
 }
 
+/// What is over no function, but looks beyond its own.
+const BEYOND: [&str; 2] = ["all_gather", "axis_index"];
+
 struct Attr<'a> {
     name: &'a str,
     span: Span,
@@ -390,7 +393,7 @@ impl<'a> Attrs<'a> {
     fn axes_pair(&mut self, name: &str, op: &str, at: Span) -> Result<[Axes; 2]> {
         let axes = |item: &Item<'_>| match item {
             Item::List(items) => items.iter().map(number).collect::<Option<Axes>>(),
-            Item::Word(_) | Item::Number(_) | Item::Nan(_) => None,
+            Item::Word(_) | Item::Number(_) | Item::Nan(_) | Item::Text(_) => None,
         };
         let pair = self.list(name, op, at, axes)?;
         let pair: std::result::Result<[Axes; 2], _> = pair.try_into();
@@ -403,9 +406,9 @@ impl<'a> Attrs<'a> {
         let attr = self.take("dtype", op, at)?;
         match attr.item {
             Item::Word(word) => Dtype::parse(word),
-            Item::Number(_) | Item::Nan(_) | Item::List(_) => None,
+            Item::Number(_) | Item::Nan(_) | Item::Text(_) | Item::List(_) => None,
         }
-        .ok_or_else(|| wrong(attr.span, "expected an element type (`f32`, `f64`, `i32` or `bool`)"))
+        .ok_or_else(|| wrong(attr.span, "expected an element type (`f32`, `f64`, `i32`, `i64`, `u32`, `u8` or `bool`)"))
     }
 
     fn transform(&mut self, name: &str, at: Span) -> Result<Transform> {
@@ -413,6 +416,8 @@ impl<'a> Attrs<'a> {
             "call" => Transform::Call,
             "jvp" => Transform::Jvp { wrt: self.list("wrt", name, at, number)? },
             "vjp" => Transform::Vjp { wrt: self.list("wrt", name, at, number)? },
+            "checkpoint" => Transform::Checkpoint { policy: self.policy(name, at)? },
+            "named" => Transform::Named { name: self.text("name", name, at)? },
             "custom_jvp" | "custom_vjp" => {
                 let params = self.number("params", name, at)?;
                 let results = self.number("results", name, at)?;
@@ -432,12 +437,32 @@ impl<'a> Attrs<'a> {
         })
     }
 
+    fn policy(&mut self, op: &str, at: Span) -> Result<Policy> {
+        let attr = self.take("policy", op, at)?;
+        Ok(match attr.item {
+            Item::Word("nothing") => Policy::Nothing,
+            Item::Word("everything") => Policy::Everything,
+            Item::Word("dots") => Policy::Dots,
+            Item::Word("dots_without_batch") => Policy::DotsWithoutBatch,
+            Item::Word("names") => Policy::Names(self.list("names", op, at, text)?),
+            Item::Word(_) | Item::Number(_) | Item::Nan(_) | Item::Text(_) | Item::List(_) => {
+                let known = "`nothing`, `everything`, `dots`, `dots_without_batch` or `names`";
+                return Err(wrong(attr.span, format!("expected a policy: {known}")));
+            }
+        })
+    }
+
+    fn text(&mut self, name: &str, op: &str, at: Span) -> Result<String> {
+        let attr = self.take(name, op, at)?;
+        text(&attr.item).ok_or_else(|| wrong(attr.span, format!("expected a text in quotes for `{name}`")))
+    }
+
     fn flag(&mut self, name: &str, op: &str, at: Span) -> Result<bool> {
         let attr = self.take(name, op, at)?;
         match attr.item {
             Item::Word("true") => Ok(true),
             Item::Word("false") => Ok(false),
-            Item::Word(_) | Item::Number(_) | Item::Nan(_) | Item::List(_) => {
+            Item::Word(_) | Item::Number(_) | Item::Nan(_) | Item::Text(_) | Item::List(_) => {
                 Err(wrong(attr.span, format!("expected `true` or `false` for `{name}`")))
             }
         }
@@ -460,6 +485,12 @@ impl<'a> Attrs<'a> {
                 body_consts: self.number("body_consts", name, at)?,
             },
             ("switch", branches) => Control::Switch { branches: branches.to_vec() },
+            ("all_gather", _) => {
+                Control::AllGather { up: self.number("up", name, at)?, size: self.number("size", name, at)? }
+            }
+            ("axis_index", _) => {
+                Control::AxisIndex { up: self.number("up", name, at)?, size: self.number("size", name, at)? }
+            }
             _ => return Ok(None),
         }))
     }
@@ -522,10 +553,17 @@ impl<'a> Attrs<'a> {
     }
 }
 
+fn text(item: &Item<'_>) -> Option<String> {
+    match item {
+        Item::Text(text) => Some(text.clone()),
+        Item::Word(_) | Item::Number(_) | Item::Nan(_) | Item::List(_) => None,
+    }
+}
+
 fn number<T: std::str::FromStr>(item: &Item<'_>) -> Option<T> {
     match item {
         Item::Number(digits) => digits.parse().ok(),
-        Item::Word(_) | Item::Nan(_) | Item::List(_) => None,
+        Item::Word(_) | Item::Nan(_) | Item::Text(_) | Item::List(_) => None,
     }
 }
 
@@ -548,9 +586,13 @@ fn unknown(name: &str, at: Span) -> Error {
         "vmap",
         "custom_jvp",
         "custom_vjp",
+        "checkpoint",
+        "named",
         "scan",
         "while",
         "switch",
+        "all_gather",
+        "axis_index",
         "get",
     ]);
     let near = names.map(|n| (distance(name, n), n)).min().filter(|(d, n)| *d <= 2 && *d < n.len());

@@ -34,7 +34,9 @@ pub(crate) fn call(chosen: &dyn Chosen, number: usize) -> Result<Lowered, Illega
                 | Transform::Jvp { .. }
                 | Transform::Vjp { .. }
                 | Transform::CustomJvp { .. }
-                | Transform::CustomVjp { .. } => (1, None),
+                | Transform::CustomVjp { .. }
+                | Transform::Checkpoint { .. }
+                | Transform::Named { .. } => (1, None),
             };
             let inputs = inputs(&|i| {
                 let along = mapped.is_some_and(|axes| axes[i].is_some());
@@ -73,6 +75,9 @@ pub(crate) fn call(chosen: &dyn Chosen, number: usize) -> Result<Lowered, Illega
             let index = inputs.remove(0).operand;
             let outputs = results(chosen, number, &mut operands, &|_| 0);
             (Body::Switch(kernel::Switch { branches: branches.to_vec(), index, inputs, outputs }), "switch")
+        }
+        (What::Control(Control::AllGather { .. } | Control::AxisIndex { .. }), _) => {
+            unreachable!("refused before")
         }
         (What::Function(..) | What::Control(Control::Scan { .. } | Control::While { .. }), _) => {
             unreachable!("a schedule for each function")

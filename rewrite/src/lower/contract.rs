@@ -9,7 +9,7 @@ use super::index::{Axis, Index, Position, operand_index};
 use super::{Chosen, Illegal, Lowered, Operands};
 use crate::choices::ValueIx;
 use egrad_ir::kernel::{Affine, Body, Contract, Matrix};
-use egrad_ir::{DotDims, Op, Shape};
+use egrad_ir::{DotDims, Op, Shape, Unary};
 use smallvec::SmallVec;
 
 /// An axis of the product, with the stride of each of left, right and result.
@@ -143,7 +143,11 @@ fn view(chosen: &dyn Chosen, mut v: ValueIx, mut index: Index, axes: usize) -> R
         }
         let alternative = chosen.alternative(v);
         match &alternative.op {
-            Op::Reshape(_) | Op::Transpose(_) | Op::BroadcastInDim { .. } | Op::Slice { .. } => {
+            Op::Reshape(_)
+            | Op::Transpose(_)
+            | Op::BroadcastInDim { .. }
+            | Op::Slice { .. }
+            | Op::Unary(Unary::Barrier) => {
                 let below = alternative.args[0];
                 let shape = &chosen.choices().value(below).aval.shape;
                 index = operand_index(&alternative.op, 0, shape, &index).ok_or(Illegal::Anchor(start))?;

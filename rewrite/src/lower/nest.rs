@@ -484,7 +484,7 @@ impl Nest<'_> {
                 }
             }
             Op::Scatter { .. } | Op::Argsort(_) => Err(Illegal::Anchor(v)),
-            Op::Unary(Unary::StopGradient) => self.emit(args[0], at, inner),
+            Op::Unary(Unary::StopGradient | Unary::Barrier) => self.emit(args[0], at, inner),
             Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::IntegerPow(_) | Op::Convert(_) => {
                 let temps = args.iter().map(|a| self.emit(*a, at, inner)).collect::<Result<_, _>>()?;
                 let inst = match op {
@@ -984,7 +984,7 @@ fn identity(kind: Reduce, dtype: Dtype) -> Literal {
     match (kind, dtype) {
         (Reduce::Sum, _) => Literal::new(dtype, 0.0),
         (Reduce::Prod, _) => Literal::new(dtype, 1.0),
-        (Reduce::Max, Dtype::I32) => Literal::new(dtype, f64::from(i32::MIN)),
-        (Reduce::Max, Dtype::F32 | Dtype::F64 | Dtype::Bool) => Literal::new(dtype, f64::NEG_INFINITY),
+        // Which saturates to the smallest integer.
+        (Reduce::Max, _) => Literal::new(dtype, f64::NEG_INFINITY),
     }
 }

@@ -241,7 +241,8 @@ table! {
 
     /// Every element of x is this number, bit for bit (`-0` is not `0`).
     constant(x: Known, n: Number) = match (x.constant(), x.aval()) {
-        (Some(l), Some(aval)) => l == Literal::new(aval.dtype, n),
+        // An unsigned 0 is not what -1 saturates to.
+        (Some(l), Some(aval)) => l == Literal::new(aval.dtype, n) && (aval.dtype.is_float() || l.to_f64() == n),
         _ => false,
     };
     /// All elements of x are one known constant.
@@ -249,7 +250,7 @@ table! {
     /// x is a float.
     float(x: Value) = x.dtype.is_float();
     /// x is an integer.
-    integer(x: Value) = x.dtype == Dtype::I32;
+    integer(x: Value) = x.dtype.is_integer();
     /// x is a truth value.
     truth(x: Value) = x.dtype == Dtype::Bool;
     /// x and y have the same element type and shape.
@@ -276,13 +277,10 @@ table! {
         let order = |d: &usize| perm.iter().position(|p| p == d);
         dims.windows(2).all(|d| order(&d[0]) < order(&d[1]))
     };
-    /// Every value of x's type is one of this type as well, and of no other.
-    holds(dtype: Dtype, x: Value) = match (x.dtype, dtype) {
-        (from, to) if from == to => true,
-        (Dtype::Bool, _) => true,
-        (Dtype::F32 | Dtype::I32, Dtype::F64) => true,
-        (Dtype::F32 | Dtype::F64 | Dtype::I32, Dtype::F32 | Dtype::I32 | Dtype::Bool | Dtype::F64) => false,
-    };
+    /// Converting x to `through` and then to `dtype` is converting it to `dtype`: `through` holds every
+    /// value of x, and integers that pass through floats are not saturated where they would wrap around.
+    transparent(dtype: Dtype, through: Dtype, x: Value) =
+        through.holds(x.dtype) && (through.is_float() == x.dtype.is_float() || !dtype.is_integer() || dtype.holds(x.dtype));
     /// A broadcast of x to `shape` stretches no axis.
     unstretched(x: Value, shape: Dims, dims: Dims) = dims.iter().enumerate().all(|(i, d)| x.shape.get(i) == shape.get(*d));
     /// Among `axes` are some that a broadcast to `shape` adds, and none of them is empty.
@@ -331,7 +329,7 @@ fn invertible(dtype: Dtype, x: f64) -> bool {
     match dtype {
         Dtype::F32 => (x as f32).is_normal() && (x as f32).recip().is_normal(),
         Dtype::F64 => x.is_normal() && x.recip().is_normal(),
-        Dtype::I32 | Dtype::Bool => false,
+        Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => false,
     }
 }
 

@@ -20,6 +20,9 @@ pub fn lines() -> Vec<Line> {
         "pull/round"         Exact: "(pull:round:0 ?x ?y ?c)"         => absent;
         "pull/stop_gradient" Exact: "(pull:stop_gradient:0 ?x ?y ?c)" => absent;
 
+        /// The identity.
+        "pull/barrier"     Exact: "(pull:barrier:0 ?x ?y ?c)"     => "?c";
+
         /// y = √x: 1 / 2y.   y = x^(−1/2): −y / 2x.
         "pull/sqrt"        Exact: "(pull:sqrt:0 ?x ?y ?c)"        => "(mul ?c (div (full 0.5 ?x) ?y))";
         "pull/rsqrt"       Exact: "(pull:rsqrt:0 ?x ?y ?c)"       => "(mul ?c (mul (full -0.5 ?x) (div ?y ?x)))";

@@ -20,6 +20,9 @@ pub fn lines() -> Vec<Line> {
         "push/round"         Exact: "(push:round:0 ?x ?y ?t)"         => absent;
         "push/stop_gradient" Exact: "(push:stop_gradient:0 ?x ?y ?t)" => absent;
 
+        /// The identity.
+        "push/barrier"     Exact: "(push:barrier:0 ?x ?y ?t)"     => "?t";
+
         /// y = √x: 1 / 2y.   y = x^(−1/2): −y / 2x.
         "push/sqrt"        Exact: "(push:sqrt:0 ?x ?y ?t)"        => "(mul ?t (div (full 0.5 ?x) ?y))";
         "push/rsqrt"       Exact: "(push:rsqrt:0 ?x ?y ?t)"       => "(mul ?t (mul (full -0.5 ?x) (div ?y ?x)))";

@@ -29,8 +29,8 @@ pub fn lines() -> Vec<Line> {
         "simplify/broadcast-broadcast" Exact: "(broadcast_in_dim ?s ?d (broadcast_in_dim ?t ?e ?x))" => "(broadcast_in_dim ?s {pick ?d ?e} ?x)";
         "simplify/transpose-broadcast" Exact: "(transpose ?p (broadcast_in_dim ?s ?d ?x))"
             => "(broadcast_in_dim {pick ?s ?p} {pick {inverse ?p} ?d} ?x)", if "keeps_order ?p ?d";
-        /// Through a type that holds every value of x.
-        "simplify/convert-convert"     Exact: "(convert ?d (convert ?e ?x))"     => "(convert ?d ?x)", if "holds ?e ?x";
+        /// Through a type that changes no value of x.
+        "simplify/convert-convert"     Exact: "(convert ?d (convert ?e ?x))"     => "(convert ?d ?x)", if "transparent ?d ?e ?x";
 
         /// # Computing before repeating
         "simplify/broadcast-unary"   Exact: "(@unary (broadcast_in_dim ?s ?d ?x))"         => "(broadcast_in_dim ?s ?d (@unary ?x))";

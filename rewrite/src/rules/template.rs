@@ -152,7 +152,7 @@ impl Template {
                     let literal = match scalar {
                         Scalar::Number(n) => Some(Literal::new(aval.dtype, *n)),
                         Scalar::Step(s) => match slots[*s].attr(egraph) {
-                            Some(Attr::Int(n)) => Some(Literal::new(aval.dtype, *n as f64)),
+                            Some(Attr::Int(n)) => Some(Literal::wrapped(aval.dtype, *n)),
                             Some(Attr::Literal(l)) => Some(*l),
                             Some(Attr::Dims(_) | Attr::Dtype(_)) | None => None,
                         },
@@ -191,7 +191,8 @@ fn fold(egraph: &EGraph, prim: Prim, args: &[usize], slots: &[Slot]) -> Option<L
             | Unary::Round
             | Unary::Sqrt
             | Unary::Not
-            | Unary::StopGradient => scalar::unary(u, constant(0)?, mode),
+            | Unary::StopGradient
+            | Unary::Barrier => scalar::unary(u, constant(0)?, mode),
             Unary::Rsqrt
             | Unary::Exp
             | Unary::Expm1

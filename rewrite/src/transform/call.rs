@@ -11,6 +11,7 @@
 //! tangents, and the sum of the elements' cotangents.
 
 use super::Workspace;
+use super::checkpoint;
 use super::control;
 use super::custom::{self, Custom};
 use super::functions::{Edge, Functions, Halves};
@@ -234,21 +235,13 @@ pub(super) fn vjp(
     if let Some(custom) = Custom::of(&site, functions) {
         return custom.vjp(work, functions, (y, span), reached, cotangent);
     }
-    let pulled =
-        |i: &usize| work.result(y, *i).filter(|r| reached[usize::from(*r)]).and_then(|r| cotangent[usize::from(r)]);
-    let (of, seeds): (Vec<usize>, Vec<Id>) = (0..n).filter_map(|i| pulled(&i).map(|c| (i, c))).unzip();
-    let mut wrt = Vec::new();
-    for (k, operand) in operands.iter().enumerate() {
-        if reached[usize::from(*operand)] {
-            let alone: Vec<bool> = (0..operands.len()).map(|j| j == k).collect();
-            let to = functions.flow(callee, Edge::Cotangent, &alone);
-            if of.iter().any(|i| to[*i]) {
-                wrt.push(k);
-            }
-        }
-    }
-    if wrt.is_empty() {
+    let Some(Pulled { wrt, of, seeds }) = pulled(work, functions, (callee, n), (y, &operands), reached, cotangent)
+    else {
         return Ok(());
+    };
+    if let What::Function(Transform::Checkpoint { policy }, _) = &site.what {
+        let by = Pulled { wrt, of, seeds };
+        return checkpoint::vjp(work, functions, (policy, callee), (y, span), by, cotangent);
     }
     let Halves { forward, backward } = functions.halves(callee, &wrt, &of, span)?;
     let saved = functions.program.function(forward).results().len() - n;
@@ -272,6 +265,40 @@ pub(super) fn vjp(
     Ok(())
 }
 
+/// What a call is differentiated by.
+pub(super) struct Pulled {
+    /// The operands that have a gradient.
+    pub(super) wrt: Vec<usize>,
+    /// The results that have a cotangent, and those.
+    pub(super) of: Vec<usize>,
+    pub(super) seeds: Vec<Id>,
+}
+
+/// What a call of a function with `n` results is differentiated by, if by anything.
+fn pulled(
+    work: &Workspace,
+    functions: &mut Functions<'_>,
+    (callee, n): (FnId, usize),
+    (y, operands): (Id, &[Id]),
+    reached: &[bool],
+    cotangent: &[Option<Id>],
+) -> Option<Pulled> {
+    let pulled =
+        |i: &usize| work.result(y, *i).filter(|r| reached[usize::from(*r)]).and_then(|r| cotangent[usize::from(r)]);
+    let (of, seeds): (Vec<usize>, Vec<Id>) = (0..n).filter_map(|i| pulled(&i).map(|c| (i, c))).unzip();
+    let mut wrt = Vec::new();
+    for (k, operand) in operands.iter().enumerate() {
+        if reached[usize::from(*operand)] {
+            let alone: Vec<bool> = (0..operands.len()).map(|j| j == k).collect();
+            let to = functions.flow(callee, Edge::Cotangent, &alone);
+            if of.iter().any(|i| to[*i]) {
+                wrt.push(k);
+            }
+        }
+    }
+    (!wrt.is_empty()).then_some(Pulled { wrt, of, seeds })
+}
+
 /// The call for every element of a batch, the call itself if nothing is batched. Gives the results'
 /// classes and whether they have the batch axis.
 ///
@@ -286,12 +313,15 @@ pub(super) fn vmap(
     span: Span,
 ) -> Result<Vec<(Id, bool)>> {
     let classes: Vec<Id> = operands.iter().map(|(id, _)| *id).collect();
-    if !operands.iter().any(|(_, batched)| *batched) {
+    if !operands.iter().any(|(_, batched)| *batched) && !functions.looks_at_batches(callee) {
         let called = work.call(functions, &What::Function(transform.clone(), callee), &classes, span)?;
         return Ok(called.results.into_iter().map(|r| (r, false)).collect());
     }
     if let Transform::CustomJvp { .. } | Transform::CustomVjp { .. } = transform {
         return custom::vmap(work, functions, (transform, callee), operands, size, span);
+    }
+    if checkpoint::is(transform) {
+        return checkpoint::vmap(work, functions, (transform, callee), operands, size, span);
     }
     let element = |(id, batched): &(Id, bool)| {
         let aval = aval(&work.egraph, *id);
@@ -302,7 +332,8 @@ pub(super) fn vmap(
     let n = functions.program.function(inner).results().len();
     let in_axes = operands.iter().map(|(_, batched)| batched.then_some(0)).collect();
     let over = Transform::Vmap { in_axes, out_axes: vec![0; n], size };
-    let called = if functions.push_in {
+    // One element by itself can't look at the others.
+    let called = if functions.push_in || functions.looks_at_batches(inner) {
         let pushed = functions.pushed_in(&over, inner, span)?;
         work.call(functions, &What::Function(Transform::Call, pushed), &classes, span)?
     } else {
@@ -326,7 +357,9 @@ impl Site {
                 | Transform::Jvp { .. }
                 | Transform::Vjp { .. }
                 | Transform::CustomJvp { .. }
-                | Transform::CustomVjp { .. },
+                | Transform::CustomVjp { .. }
+                | Transform::Checkpoint { .. }
+                | Transform::Named { .. },
                 _,
             )
             | What::Control(_) => None,
@@ -346,7 +379,9 @@ impl Site {
                 | Transform::Jvp { .. }
                 | Transform::Vjp { .. }
                 | Transform::CustomJvp { .. }
-                | Transform::CustomVjp { .. }),
+                | Transform::CustomVjp { .. }
+                | Transform::Checkpoint { .. }
+                | Transform::Named { .. }),
                 _,
             ) => What::Function(other.clone(), callee),
             What::Control(_) => What::Function(Transform::Call, callee),

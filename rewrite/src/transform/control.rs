@@ -17,9 +17,9 @@
 //! what one step gives the next one takes. Per-step values lie along axis 0 of the operands, and a
 //! batch along axis 1 of those.
 
-use super::Workspace;
 use super::functions::{Edge, Functions, Halves};
 use super::vjp::accumulate;
+use super::{Workspace, axis};
 use crate::analysis::{What, aval};
 use egg::Id;
 use egrad_ir::graph::move_axis;
@@ -50,6 +50,7 @@ pub(super) fn flow(functions: &mut Functions<'_>, control: &Control, edge: Edge,
             }
             of_any(functions, branches, edge, &from[1..])
         }
+        Control::AllGather { .. } | Control::AxisIndex { .. } => axis::flow(control, edge, from),
     }
 }
 
@@ -210,6 +211,9 @@ pub(super) fn jvp(
             let params = [Part::Value(0)].into_iter().chain(own.into_iter().map(shift)).collect();
             (Control::Switch { branches }, params, results)
         }
+        Control::AllGather { .. } | Control::AxisIndex { .. } => {
+            return axis::jvp(work, functions, (control, operands), (y, span), tangent);
+        }
     };
     let mut args = Vec::with_capacity(params.len());
     for part in &params {
@@ -269,6 +273,9 @@ pub(super) fn vjp(
             return Err(Error::missing_rule(m).at(span));
         }
         Control::Switch { branches } => pull_switch(work, functions, branches, operands, (y, &seeds), &active, span)?,
+        Control::AllGather { .. } | Control::AxisIndex { .. } => {
+            axis::pull(work, functions, control, &seeds, span)?.map(|gradient| (0, gradient)).into_iter().collect()
+        }
     };
     for (k, gradient) in pulled {
         accumulate(work, cotangent, operands[k], gradient, span);
@@ -482,6 +489,9 @@ fn pull_switch(
         return Ok(Vec::new());
     }
     let halves = branches.iter().map(|b| functions.halves(*b, &wrt, &of, span)).collect::<Result<Vec<Halves>>>()?;
+    // A branch that looks at other elements of a batch must not see cotangents of those that don't take
+    // it, so each branch gets its own, which are zeros but for those that do.
+    let sets = if branches.iter().any(|b| functions.looks_at_batches(*b)) { branches.len() } else { 1 };
     // Values that branches save share places by their types.
     let mut places: Vec<Aval> = Vec::new();
     let mut taken: Vec<Vec<usize>> = Vec::new();
@@ -524,9 +534,10 @@ fn pull_switch(
         let params = (0..n)
             .map(|p| signature(&b, p.into()))
             .chain(places.iter().map(|aval| (aval.clone(), span)))
-            .chain((0..of.len()).map(|i| signature(&b, (n + own.len() + i).into())));
-        let positions: Vec<usize> =
-            (0..n).chain(own.iter().map(|p| n + p)).chain((0..of.len()).map(|i| n + places.len() + i)).collect();
+            .chain((0..sets * of.len()).map(|i| signature(&b, (n + own.len() + i % of.len()).into())));
+        let set = if sets > 1 { backwards.len() * of.len() } else { 0 };
+        let seeds = (0..of.len()).map(|i| n + places.len() + set + i);
+        let positions: Vec<usize> = (0..n).chain(own.iter().map(|p| n + p)).chain(seeds).collect();
         let gradients: Vec<usize> = (0..wrt.len()).collect();
         let params: Vec<(Aval, Span)> = params.collect();
         backwards.push(functions.rearranged(half.backward, params, &positions, &gradients));
@@ -535,14 +546,43 @@ fn pull_switch(
     for i in 0..seeds.len() {
         work.supersede(y, i, went.results[i]);
     }
-    let args: Vec<Id> = operands
-        .iter()
-        .copied()
-        .chain(went.results[seeds.len()..].iter().copied())
-        .chain(seeds.iter().copied().flatten())
-        .collect();
+    let given: Vec<Id> = match sets {
+        1 => seeds.iter().copied().flatten().collect(),
+        _ => (0..sets).flat_map(|b| masked_seeds(work, operands[0], (b, sets), seeds, span)).collect(),
+    };
+    let args: Vec<Id> =
+        operands.iter().copied().chain(went.results[seeds.len()..].iter().copied()).chain(given).collect();
     let came = work.call(functions, &What::Control(Control::Switch { branches: backwards }), &args, span)?;
     Ok(wrt.into_iter().map(|k| k + 1).zip(came.results).collect())
+}
+
+/// The cotangents where this branch of so many is the one that is taken, else zeros.
+fn masked_seeds(
+    work: &mut Workspace,
+    index: Id,
+    (b, branches): (usize, usize),
+    seeds: &[Option<Id>],
+    span: Span,
+) -> Vec<Id> {
+    // Out of range is the nearest.
+    let compare = match b {
+        0 => Compare::Le,
+        _ if b + 1 == branches => Compare::Ge,
+        _ => Compare::Eq,
+    };
+    let number = work.op(&Op::Constant(Literal::new(Dtype::I32, b as f64)), &[], span);
+    let taken = work.op(&Op::Compare(compare), &[index, number], span);
+    let mut masked = Vec::new();
+    for seed in seeds.iter().copied().flatten() {
+        let aval = aval(&work.egraph, seed).clone();
+        let mask = match aval.shape.rank() {
+            0 => taken,
+            _ => work.op(&Op::BroadcastInDim { shape: aval.shape.clone(), dims: Axes::new() }, &[taken], span),
+        };
+        let zeros = work.zeros(&aval);
+        masked.push(work.op(&Op::Select, &[mask, seed, zeros], span));
+    }
+    masked
 }
 
 /// A scalar repeated.
@@ -568,7 +608,8 @@ pub(super) fn vmap(
 ) -> Result<Vec<(Id, bool)>> {
     let batched: Vec<bool> = operands.iter().map(|(_, batched)| *batched).collect();
     let mut classes: Vec<Id> = operands.iter().map(|(id, _)| *id).collect();
-    if !batched.contains(&true) {
+    let looks = functions.node_looks_at_batches(&NodeKind::Control(control.clone()));
+    if !batched.contains(&true) && !looks {
         let called = work.call(functions, &What::Control(control.clone()), &classes, span)?;
         return Ok(called.results.into_iter().map(|r| (r, false)).collect());
     }
@@ -651,18 +692,21 @@ pub(super) fn vmap(
             let called = work.call(functions, &What::Control(control), &classes, span)?;
             Ok(called.results.into_iter().zip(results).collect())
         }
+        Control::AllGather { .. } | Control::AxisIndex { .. } => {
+            axis::vmap(work, functions, control, operands, size, span)
+        }
     }
 }
 
 /// A value for every element of a batch.
-fn repeated(work: &mut Workspace, id: Id, size: usize, span: Span) -> Id {
+pub(super) fn repeated(work: &mut Workspace, id: Id, size: usize, span: Span) -> Id {
     let shape = aval(&work.egraph, id).shape.insert(0, size);
     let dims = (1..shape.rank()).collect();
     work.op(&Op::BroadcastInDim { shape, dims }, &[id], span)
 }
 
 /// A value with its first two axes exchanged.
-fn swapped(work: &mut Workspace, id: Id, span: Span) -> Id {
+pub(super) fn swapped(work: &mut Workspace, id: Id, span: Span) -> Id {
     let perm = move_axis(aval(&work.egraph, id).shape.rank(), 0, 1);
     work.op(&Op::Transpose(perm), &[id], span)
 }

@@ -17,18 +17,19 @@
 //!
 //! As in JAX, a rule is given zeros for tangents and cotangents that don't exist.
 
-use super::functions::{Functions, Halves, narrowed, signature, without_params};
+use super::functions::{Functions, Halves, Keep, narrowed, signature, without_params};
 use super::vjp::accumulate;
-use super::{Callee, Workspace, inline};
+use super::{Callee, Workspace, checkpoint, inline};
 use crate::analysis::{Site, What, aval};
 use egg::Id;
 use egrad_ir::op::Axes;
 use egrad_ir::{Aval, Error, FnId, Function, Literal, NodeId, NodeKind, Op, Program, Reduce, Result, Span, Transform};
 use std::borrow::Cow;
 
-/// Whether the program's functions apply one that has a derivative of its own.
+/// Whether the program's functions apply one that stays whole until the last transform is done: one that
+/// has a derivative of its own, or a say in what its derivative keeps.
 pub(super) fn is_in(program: &Program) -> bool {
-    let is = |kind: &NodeKind| matches!(kind, NodeKind::Apply(t, _) if Rule::of(t).is_some());
+    let is = |kind: &NodeKind| matches!(kind, NodeKind::Apply(t, _) if Rule::of(t).is_some() || checkpoint::is(t));
     program.functions().any(|(_, f)| f.nodes().any(|(_, n)| is(&n.kind)))
 }
 
@@ -45,7 +46,12 @@ impl Rule {
         match transform {
             Transform::CustomJvp { params, results } => Some((Rule::Jvp, *params, *results)),
             Transform::CustomVjp { params, results } => Some((Rule::Vjp, *params, *results)),
-            Transform::Call | Transform::Jvp { .. } | Transform::Vjp { .. } | Transform::Vmap { .. } => None,
+            Transform::Call
+            | Transform::Jvp { .. }
+            | Transform::Vjp { .. }
+            | Transform::Vmap { .. }
+            | Transform::Checkpoint { .. }
+            | Transform::Named { .. } => None,
         }
     }
 }
@@ -212,7 +218,7 @@ impl Custom {
             }
         };
         whole.set_results(results);
-        let Halves { forward, backward } = functions.split(&whole, operands.len(), n);
+        let Halves { forward, backward } = functions.split(&whole, operands.len(), n, &Keep::Dear);
         let went = work.call(functions, &call(forward), &operands, span)?;
         for i in 0..n {
             work.supersede(y, i, went.results[i]);
@@ -282,8 +288,8 @@ pub(super) fn vmap(
     Ok(called.results.into_iter().map(|r| (r, true)).collect())
 }
 
-/// The program with the functions themselves for those that have derivatives of their own: nobody
-/// will differentiate any more. Calls are written out, if asked for.
+/// The program with the functions themselves for those that have derivatives of their own, or are
+/// checkpoints: nobody will differentiate any more. Calls are written out, if asked for.
 ///
 /// # Errors
 /// If such a function depends on tangents or cotangents.
@@ -294,6 +300,7 @@ pub(super) fn undifferentiated(program: &Program, write_out: bool) -> Result<Pro
             let Some((rule, params, results)) = Rule::of(transform) else {
                 return Ok(match transform {
                     Transform::Call if write_out => Callee::Copied(Cow::Owned(plain.function(callee).clone())),
+                    kept if checkpoint::is(kept) => Callee::Copied(Cow::Owned(plain.function(callee).clone())),
                     called => Callee::Called(called.clone(), callee),
                 });
             };

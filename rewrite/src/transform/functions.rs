@@ -7,7 +7,8 @@ use super::{MOST_NODES, Marked, control, vjp, vmap};
 use crate::rules::{Table, Tables};
 use crate::term::{Head, encode};
 use egrad_ir::{
-    Aval, Binary, Control, Error, FnId, Function, Node, NodeId, NodeKind, Op, Program, Result, Span, Transform, Unary,
+    Aval, Binary, Control, Error, FnId, Function, Node, NodeId, NodeKind, Op, Policy, Program, Result, Span, Transform,
+    Unary,
 };
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -21,12 +22,13 @@ pub(crate) struct Functions<'t> {
     pub(crate) push_in: bool,
     transformed: HashMap<(FnId, Transform), FnId>,
     selected: HashMap<(FnId, Vec<usize>), FnId>,
-    halves: HashMap<(FnId, Vec<usize>, Vec<usize>), Halves>,
+    halves: HashMap<(FnId, Vec<usize>, Vec<usize>, Keep), Halves>,
     wrapped: HashMap<(FnId, Transform), FnId>,
     pushed: HashMap<FnId, FnId>,
     batched: HashMap<(FnId, Vec<bool>, Vec<bool>, usize), FnId>,
     interned: HashMap<Function, FnId>,
     flows: HashMap<(FnId, Edge, Vec<bool>), Vec<bool>>,
+    looks: HashMap<FnId, bool>,
 }
 
 /// Which edges of the dataflow graph count.
@@ -38,6 +40,15 @@ pub(crate) enum Edge {
     Tangent,
     /// Those that carry a cotangent.
     Cotangent,
+}
+
+/// What goes back may take from what went forward.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Keep {
+    /// All but what is cheap to have again.
+    Dear,
+    /// What the policy says.
+    Policy(Policy),
 }
 
 /// A reverse-mode derivative in two calls, as JAX's: what goes forward saves what goes back needs.
@@ -64,6 +75,7 @@ impl<'t> Functions<'t> {
             batched: HashMap::new(),
             interned: HashMap::new(),
             flows: HashMap::new(),
+            looks: HashMap::new(),
         }
     }
 
@@ -161,7 +173,7 @@ impl<'t> Functions<'t> {
         size: usize,
         at: Span,
     ) -> Result<FnId> {
-        if !params.contains(&true) && !results.contains(&true) {
+        if !params.contains(&true) && !results.contains(&true) && !self.looks_at_batches(f) {
             return Ok(f);
         }
         let key = (f, params.to_vec(), results.to_vec(), size);
@@ -220,6 +232,23 @@ impl<'t> Functions<'t> {
         Ok(id)
     }
 
+    /// Whether the function, or one it needs, looks at the elements of a batch that is around it.
+    pub(super) fn looks_at_batches(&mut self, f: FnId) -> bool {
+        if let Some(known) = self.looks.get(&f) {
+            return *known;
+        }
+        let function = self.program.function(f).clone();
+        let looks = function.nodes().any(|(_, node)| self.node_looks_at_batches(&node.kind));
+        self.looks.insert(f, looks);
+        looks
+    }
+
+    /// The same of one node.
+    pub(super) fn node_looks_at_batches(&mut self, kind: &NodeKind) -> bool {
+        matches!(kind, NodeKind::Control(Control::AllGather { .. } | Control::AxisIndex { .. }))
+            || kind.callees().iter().any(|f| self.looks_at_batches(*f))
+    }
+
     /// Which results depend on these parameters by edges of that kind.
     pub(crate) fn flow(&mut self, f: FnId, edge: Edge, from: &[bool]) -> Vec<bool> {
         let key = (f, edge, from.to_vec());
@@ -239,8 +268,9 @@ impl<'t> Functions<'t> {
                 }
                 NodeKind::Apply(..) | NodeKind::Control(_) => {
                     let from: Vec<bool> = operands.collect();
+                    let looks = edge == Edge::Batch && self.node_looks_at_batches(&node.kind);
                     let results = match &node.kind {
-                        NodeKind::Apply(..) | NodeKind::Control(_) if !from.contains(&true) => Vec::new(),
+                        NodeKind::Apply(..) | NodeKind::Control(_) if !from.contains(&true) && !looks => Vec::new(),
                         NodeKind::Apply(..) if edge == Edge::Batch => vec![true; node.avals.len()],
                         NodeKind::Apply(transform, callee) => self.flow_through(transform, *callee, edge, &from),
                         NodeKind::Control(over) => control::flow(self, over, edge, &from),
@@ -260,9 +290,12 @@ impl<'t> Functions<'t> {
     /// Which results of an application depend on these operands.
     pub(crate) fn flow_through(&mut self, transform: &Transform, f: FnId, edge: Edge, from: &[bool]) -> Vec<bool> {
         match transform {
-            Transform::Call | Transform::Jvp { .. } | Transform::Vjp { .. } | Transform::Vmap { .. } => {
-                self.flow(f, edge, from)
-            }
+            Transform::Call
+            | Transform::Jvp { .. }
+            | Transform::Vjp { .. }
+            | Transform::Vmap { .. }
+            | Transform::Checkpoint { .. }
+            | Transform::Named { .. } => self.flow(f, edge, from),
             // The rule is not asked: it is given all tangents or cotangents there are.
             Transform::CustomJvp { results, .. } | Transform::CustomVjp { results, .. } => {
                 let f = self.program.function(f);
@@ -288,7 +321,23 @@ impl<'t> Functions<'t> {
     /// # Errors
     /// As [`transformed`](Self::transformed).
     pub(crate) fn halves(&mut self, f: FnId, wrt: &[usize], of: &[usize], at: Span) -> Result<Halves> {
-        let key = (f, wrt.to_vec(), of.to_vec());
+        self.halves_that_keep(Keep::Dear, f, wrt, of, at)
+    }
+
+    /// As [`halves`](Self::halves), where this much goes from the one to the other; the rest is computed
+    /// again.
+    ///
+    /// # Errors
+    /// As [`transformed`](Self::transformed).
+    pub(crate) fn halves_that_keep(
+        &mut self,
+        keep: Keep,
+        f: FnId,
+        wrt: &[usize],
+        of: &[usize],
+        at: Span,
+    ) -> Result<Halves> {
+        let key = (f, wrt.to_vec(), of.to_vec(), keep.clone());
         if let Some(known) = self.halves.get(&key) {
             return Ok(*known);
         }
@@ -300,16 +349,26 @@ impl<'t> Functions<'t> {
         let whole = marked.and_then(|marked| marked.read_back(&function.name));
         let what = || format!("the vjp of `{}` is taken here", function.name);
         let whole = &whole.map_err(|e| e.note(what(), at))?;
-        let halves = self.split(whole, function.params().len(), function.results().len());
+        let halves = self.split(whole, function.params().len(), function.results().len(), &keep);
         self.halves.insert(key, halves);
         Ok(halves)
     }
 
     /// The halves of a vector-Jacobian product whose first parameters are not cotangents, and whose first
     /// results are not gradients and don't depend on cotangents.
-    pub(super) fn split(&mut self, whole: &Function, params: usize, results: usize) -> Halves {
+    pub(super) fn split(&mut self, whole: &Function, params: usize, results: usize, keep: &Keep) -> Halves {
         let (primal, gradients) = whole.results().split_at(results);
-        let (known, saved) = saved(whole, params, gradients);
+        let (known, saved) = match keep {
+            Keep::Dear => {
+                let (known, mut saved) = saved(whole, params, gradients, |id| !is_view(whole.node(id)));
+                without_cheap(whole, &mut saved);
+                (known, saved)
+            }
+            Keep::Policy(policy) => {
+                let named = named(policy, whole);
+                saved(whole, params, gradients, |id| named[id.index()] || keeps(policy, whole.node(id)))
+            }
+        };
 
         let mut forward = Function::new(&*whole.name, signature(whole, whole.params().take(params)));
         let mut place = vec![None; whole.len()];
@@ -339,26 +398,17 @@ pub(super) fn signature(f: &Function, nodes: impl Iterator<Item = NodeId>) -> im
     nodes.map(|n| (f.aval(n).clone(), f.node(n).span))
 }
 
-/// Which nodes of a vector-Jacobian product don't depend on cotangents, and which of them have to
-/// be saved for those that do. Constants, views, and what is cheap to have from those that are saved
-/// are computed again.
-fn saved(whole: &Function, params: usize, gradients: &[NodeId]) -> (Vec<bool>, Vec<NodeId>) {
-    let mut known = vec![false; whole.len()];
-    let mut varies = vec![false; whole.len()];
-    for (id, node) in whole.nodes() {
-        let (k, v) = match node.kind {
-            NodeKind::Param(i) => (i < params, true),
-            NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => (
-                node.args.iter().all(|a| known[a.index()]),
-                node.args.iter().any(|a| varies[a.index()]) || node.kind.is_tuple(),
-            ),
-        };
-        (known[id.index()], varies[id.index()]) = (k, v);
-    }
-    let again = |node: &Node| match &node.kind {
-        NodeKind::Op(Op::BroadcastInDim { .. } | Op::Reshape(_) | Op::Transpose(_)) => true,
-        NodeKind::Op(_) | NodeKind::Param(_) | NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => false,
-    };
+/// Which nodes of a vector-Jacobian product don't depend on cotangents, and which of them are saved for
+/// those that do: the last ones that `may` be. Constants are computed again, and so is what may not be
+/// saved.
+fn saved(
+    whole: &Function,
+    params: usize,
+    gradients: &[NodeId],
+    may: impl Fn(NodeId) -> bool,
+) -> (Vec<bool>, Vec<NodeId>) {
+    let known = known(whole, params);
+    let varies = varies(whole);
     let mut wanted = vec![false; whole.len()];
     gradients.iter().for_each(|g| wanted[g.index()] = true);
     let mut saved = Vec::new();
@@ -366,13 +416,54 @@ fn saved(whole: &Function, params: usize, gradients: &[NodeId]) -> (Vec<bool>, V
         if !wanted[id.index()] || matches!(node.kind, NodeKind::Param(_)) {
             continue;
         }
-        if known[id.index()] && varies[id.index()] && !again(node) {
+        if known[id.index()] && varies[id.index()] && may(id) {
             saved.push(id);
         } else {
             node.args.iter().for_each(|a| wanted[a.index()] = true);
         }
     }
-    // What takes next to nothing from others that are saved anyway is computed again.
+    saved.reverse();
+    (known, saved)
+}
+
+/// Which nodes depend on nothing but the first parameters.
+fn known(whole: &Function, params: usize) -> Vec<bool> {
+    let mut known = vec![false; whole.len()];
+    for (id, node) in whole.nodes() {
+        known[id.index()] = match node.kind {
+            NodeKind::Param(i) => i < params,
+            NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => {
+                node.args.iter().all(|a| known[a.index()])
+            }
+        };
+    }
+    known
+}
+
+/// Which nodes are no constants; a tuple can't be saved as a whole, but counts as if it varied.
+fn varies(whole: &Function) -> Vec<bool> {
+    let mut varies = vec![false; whole.len()];
+    for (id, node) in whole.nodes() {
+        varies[id.index()] = match node.kind {
+            NodeKind::Param(_) => true,
+            NodeKind::Op(_) | NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => {
+                node.args.iter().any(|a| varies[a.index()]) || node.kind.is_tuple()
+            }
+        };
+    }
+    varies
+}
+
+/// Whether the node is a view, or stands for recomputation, which saving would defeat.
+fn is_view(node: &Node) -> bool {
+    match &node.kind {
+        NodeKind::Op(Op::BroadcastInDim { .. } | Op::Reshape(_) | Op::Transpose(_) | Op::Unary(Unary::Barrier)) => true,
+        NodeKind::Op(_) | NodeKind::Param(_) | NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => false,
+    }
+}
+
+/// Drops what takes next to nothing from others that are saved anyway: it is computed again.
+fn without_cheap(whole: &Function, saved: &mut Vec<NodeId>) {
     let cheap = |node: &Node| match &node.kind {
         NodeKind::Op(op) => matches!(
             op,
@@ -384,17 +475,50 @@ fn saved(whole: &Function, params: usize, gradients: &[NodeId]) -> (Vec<bool>, V
         ),
         NodeKind::Param(_) | NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => false,
     };
+    let varies = varies(whole);
     let mut kept = vec![false; whole.len()];
     saved.iter().for_each(|s| kept[s.index()] = true);
     // Later ones first: each stands on earlier ones.
-    saved.retain(|s| {
-        let node = whole.node(*s);
+    for s in std::mem::take(saved).into_iter().rev() {
+        let node = whole.node(s);
         let mut operands = node.args.iter().map(|a| a.index());
         kept[s.index()] = !(cheap(node) && operands.all(|a| kept[a] || !varies[a]));
-        kept[s.index()]
-    });
+        if kept[s.index()] {
+            saved.push(s);
+        }
+    }
     saved.reverse();
-    (known, saved)
+}
+
+/// Whether a policy keeps what a node gives for what it is.
+fn keeps(policy: &Policy, node: &Node) -> bool {
+    let dot = |batched: bool| match &node.kind {
+        NodeKind::Op(Op::DotGeneral(dims)) => batched || dims.batch[0].is_empty(),
+        NodeKind::Op(_) | NodeKind::Param(_) | NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => false,
+    };
+    match policy {
+        Policy::Nothing | Policy::Names(_) => false,
+        Policy::Everything => !is_view(node) && !node.kind.is_tuple(),
+        Policy::Dots => dot(true),
+        Policy::DotsWithoutBatch => dot(false),
+    }
+}
+
+/// Which nodes have a name that a policy keeps them by.
+fn named(policy: &Policy, whole: &Function) -> Vec<bool> {
+    let mut named = vec![false; whole.len()];
+    for (_, node) in whole.nodes() {
+        match (&node.kind, policy) {
+            (NodeKind::Apply(Transform::Named { name }, _), Policy::Names(names)) if names.contains(name) => {
+                node.args.iter().for_each(|a| named[a.index()] = true);
+            }
+            (
+                NodeKind::Apply(..) | NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Control(_) | NodeKind::Get(_),
+                _,
+            ) => {}
+        }
+    }
+    named
 }
 
 /// Copies the nodes that `of` depend on and that `allow` lets pass, as far as they have no place yet.
@@ -465,7 +589,12 @@ pub(crate) fn tidied(program: &Program) -> Program {
                 NodeKind::Control(Control::Scan { body, consts, carry, .. }) => {
                     carried[body.index()].extend((0..*carry).map(|c| (c, consts + c)));
                 }
-                NodeKind::Control(over @ (Control::While { .. } | Control::Switch { .. })) => {
+                NodeKind::Control(
+                    over @ (Control::While { .. }
+                    | Control::Switch { .. }
+                    | Control::AllGather { .. }
+                    | Control::AxisIndex { .. }),
+                ) => {
                     for callee in over.callees() {
                         fixed[callee.index()] = true;
                         used[callee.index()].fill(true);
@@ -504,7 +633,9 @@ pub(crate) fn tidied(program: &Program) -> Program {
                         | Transform::Jvp { .. }
                         | Transform::Vjp { .. }
                         | Transform::CustomJvp { .. }
-                        | Transform::CustomVjp { .. }) => other.clone(),
+                        | Transform::CustomVjp { .. }
+                        | Transform::Checkpoint { .. }
+                        | Transform::Named { .. }) => other.clone(),
                     };
                     let args = params.iter().map(|p| args[*p]).collect();
                     (NodeKind::Apply(transform, *to), args, chosen(results, &node.avals).cloned().collect())
@@ -532,7 +663,12 @@ pub(crate) fn tidied(program: &Program) -> Program {
                     let avals = chosen(&used[body.index()], &node.avals).cloned().collect();
                     (NodeKind::Control(scan), args, avals)
                 }
-                NodeKind::Control(Control::While { .. } | Control::Switch { .. }) => {
+                NodeKind::Control(
+                    Control::While { .. }
+                    | Control::Switch { .. }
+                    | Control::AllGather { .. }
+                    | Control::AxisIndex { .. },
+                ) => {
                     let to = |f: FnId| new[f.index()].as_ref().map_or(f, |(to, _)| *to);
                     (node.kind.over(to), args, node.avals.clone())
                 }

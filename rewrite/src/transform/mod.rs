@@ -9,7 +9,9 @@
 //! the function's own nodes and no rule but its table runs in it: until the last transform is done
 //! every class holds one primitive, and that is read back.
 
+mod axis;
 mod call;
+mod checkpoint;
 mod control;
 mod custom;
 pub(crate) mod functions;
@@ -23,8 +25,10 @@ use crate::rules::{Report, Table, Tables, template};
 use crate::term::{Attr, Head, Term, encode};
 use crate::{Calls, clock};
 use egg::Id;
-use egrad_ir::graph::not_plain;
-use egrad_ir::{Aval, Error, FnId, Function, Literal, NodeId, NodeKind, Op, Program, Result, Span, Transform};
+use egrad_ir::graph::{no_batch, not_plain};
+use egrad_ir::{
+    Aval, Control, Error, FnId, Function, Literal, Node, NodeId, NodeKind, Op, Program, Result, Span, Transform,
+};
 use functions::{Functions, too_large};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -137,7 +141,9 @@ fn expand_all<'p>(program: &'p Program, apply: &mut Apply<'_>) -> Result<Opened<
                     | Transform::Vjp { .. }
                     | Transform::Vmap { .. }
                     | Transform::CustomJvp { .. }
-                    | Transform::CustomVjp { .. } => transformed.get(&(callee, transform.clone())),
+                    | Transform::CustomVjp { .. }
+                    | Transform::Checkpoint { .. }
+                    | Transform::Named { .. } => transformed.get(&(callee, transform.clone())),
                 };
                 f.map(|f| Callee::Copied(Cow::Borrowed(f))).ok_or_else(|| later(callee))
             },
@@ -188,9 +194,11 @@ pub fn keep_calls(program: &Program, tables: &Tables, calls: Calls) -> Result<Pr
                 Transform::Call if calls == Calls::Inline => {
                     Callee::Copied(Cow::Owned(functions.program.function(callee).clone()))
                 }
-                Transform::Call | Transform::CustomJvp { .. } | Transform::CustomVjp { .. } => {
-                    Callee::Called(transform.clone(), callee)
-                }
+                Transform::Call
+                | Transform::CustomJvp { .. }
+                | Transform::CustomVjp { .. }
+                | Transform::Checkpoint { .. }
+                | Transform::Named { .. } => Callee::Called(transform.clone(), callee),
                 Transform::Jvp { .. } | Transform::Vjp { .. } | Transform::Vmap { .. } => {
                     let f = functions.transformed(callee, transform, span)?;
                     Callee::Copied(Cow::Owned(functions.program.function(f).clone()))
@@ -200,6 +208,17 @@ pub fn keep_calls(program: &Program, tables: &Tables, calls: Calls) -> Result<Pr
         kept[id.index()] = Some(functions.program.add(rewritten));
     }
     let kept = functions::tidied(&custom::undifferentiated(&functions.program, calls == Calls::Inline)?);
+    for (_, f) in kept.functions() {
+        let looks = |n: &Node| match &n.kind {
+            NodeKind::Control(c @ (Control::AllGather { .. } | Control::AxisIndex { .. })) => Some((c.clone(), n.span)),
+            NodeKind::Control(_) | NodeKind::Apply(..) | NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Get(_) => {
+                None
+            }
+        };
+        if let Some((control, span)) = f.nodes().find_map(|(_, n)| looks(n)) {
+            return Err(no_batch(&control).at(span));
+        }
+    }
     // Calls of calls multiply: a few lines can ask for more than any machine runs.
     let made = kept.written_out(|kind, callee| match kind {
         NodeKind::Apply(..) | NodeKind::Control(_) => callee.saturating_add(1),
@@ -518,7 +537,10 @@ impl Marked {
                 let out_axes: Vec<Option<usize>> = out_axes.iter().copied().map(Some).collect();
                 (vmap::vmap(f, in_axes, &out_axes, *size, functions)?, Some(&tables.batch))
             }
-            Transform::CustomJvp { .. } | Transform::CustomVjp { .. } => {
+            Transform::CustomJvp { .. }
+            | Transform::CustomVjp { .. }
+            | Transform::Checkpoint { .. }
+            | Transform::Named { .. } => {
                 return Err(Error::internal(format!("`{}` is expanded as if it were a transform", transform.name())));
             }
         };

@@ -80,11 +80,12 @@ impl<'p> Trail<'p> {
     /// Expands the program, keeping where everything comes from.
     ///
     /// # Errors
-    /// If a primitive has no rule for a transform, or the program has functions with derivatives of
-    /// their own.
+    /// If a primitive has no rule for a transform, or the program has checkpoints or functions with
+    /// derivatives of their own.
     pub(crate) fn new(program: &'p Program, tables: &Tables) -> Result<Trail<'p>> {
         if super::custom::is_in(program) {
-            let m = "where values come from can't be followed through functions with derivatives of their own";
+            let m = "where values come from can't be followed through checkpoints and functions with derivatives of \
+                     their own";
             return Err(Error::missing_rule(m));
         }
         let mut made = Vec::new();
@@ -194,7 +195,11 @@ impl<'p> Trail<'p> {
 impl Expansion {
     fn table<'t>(&self, tables: &'t Tables) -> Option<&'t Table> {
         match self.transform {
-            Transform::Call | Transform::CustomJvp { .. } | Transform::CustomVjp { .. } => None,
+            Transform::Call
+            | Transform::CustomJvp { .. }
+            | Transform::CustomVjp { .. }
+            | Transform::Checkpoint { .. }
+            | Transform::Named { .. } => None,
             Transform::Jvp { .. } => Some(&tables.push),
             Transform::Vjp { .. } => Some(&tables.pull),
             Transform::Vmap { .. } => Some(&tables.batch),

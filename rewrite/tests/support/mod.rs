@@ -7,7 +7,7 @@ pub mod programs;
 pub mod samples;
 
 use egrad_ir::eval::{Elementary, eval};
-use egrad_ir::{Array, Aval, Dtype, Function, NodeId, Op, Program, Span, Transform};
+use egrad_ir::{Array, Aval, Dtype, Function, Literal, NodeId, Op, Program, Shape, Span, Transform};
 
 /// A function of parameters of these avals.
 #[track_caller]
@@ -74,7 +74,10 @@ pub fn transformed(f: &Function, transform: &Transform) -> Program {
     let floats = f.result_avals().into_iter().filter(|a| a.dtype.is_float());
     match transform {
         Transform::Call => {}
-        Transform::CustomJvp { .. } | Transform::CustomVjp { .. } => unreachable!("it is applied, not derived from"),
+        Transform::CustomJvp { .. }
+        | Transform::CustomVjp { .. }
+        | Transform::Checkpoint { .. }
+        | Transform::Named { .. } => unreachable!("it is applied, not derived from"),
         Transform::Jvp { wrt } => avals.extend(wrt.iter().map(|i| avals[*i].clone()).collect::<Vec<_>>()),
         Transform::Vjp { .. } => avals.extend(floats),
         Transform::Vmap { in_axes, size, .. } => {
@@ -122,7 +125,8 @@ impl Random {
         let data: Vec<f64> = (0..aval.shape.size())
             .map(|_| match aval.dtype {
                 Dtype::F32 | Dtype::F64 => self.between(low, high),
-                Dtype::I32 => self.between(low * 4.0, high * 4.0).round(),
+                Dtype::I32 | Dtype::I64 => self.between(low * 4.0, high * 4.0).round(),
+                Dtype::U32 | Dtype::U8 => self.between(low * 4.0, high * 4.0).round().abs(),
                 Dtype::Bool => self.below(2) as f64,
             })
             .collect();
@@ -137,7 +141,10 @@ pub fn reference(f: &Function, transform: &Transform, inputs: &[Array]) -> Vec<A
     let float_results = |out: Vec<Array>| out.into_iter().filter(|a| a.dtype().is_float()).collect::<Vec<_>>();
     match transform {
         Transform::Call => run(f, inputs),
-        Transform::CustomJvp { .. } | Transform::CustomVjp { .. } => unreachable!("it is applied, not derived from"),
+        Transform::CustomJvp { .. }
+        | Transform::CustomVjp { .. }
+        | Transform::Checkpoint { .. }
+        | Transform::Named { .. } => unreachable!("it is applied, not derived from"),
         Transform::Jvp { wrt } => {
             let (x, t) = inputs.split_at(n);
             let moved = |h: f64| {
@@ -217,29 +224,35 @@ pub fn is_smooth(f: &Function, inputs: &[Array]) -> bool {
 
 /// Element `row` along an axis.
 pub fn slice(x: &Array, axis: usize, row: usize) -> Array {
-    let data = x.to_f64();
     let (shape, strides) = (x.shape().without(&[axis]), x.shape().strides());
-    let picked: Vec<f64> = (shape.indices())
+    let picked: Vec<Literal> = (shape.indices())
         .map(|mut index| {
             index.insert(axis, row);
-            data[index.iter().zip(&strides).map(|(i, s)| i * s).sum::<usize>()]
+            x.literal(index.iter().zip(&strides).map(|(i, s)| i * s).sum::<usize>())
         })
         .collect();
-    Array::from_f64(x.dtype(), &picked, shape).unwrap()
+    array(x.dtype(), &picked, shape)
 }
 
 /// Elements stacked along an axis.
 pub fn stack(element: &Aval, rows: &[Array], axis: usize) -> Array {
     let shape = element.shape.insert(axis, rows.len());
     let strides = element.shape.strides();
-    let rows: Vec<Vec<f64>> = rows.iter().map(Array::to_f64).collect();
-    let data: Vec<f64> = (shape.indices())
+    let data: Vec<Literal> = (shape.indices())
         .map(|mut index| {
             let row = index.remove(axis);
-            rows[row][index.iter().zip(&strides).map(|(i, s)| i * s).sum::<usize>()]
+            rows[row].literal(index.iter().zip(&strides).map(|(i, s)| i * s).sum::<usize>())
         })
         .collect();
-    Array::from_f64(element.dtype, &data, shape).unwrap()
+    array(element.dtype, &data, shape)
+}
+
+/// The array of these elements; those of 64-bit integers are more than an `f64` tells apart.
+fn array(dtype: Dtype, data: &[Literal], shape: Shape) -> Array {
+    if dtype == Dtype::I64 {
+        return Array::from_vec(data.iter().map(|x| x.bits() as i64).collect(), shape).unwrap();
+    }
+    Array::from_f64(dtype, &data.iter().map(|x| x.to_f64()).collect::<Vec<_>>(), shape).unwrap()
 }
 
 /// Whether two arrays agree to a tolerance relative to the largest entry; NaN and infinities at

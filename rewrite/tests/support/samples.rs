@@ -13,6 +13,9 @@ pub struct Sample {
     pub high: f64,
 }
 
+/// The integer types.
+const INTEGERS: [Dtype; 4] = [Dtype::I32, Dtype::I64, Dtype::U32, Dtype::U8];
+
 fn axes(a: &[usize]) -> Axes {
     a.into()
 }
@@ -31,7 +34,9 @@ pub fn samples() -> Vec<Sample> {
                 match u {
                     Unary::Not => {
                         add(op.clone(), vec![of(Dtype::Bool, &[2, 3])], 0.0, 1.0);
-                        add(op, vec![of(Dtype::I32, &[3])], -5.0, 5.0);
+                        for dtype in INTEGERS {
+                            add(op.clone(), vec![of(dtype, &[3])], -5.0, 5.0);
+                        }
                     }
                     Unary::Sqrt | Unary::Rsqrt | Unary::Log => {
                         add(op.clone(), vec![float(&[2, 3])], 0.3, 2.0);
@@ -58,7 +63,8 @@ pub fn samples() -> Vec<Sample> {
                     | Unary::Erf
                     | Unary::Erfc
                     | Unary::ErfInv
-                    | Unary::StopGradient => {
+                    | Unary::StopGradient
+                    | Unary::Barrier => {
                         add(op.clone(), vec![float(&[2, 3])], 0.1, 0.9);
                         add(op.clone(), vec![float(&[3])], -0.9, -0.1);
                         add(op, vec![float(&[])], 0.1, 0.9);
@@ -70,10 +76,14 @@ pub fn samples() -> Vec<Sample> {
                 match b {
                     Binary::And | Binary::Or | Binary::Xor => {
                         add(op.clone(), vec![of(Dtype::Bool, &[4]); 2], 0.0, 1.0);
-                        add(op, vec![of(Dtype::I32, &[4]); 2], -9.0, 9.0);
+                        for dtype in INTEGERS {
+                            add(op.clone(), vec![of(dtype, &[4]); 2], -9.0, 9.0);
+                        }
                     }
                     Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => {
-                        add(op, vec![of(Dtype::I32, &[7]); 2], -9.0, 40.0);
+                        for dtype in INTEGERS {
+                            add(op.clone(), vec![of(dtype, &[7]); 2], -9.0, 40.0);
+                        }
                     }
                     Binary::Pow | Binary::Atan2 => {
                         add(op.clone(), vec![float(&[2, 3]); 2], 0.3, 2.0);
@@ -82,32 +92,46 @@ pub fn samples() -> Vec<Sample> {
                     Binary::Div | Binary::Rem => {
                         add(op.clone(), vec![float(&[2, 3]); 2], 0.3, 2.0);
                         add(op.clone(), vec![float(&[]); 2], 0.3, 2.0);
-                        add(op, vec![of(Dtype::I32, &[7]); 2], -9.0, 9.0);
+                        for dtype in INTEGERS {
+                            add(op.clone(), vec![of(dtype, &[7]); 2], -9.0, 9.0);
+                        }
                     }
                     Binary::Add | Binary::Sub | Binary::Mul | Binary::Max | Binary::Min => {
                         add(op.clone(), vec![float(&[2, 3]); 2], -2.0, 2.0);
                         add(op.clone(), vec![float(&[]); 2], -2.0, 2.0);
-                        add(op, vec![of(Dtype::I32, &[3]); 2], -2.0, 2.0);
+                        for dtype in INTEGERS {
+                            add(op.clone(), vec![of(dtype, &[3]); 2], -2.0, 2.0);
+                        }
                     }
                 }
             }
             Prim::Compare(c) => {
                 add(Op::Compare(c), vec![float(&[2, 3]); 2], -2.0, 2.0);
-                add(Op::Compare(c), vec![of(Dtype::I32, &[7]); 2], -0.4, 0.4);
+                for dtype in INTEGERS {
+                    add(Op::Compare(c), vec![of(dtype, &[7]); 2], -0.4, 0.4);
+                }
             }
             Prim::Select => {
+                for dtype in INTEGERS {
+                    add(Op::Select, vec![of(Dtype::Bool, &[3]), of(dtype, &[3]), of(dtype, &[3])], -2.0, 2.0);
+                }
                 add(Op::Select, vec![of(Dtype::Bool, &[2, 3]), float(&[2, 3]), float(&[2, 3])], -2.0, 2.0);
                 add(Op::Select, vec![of(Dtype::Bool, &[]), float(&[]), float(&[])], -2.0, 2.0);
             }
             Prim::IntegerPow => {
                 for n in [-2, -1, 0, 1, 2, 3, 5] {
                     add(Op::IntegerPow(n), vec![float(&[3])], 0.4, 1.5);
+                    for dtype in INTEGERS.into_iter().filter(|_| n >= 0) {
+                        add(Op::IntegerPow(n), vec![of(dtype, &[3])], -2.0, 2.0);
+                    }
                 }
             }
             Prim::Convert => {
                 for to in Dtype::ALL {
                     add(Op::Convert(to), vec![float(&[2, 2])], -3.0, 3.0);
-                    add(Op::Convert(to), vec![of(Dtype::I32, &[2])], -1.0, 1.0);
+                    for from in INTEGERS {
+                        add(Op::Convert(to), vec![of(from, &[2])], -1.0, 1.0);
+                    }
                     add(Op::Convert(to), vec![of(Dtype::Bool, &[2])], 0.0, 1.0);
                 }
             }
@@ -135,7 +159,9 @@ pub fn samples() -> Vec<Sample> {
                 for a in [&[0][..], &[1], &[0, 2], &[]] {
                     add(Op::Reduce { kind, axes: axes(a) }, vec![float(&[2, 3, 2])], -2.0, 2.0);
                 }
-                add(Op::Reduce { kind, axes: axes(&[0]) }, vec![of(Dtype::I32, &[3, 2])], -2.0, 2.0);
+                for dtype in INTEGERS {
+                    add(Op::Reduce { kind, axes: axes(&[0]) }, vec![of(dtype, &[3, 2])], -2.0, 2.0);
+                }
             }
             Prim::Slice => {
                 let slice = |start: &[usize], limit: &[usize]| Op::Slice { start: axes(start), limit: axes(limit) };
@@ -185,9 +211,15 @@ pub fn samples() -> Vec<Sample> {
             }
             Prim::Argsort => {
                 add(Op::Argsort(1), vec![float(&[2, 5])], -2.0, 2.0);
-                add(Op::Argsort(0), vec![of(Dtype::I32, &[5, 2])], -2.0, 2.0);
+                for dtype in INTEGERS {
+                    add(Op::Argsort(0), vec![of(dtype, &[5, 2])], -2.0, 2.0);
+                }
             }
             Prim::DotGeneral => {
+                for dtype in INTEGERS {
+                    let dims = DotDims { contract: [axes(&[1]), axes(&[0])], ..DotDims::default() };
+                    add(Op::DotGeneral(dims), vec![of(dtype, &[2, 3]), of(dtype, &[3, 4])], -2.0, 2.0);
+                }
                 let mut dot = |x: &[usize], y: &[usize], contract: [&[usize]; 2], batch: [&[usize]; 2]| {
                     let dims = DotDims { contract: contract.map(axes), batch: batch.map(axes) };
                     add(Op::DotGeneral(dims), vec![float(x), float(y)], -2.0, 2.0);

@@ -239,6 +239,9 @@ fn constant(value: f64, dtype: Dtype, shape: Vec<usize>) -> Method {
             Dtype::F32 => Tensor::from(value as f32),
             Dtype::F64 => Tensor::from(value),
             Dtype::I32 => Tensor::from(value as i32),
+            Dtype::I64 => Tensor::from(value as i64),
+            Dtype::U32 => Tensor::from(value as u32),
+            Dtype::U8 => Tensor::from(value as u8),
             Dtype::Bool => Tensor::from(value != 0.0),
         };
         scalar.broadcast_to(shape.clone())

@@ -33,5 +33,5 @@ const Pair_64 TWO_THIRDS_64 = Pair_64(0.66666666666666662966lf, 3.70074341541718
 // Multiplied by this, numbers show their upper half.
 const double SPLIT_64 = 134217729.0lf;
 
-// So many digits of a quotient have exact products with half a number.
-const int SPAN_64 = 24;
+// Numbers from this on have no fraction: adding it rounds.
+const double WHOLE_64 = 4503599627370496.0lf;

@@ -33,5 +33,5 @@ const Pair_32 TWO_THIRDS_32 = Pair_32(0.666666686534881591796875, -1.98682149251
 // Multiplied by this, numbers show their upper half.
 const float SPLIT_32 = 4097.0;
 
-// So many digits of a quotient have exact products with half a number.
-const int SPAN_32 = 10;
+// Numbers from this on have no fraction: adding it rounds.
+const float WHOLE_32 = 8388608.0;

@@ -39,16 +39,32 @@ int to_int(double x) {
     return int(x);
 }
 
+// Likewise.
+uint to_uint(double x) {
+    if (isnan(x) || x <= 0.0lf) return 0u;
+    return x >= 4294967296.0lf ? 0xffffffffu : uint(x);
+}
+
+// Likewise.
+int64_t to_long(double x) {
+    if (isnan(x)) return 0L;
+    if (x >= 9223372036854775808.0lf) return 0x7fffffffffffffffL;
+    if (x <= -9223372036854775808.0lf) return int64_t(0x8000000000000000UL);
+    return int64_t(x);
+}
+
 // Zeros, infinity and NaN as they are.
 double floor_of(double x) {
     return x == 0.0lf || isinf(x) || isnan(x) ? x : floor(x);
 }
 
-// To the nearest integer, of two the even one, in the sign of x.
+// To the nearest integer, of two the even one, in the sign of x. Drivers' roundEven of a double is not
+// to be relied on.
 double rounded(double x) {
-    if (isinf(x) || isnan(x)) return x;
-    double y = roundEven(x);
-    return y == 0.0lf ? x * 0.0lf : y;
+    if (!(abs(x) < WHOLE_64)) return x;
+    precise double moved = abs(x) + WHOLE_64;
+    precise double y = moved - WHOLE_64;
+    return y == 0.0lf ? x * 0.0lf : x < 0.0lf ? -y : y;
 }
 
 // What x / y rounded to 0 leaves, by long division; NaN where there is no quotient.
