@@ -62,7 +62,7 @@
 //! | among a batch | [`vmap_named`], [`psum`], [`pmean`], [`pmax`], [`pmin`], [`all_gather`], [`ppermute`], [`axis_index`], [`axis_size`] |
 //! | loops and branches | [`scan`], [`scan_with`], [`while_loop`], [`fori_loop`], [`cond`], [`switch`](switch()) |
 //! | training | [`optim`], [`losses`] |
-//! | random numbers | [`random`] |
+//! | random numbers | [`random`]; [`init`], starting values of parameters |
 //! | differential equations | [`ode`] |
 //! | doors | [`jit`], [`eager`], [`Jit::compile`] for use from many threads, [`trace()`] |
 //! | where and how it runs | [`Options`], [`Device`], [`Numerics`], [`Report`], [`device_put`], [`device_get`] |
@@ -125,6 +125,7 @@ pub mod files;
 mod function;
 mod functions;
 mod incomplete;
+pub mod init;
 mod jit;
 pub mod losses;
 mod memory;

@@ -39,7 +39,8 @@
 //! In debug builds, a key that is drawn with or split twice in one function is reported on standard
 //! error, with both lines: such draws are not independent. To draw the same numbers on purpose, say so
 //! by `fold_in(key, 0)` for one of the draws' keys: equal keys of different making aren't compared.
-//! [`fold_in`] is no use of a key.
+//! [`fold_in`] is no use of a key. A key from outside of a loop that is used in it once isn't reported,
+//! though all steps draw the same: `fold_in` the step's number, or go over [`split_many`] keys.
 
 mod bits;
 mod continuous;
