@@ -63,6 +63,7 @@
 //! | loops and branches | [`scan`], [`scan_with`], [`while_loop`], [`fori_loop`], [`cond`], [`switch`](switch()) |
 //! | matrices, spectra | [`linalg`], [`fft`] |
 //! | training | [`optim`], [`losses`] |
+//! | random numbers | [`random`]; [`init`], starting values of parameters |
 //! | differential equations | [`ode`] |
 //! | doors | [`jit`], [`eager`], [`Jit::compile`] for use from many threads, [`trace()`] |
 //! | where and how it runs | [`Options`], [`Device`], [`Numerics`], [`Report`], [`device_put`], [`device_get`] |
@@ -125,6 +126,8 @@ pub mod fft;
 pub mod files;
 mod function;
 mod functions;
+mod incomplete;
+pub mod init;
 mod jit;
 pub mod linalg;
 pub mod losses;
@@ -133,6 +136,7 @@ mod nans;
 pub mod ode;
 pub mod optim;
 mod raise;
+pub mod random;
 mod special;
 mod tensor;
 mod trace;

@@ -77,5 +77,5 @@ pub(crate) fn alone(chosen: &dyn Chosen, v: ValueIx) -> Result<Lowered, Illegal>
         | Op::Take { .. } => return Err(Illegal::Anchor(v)),
     };
     let name = alternative.op.name().to_owned();
-    Ok(Lowered { body, operands: operands.operands, values: operands.values, name })
+    Ok(Lowered { body, operands: operands.operands, values: operands.values, name, size: 4 })
 }

@@ -84,7 +84,7 @@ pub(crate) fn contract(chosen: &dyn Chosen, v: ValueIx) -> Result<Lowered, Illeg
         b: matrix(1, &k, &n),
         c: matrix(2, &m, &n),
     });
-    Ok(Lowered { body, operands: operands.operands, values: operands.values, name: "dot_general".to_owned() })
+    Ok(Lowered { body, operands: operands.operands, values: operands.values, name: "dot_general".to_owned(), size: 4 })
 }
 
 /// The product's axes in order: batch, rows, columns, contracted.
