@@ -90,15 +90,20 @@ fn tolerance(op: &str) -> (f64, f64) {
     match op {
         "uniform" | "rademacher" => (0.0, 0.0),
         "uniform_between" => (1.0, 0.001),
-        "normal" | "exponential" | "gumbel" | "laplace" => (8.0, 0.008),
-        // A difference of logarithms, which are -0.7 each where it is 0.
-        "logistic" => (8.0, 2.0),
+        // JAX's log1p in f64 is off by tens of last places around -0.4: of exponential(key(2), [5, 3])
+        // element 11 is 0.50542048130153574 exactly, here 0.5054204813015357, there 0.5054204813015313.
+        "normal" | "exponential" | "laplace" => (128.0, 0.128),
+        // Logarithms near 1 and their differences near 0, where an error of one is absolute.
+        "gumbel" => (8.0, 2.0),
+        "logistic" => (128.0, 2.0),
         // A tangent near its poles.
         "cauchy" => (64.0, 0.064),
         // Differences of error functions that are close.
-        op if op.ends_with("truncated_normal") => (64.0, 0.064),
+        op if op.ends_with("truncated_normal") => (64.0, 1.0),
         op if initializer(op) => (64.0, 0.064),
-        "gamma" | "loggamma" | "beta" | "dirichlet" => (64.0, 0.064),
+        // Logarithms of numbers near 1.
+        "loggamma" => (64.0, 8.0),
+        "gamma" | "beta" | "dirichlet" => (64.0, 0.064),
         "gamma_slope" | "loggamma_slope" => (2000.0, 2.0),
         other => panic!("{other} draws no floats"),
     }
