@@ -4,9 +4,7 @@ use egrad::{Calls, Device, Dtype};
 use egrad_tests::vectors::{Report, Settings, Verdict, files, other_signs, run_files};
 use std::path::{Path, PathBuf};
 
-/// How many cases must pass.
-const ENOUGH: usize = 550;
-/// How many there are.
+/// How many cases there are.
 const CASES: usize = 954;
 
 fn directory() -> PathBuf {
@@ -24,16 +22,15 @@ fn check(device: Device, strict: bool, calls: Calls) {
     for width in [Dtype::F64, Dtype::F32] {
         let reports = run(&Settings { device, width, strict, calls, only: None });
         let mut wrong = Vec::new();
-        let mut passed = 0;
         for (case, verdict) in reports.iter().flat_map(|r| &r.cases) {
             match verdict {
-                Verdict::Passed => passed += 1,
+                Verdict::Passed => {}
                 Verdict::Failed(what) => wrong.extend(what.iter().map(|w| format!("{case}: {w}"))),
-                Verdict::Unsupported(_) => {}
+                Verdict::Unsupported(what) if width == Dtype::F32 && what == &["f64_only"] => {}
+                Verdict::Unsupported(what) => wrong.push(format!("{case} lacks {}", what.join(", "))),
             }
         }
         assert!(wrong.is_empty(), "{device} {width}:\n{}", wrong.join("\n"));
-        assert!(passed >= ENOUGH, "{device} {width}: {passed} cases passed");
         assert_eq!(reports.iter().map(|r| r.cases.len()).sum::<usize>(), CASES);
     }
 }

@@ -554,7 +554,11 @@ impl Parser<'_> {
                 if !operands.is_empty() {
                     self.cursor.expect(Token::Mark(','), "or `)` after a buffer")?;
                 }
-                operands.push(BufferId::from(self.operand()?));
+                let (at, buffer) = (self.cursor.span(), self.operand()?);
+                if buffer >= schedule.buffers.len() {
+                    return Err(wrong(at, format!("there is no buffer `b{buffer}`")));
+                }
+                operands.push(BufferId::from(buffer));
             }
             self.cursor.expect(Token::Mark(':'), "and the kernel")?;
             let kernel = self.kernel(depth)?;

@@ -3,7 +3,7 @@
 use super::ops::{self, Method};
 use super::schema::{self, Case, Equation, OutAxes};
 use egrad::{Dtype, Function, ScanOptions, Tensor};
-use egrad::{cond, fori_loop, scan_with, switch, while_loop};
+use egrad::{checkpoint, cond, fori_loop, scan_with, switch, while_loop};
 use egrad::{grad, hessian, jacfwd, jacrev, jit, jvp, value_and_grad, vjp, vmap, vmap_with};
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
@@ -51,10 +51,7 @@ impl Link<'_> {
             C::Fn { name } if self.called => self.function(name)?.jit(),
             C::Fn { name } => self.function(name)?,
             C::Jit { jit } => self.callable(jit)?.jit(),
-            C::Checkpoint { checkpoint } => {
-                self.missing.insert("checkpoint".to_owned());
-                self.callable(checkpoint)?
-            }
+            C::Checkpoint { checkpoint } => self.callable(checkpoint)?.checkpointed(),
             C::Grad { grad, argnums } => self.callable(grad)?.grad(argnums),
             C::ValueAndGrad { value_and_grad, argnums } => self.callable(value_and_grad)?.value_and_grad(argnums),
             C::Vmap { vmap, in_axes, out_axes } => self.callable(vmap)?.vmap(in_axes.clone(), out_axes),
@@ -238,6 +235,10 @@ impl Callable {
     fn jit(&self) -> Callable {
         let f = jit(self.function());
         Callable::new(self.params, self.results, move |args| f.call((args,)))
+    }
+
+    fn checkpointed(&self) -> Callable {
+        Callable::new(self.params, self.results, checkpoint(self.function()))
     }
 
     fn grad(&self, argnums: &[usize]) -> Callable {
