@@ -9,10 +9,10 @@
 pub(crate) mod common;
 
 use common::picture::{Plot, Series};
-use common::random::Random;
 use common::{Args, Done, digits};
 use egrad::optim::{self, AdamState, Schedule};
-use egrad::{Array, Convolution, Result, Tensor, Tree, conv, jit, losses, value_and_grad};
+use egrad::random::{self, Key};
+use egrad::{Array, Convolution, Dtype, Result, Tensor, Tree, conv, init, jit, losses, value_and_grad, zeros};
 use std::process::ExitCode;
 
 /// Kernels `[3, 3, in, out]`, a matrix, and what is added to what they give.
@@ -38,6 +38,19 @@ fn loss(network: Network<Tensor>, x: Tensor, y: Tensor) -> Tensor {
     losses::cross_entropy(logits(network, x), y).mean()
 }
 
+/// The network at first.
+fn network(key: Key) -> Network<Tensor> {
+    let [first, second, dense] = random::split(key);
+    let zeros = |n: usize| zeros([n], Dtype::F32);
+    Network {
+        convolutions: vec![
+            (init::he_normal(first, [3, 3, 1, 16], Dtype::F32), zeros(16)),
+            (init::he_normal(second, [3, 3, 16, 32], Dtype::F32), zeros(32)),
+        ],
+        dense: (init::lecun_normal(dense, [128, 10], Dtype::F32), zeros(10)),
+    }
+}
+
 const BATCH: usize = 64;
 
 const SCHEDULE: Schedule =
@@ -50,15 +63,8 @@ type Epoch = (f64, f64);
 fn train(epochs: usize) -> Result<Vec<Epoch>> {
     let (train, held_out) = digits::images();
     let held_out = digits::arrays(held_out.iter())?;
-    let mut random = Random(1);
-    let zeros = |n: usize| Array::from_vec(vec![0.0f32; n], [n]);
-    let mut network = Network {
-        convolutions: vec![
-            (random.weights(&[3, 3, 1, 16], 2.0 / 9.0)?, zeros(16)?),
-            (random.weights(&[3, 3, 16, 32], 2.0 / 144.0)?, zeros(32)?),
-        ],
-        dense: (random.weights(&[128, 10], 1.0 / 128.0)?, zeros(10)?),
-    };
+    let mut key = random::key(0);
+    let mut network = jit(network)(&key)?;
     let adam = optim::Adam { rate: SCHEDULE, ..optim::Adam::w(0.0) };
     let mut state: AdamState<Array, Network<Array>> = jit(move |p: Network<Tensor>| adam.init(&p))(&network)?;
     let step = jit(move |p: Network<Tensor>, state: AdamState<Tensor, Network<Tensor>>, x: Tensor, y: Tensor| {
@@ -67,12 +73,14 @@ fn train(epochs: usize) -> Result<Vec<Epoch>> {
     });
     let scores = jit(logits);
 
-    let mut order: Vec<usize> = (0..train.len()).collect();
+    let n = train.len();
+    let shuffled = jit(move |key: Key| random::permutation(key, n));
     let mut epoch = |i: usize| {
-        random.shuffle(&mut order);
+        key = random::fold_in(key.clone(), 1);
+        let order = shuffled(&key)?;
         let (mut sum, mut batches) = (0.0, 0);
-        for batch in order.chunks_exact(BATCH) {
-            let (x, y) = digits::arrays(batch.iter().map(|i| &train[*i]))?;
+        for batch in order.elements::<i32>()?.chunks_exact(BATCH) {
+            let (x, y) = digits::arrays(batch.iter().map(|i| &train[*i as usize]))?;
             let loss;
             (loss, (network, state)) = step(&network, &state, &x, &y)?;
             sum += f64::from(loss.item::<f32>()?);

@@ -8,10 +8,10 @@
 pub(crate) mod common;
 
 use common::picture::{Plot, Series};
-use common::random::Random;
 use common::{Args, Done, digits};
 use egrad::optim::{self, AdamState, Schedule};
-use egrad::{Array, Result, Tensor, Tree, jit, losses, value_and_grad};
+use egrad::random::{self, Key};
+use egrad::{Array, Dtype, Result, Tensor, Tree, init, jit, losses, value_and_grad, zeros};
 use std::process::ExitCode;
 
 /// A layer's weights and biases.
@@ -50,17 +50,20 @@ const SCHEDULE: Schedule =
     Schedule::Warmup { steps: 20, then: &Schedule::Cosine { peak: 0.01, steps: 600, floor: 0.0005 } };
 
 /// A layer with weights of variance 2 / inputs (He) and no biases.
-fn dense(random: &mut Random, inputs: usize, outputs: usize) -> Result<Dense<Array>> {
-    let w = random.weights(&[inputs, outputs], 2.0 / inputs as f64)?;
-    Ok(Dense { w, b: Array::from_vec(vec![0.0f32; outputs], [outputs])? })
+fn dense(key: Key, inputs: usize, outputs: usize) -> Dense<Tensor> {
+    Dense { w: init::he_normal(key, [inputs, outputs], Dtype::F32), b: zeros([outputs], Dtype::F32) }
+}
+
+fn network(key: Key) -> Network<Tensor> {
+    let [first, second] = random::split(key);
+    vec![dense(first, digits::PIXELS, 32), dense(second, 32, 10)]
 }
 
 /// Trains for so many epochs.
 fn train(epochs: usize) -> Result<Vec<Epoch>> {
     let (train, held_out) = digits::images();
-    let mut random = Random(1);
-    let mut network: Network<Array> = vec![dense(&mut random, digits::PIXELS, 32)?, dense(&mut random, 32, 10)?];
-
+    let mut key = random::key(0);
+    let mut network = jit(network)(&key)?;
     let adam = optim::Adam { rate: SCHEDULE, ..optim::Adam::w(0.0) };
     let mut state: AdamState<Array, Network<Array>> = jit(move |p: Network<Tensor>| adam.init(&p))(&network)?;
     let step = jit(move |p: Network<Tensor>, state: AdamState<Tensor, Network<Tensor>>, x: Tensor, y: Tensor| {
@@ -69,15 +72,17 @@ fn train(epochs: usize) -> Result<Vec<Epoch>> {
     });
     let classes = jit(logits);
 
-    let mut order: Vec<usize> = (0..train.len()).collect();
+    let images = train.len();
+    let shuffled = jit(move |key: Key| random::permutation(key, images));
     let mut table = Vec::new();
     for _ in 0..epochs {
-        random.shuffle(&mut order);
+        key = random::fold_in(key, 1);
+        let order = shuffled(&key)?;
         let mut sum = 0.0;
-        let batches = order.chunks_exact(BATCH);
+        let batches = order.elements::<i32>()?.chunks_exact(BATCH);
         let n = batches.len();
         for batch in batches {
-            let (x, y) = digits::arrays(batch.iter().map(|i| &train[*i]))?;
+            let (x, y) = digits::arrays(batch.iter().map(|i| &train[*i as usize]))?;
             let (loss, next) = step(&network, &state, &x, &y)?;
             (network, state) = next;
             sum += loss.item::<f32>()?;

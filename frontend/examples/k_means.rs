@@ -8,8 +8,8 @@
 
 pub(crate) mod common;
 
-use common::random::Random;
 use common::{Args, Done, digits, picture};
+use egrad::random::{self, Key};
 use egrad::{Array, Dtype, Tensor, grad, jit, ones, vmap, while_loop, zeros};
 use std::process::ExitCode;
 
@@ -58,23 +58,15 @@ pub(crate) fn run(args: &Args) -> Done {
     // As in the file, 0 to 16, in f64.
     let x = Array::from_vec(x.to_f64().iter().map(|p| 16.0 * p).collect(), [images.len(), digits::PIXELS])?;
     let starts = args.size(32, 4);
-    let mut random = Random(2);
-    let mut first: Vec<f64> = Vec::new();
-    for _ in 0..starts {
-        let mut order: Vec<usize> = (0..images.len()).collect();
-        random.shuffle(&mut order);
-        first.extend(order[..CLUSTERS].iter().flat_map(|i| images[*i].0.map(|p| 16.0 * f64::from(p))));
-    }
-    let first = Array::from_vec(first, [starts, CLUSTERS, digits::PIXELS])?;
-
-    let all = jit(vmap(
-        |c: Tensor, x: Tensor| {
-            let (last, n) = lloyd(c, x);
+    // Each start is ten images, none of them twice.
+    let all = jit(move |key: Key, x: Tensor| {
+        let one = |key: Key, x: Tensor| {
+            let (last, n) = lloyd(random::choice_without_replacement(key, x, [CLUSTERS]), x);
             (last, cost(last, x), n)
-        },
-        (0, None),
-    ));
-    let (ends, costs, steps) = all(&first, &x)?;
+        };
+        vmap(one, (0, None))(random::split_many(key, starts), x)
+    });
+    let (ends, costs, steps) = all(&random::key(2), &x)?;
     let costs = costs.to_f64();
     println!("start  steps         cost");
     for (i, (cost, steps)) in costs.iter().zip(steps.to_f64()).enumerate() {

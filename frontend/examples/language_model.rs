@@ -9,10 +9,12 @@
 pub(crate) mod common;
 
 use common::picture::{Mark, Plot, Series};
-use common::random::Random;
 use common::{Args, Done};
 use egrad::optim::{self, AdamState, Schedule};
-use egrad::{Array, Dtype, Outside, Result, Tensor, Tree, einsum, iota, jit, losses, value_and_grad};
+use egrad::random::{self, Key};
+use egrad::{
+    Array, Dtype, Outside, Tensor, Tree, arange, einsum, init, iota, jit, losses, ones, value_and_grad, zeros,
+};
 use std::collections::HashMap;
 use std::process::ExitCode;
 
@@ -81,27 +83,29 @@ fn loss(model: Model<Tensor>, text: Tensor, next: Tensor) -> Tensor {
     losses::cross_entropy(logits(model, text), next).mean()
 }
 
-fn model(letters: usize, random: &mut Random) -> Result<Model<Array>> {
-    let norm = || -> Result<Norm<Array>> {
-        Ok(Norm { scale: Array::from_vec(vec![1.0f32; WIDTH], [WIDTH])?, offset: zeros(WIDTH)? })
+/// The model at first: normal numbers, so that what comes out of a matrix is about as large as what goes in.
+fn model(letters: usize, key: Key) -> Model<Tensor> {
+    let normal = |key: Key, shape: &[usize], deviation: f64| init::normal(key, shape, Dtype::F32, deviation);
+    let zeros = |n: usize| zeros([n], Dtype::F32);
+    let norm = || Norm { scale: ones([WIDTH], Dtype::F32), offset: zeros(WIDTH) };
+    let block = |key: Key| {
+        let [attend, gather, up, down] = random::split(key);
+        let one = (WIDTH as f64).powf(-0.5);
+        Block {
+            norms: [norm(), norm()],
+            attend: normal(attend, &[WIDTH, 3, HEADS, WIDTH / HEADS], one),
+            gather: normal(gather, &[WIDTH, WIDTH], 0.5 * one),
+            up: (normal(up, &[WIDTH, 4 * WIDTH], one), zeros(4 * WIDTH)),
+            down: (normal(down, &[4 * WIDTH, WIDTH], 0.25 * one), zeros(WIDTH)),
+        }
     };
-    let mut normal = |shape: &[usize], inputs: usize| random.weights(shape, 1.0 / inputs as f64);
-    let mut block = || -> Result<Block<Array>> {
-        Ok(Block {
-            norms: [norm()?, norm()?],
-            attend: normal(&[WIDTH, 3, HEADS, WIDTH / HEADS], WIDTH)?,
-            gather: normal(&[WIDTH, WIDTH], 4 * WIDTH)?,
-            up: (normal(&[WIDTH, 4 * WIDTH], WIDTH)?, zeros(4 * WIDTH)?),
-            down: (normal(&[4 * WIDTH, WIDTH], 16 * WIDTH)?, zeros(WIDTH)?),
-        })
-    };
-    let blocks = vec![block()?, block()?];
-    let (letters, places) = (normal(&[letters, WIDTH], 2500)?, normal(&[CONTEXT, WIDTH], 2500)?);
-    Ok(Model { letters, places, blocks, norm: norm()? })
-}
-
-fn zeros(n: usize) -> Result<Array> {
-    Array::from_vec(vec![0.0f32; n], [n])
+    let [of_letters, of_places, first, second] = random::split(key);
+    Model {
+        letters: normal(of_letters, &[letters, WIDTH], 0.02),
+        places: normal(of_places, &[CONTEXT, WIDTH], 0.02),
+        blocks: vec![block(first), block(second)],
+        norm: norm(),
+    }
 }
 
 const BATCH: usize = 16;
@@ -132,26 +136,28 @@ fn entropy(text: &[i32], before: usize) -> f64 {
 
 pub(crate) fn run(args: &Args) -> Done {
     let (letters, text) = numbered();
-    let mut random = Random(3);
-    let mut model = model(letters.len(), &mut random)?;
+    let [first, drawn] = random::split(random::key(0));
+    let n = letters.len();
+    let mut model = jit(move |key: Key| model(n, key))(&first)?;
     let adam = optim::Adam { rate: SCHEDULE, ..optim::Adam::w(0.0) };
     let mut state: AdamState<Array, Model<Array>> = jit(move |p: Model<Tensor>| adam.init(&p))(&model)?;
-    let step = jit(move |p: Model<Tensor>, state: AdamState<Tensor, Model<Tensor>>, x: Tensor, y: Tensor| {
-        let (loss, gradient) = value_and_grad(loss)(p.clone(), x, y);
+    let step = jit(move |p: Model<Tensor>, state: AdamState<Tensor, Model<Tensor>>, text: Tensor, key: Key| {
+        let starts = random::randint(key, [BATCH, 1], 0, (text.size() - CONTEXT) as i32);
+        let read = text.take(starts + arange(CONTEXT + 1, Dtype::I32), 0, Outside::Clip);
+        let (x, next) = (read.slice_axis(1, 0, CONTEXT), read.slice_axis(1, 1, CONTEXT + 1));
+        let (loss, gradient) = value_and_grad(loss)(p.clone(), x, next);
         (loss, adam.step(&p, &gradient, &state))
     });
+    let letters_read = Array::from_vec(text.clone(), [text.len()])?;
 
     println!("step   loss, nats a letter");
     let mut losses = Vec::new();
-    for i in 0..args.size(800, 50) {
-        let starts: Vec<usize> = (0..BATCH).map(|_| random.below(text.len() - CONTEXT)).collect();
-        let from = |shift: usize| starts.iter().flat_map(move |s| s + shift..s + shift + CONTEXT);
-        let batch = |shift: usize| Array::from_vec(from(shift).map(|i| text[i]).collect(), [BATCH, CONTEXT]);
+    for i in 0..args.size(800u32, 50) {
         let loss;
-        (loss, (model, state)) = step(&model, &state, &batch(0)?, &batch(1)?)?;
+        (loss, (model, state)) = step(&model, &state, &letters_read, &random::fold_in(drawn.clone(), i))?;
         losses.push(f64::from(loss.item::<f32>()?));
         if i % 50 == 0 {
-            println!("{i:4} {:6.3}", losses[i]);
+            println!("{i:4} {:6.3}", losses[losses.len() - 1]);
         }
     }
 

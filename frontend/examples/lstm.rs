@@ -11,10 +11,10 @@
 pub(crate) mod common;
 
 use common::picture::{Mark, Plot, Series};
-use common::random::Random;
 use common::{Args, Done};
 use egrad::optim::{self, AdamState};
-use egrad::{Array, Dtype, Result, Tensor, Tree, jit, losses, scan, value_and_grad, zeros};
+use egrad::random::{self, Key};
+use egrad::{Array, Dtype, Result, Tensor, Tree, arange, init, jit, losses, scan, value_and_grad, zeros};
 use std::process::ExitCode;
 
 const LETTERS: &str = "BTSXPVE";
@@ -33,14 +33,16 @@ const GRAMMAR: [&[(char, usize)]; 7] = [
     &[('E', 7)],
 ];
 
-/// A string, as numbers of letters, and how many choices it took.
-fn string(random: &mut Random) -> (Vec<i32>, usize) {
-    let kept = ['T', 'P'][random.below(2)];
+/// A string, as numbers of letters, and how many choices it took, of coins; cut off where it is too long.
+fn string(coins: &[bool]) -> (Vec<i32>, usize) {
+    let mut coins = coins.iter().map(|c| usize::from(*c)).cycle();
+    let kept = ['T', 'P'][coins.next().unwrap_or(0)];
     let (mut text, mut state, mut choices) = (String::from_iter(['B', kept]), 0, 1);
-    while state < GRAMMAR.len() {
+    while state < GRAMMAR.len() && text.len() <= LENGTH {
         let ways = GRAMMAR[state];
+        let coin = if ways.len() > 1 { coins.next().unwrap_or(0) } else { 0 };
         choices += ways.len() - 1;
-        let (letter, next) = ways[random.below(ways.len())];
+        let (letter, next) = ways[coin];
         text.push(letter);
         state = next;
     }
@@ -61,16 +63,19 @@ struct Strings {
     lengths: Vec<usize>,
 }
 
-fn strings(n: usize, random: &mut Random) -> Result<Strings> {
+/// Strings of coins `[n, LENGTH]`, a row each. More choices than that fit no string that is short enough.
+fn strings(coins: &Array) -> Result<Strings> {
+    let n = coins.shape()[0];
     let (mut read, mut next) = (vec![-1; LENGTH * n], vec![-1; LENGTH * n]);
     let (mut choices, mut lengths) = (0, Vec::new());
-    while lengths.len() < n {
-        let (text, took) = string(random);
+    for (i, coins) in coins.elements::<bool>()?.chunks(LENGTH).enumerate() {
+        let (mut text, mut took) = string(coins);
         if text.len() > LENGTH {
-            continue;
+            // One in ten thousand: the shortest one instead.
+            (text, took) = string(&[false, false, true, true]);
         }
         for (t, pair) in text.windows(2).enumerate() {
-            (read[t * n + lengths.len()], next[t * n + lengths.len()]) = (pair[0], pair[1]);
+            (read[t * n + i], next[t * n + i]) = (pair[0], pair[1]);
         }
         choices += took;
         lengths.push(text.len());
@@ -88,6 +93,21 @@ pub(crate) struct Lstm<T> {
     /// From the units to scores.
     out: T,
     out_bias: T,
+}
+
+/// The network at first. The bias of forgetting is 1, so that what is remembered is kept.
+fn lstm(key: Key) -> Lstm<Tensor> {
+    let n = LETTERS.len();
+    let [input, own, out] = random::split(key);
+    let weights = |key: Key, from: usize, to: usize| init::lecun_normal(key, [from, to], Dtype::F32);
+    let gate = arange(4 * UNITS, Dtype::I32);
+    Lstm {
+        input: weights(input, n, 4 * UNITS),
+        own: weights(own, UNITS, 4 * UNITS),
+        bias: gate.ge(UNITS as i32).and(gate.lt(2 * UNITS as i32)).convert(Dtype::F32),
+        out: weights(out, UNITS, n),
+        out_bias: zeros([n], Dtype::F32),
+    }
 }
 
 /// Scores `[length, n, letters]` of what comes next.
@@ -130,37 +150,30 @@ fn recalled(scores: &Array, test: &Strings) -> Result<usize> {
 }
 
 pub(crate) fn run(args: &Args) -> Done {
-    let mut random = Random(5);
-    let n = LETTERS.len();
-    // What is remembered is kept at first: the bias of forgetting is 1.
-    let bias = (0..4 * UNITS).map(|i| if i / UNITS == 1 { 1.0f32 } else { 0.0 }).collect();
-    let mut lstm = Lstm {
-        input: random.weights(&[n, 4 * UNITS], 1.0 / n as f64)?,
-        own: random.weights(&[UNITS, 4 * UNITS], 1.0 / UNITS as f64)?,
-        bias: Array::from_vec(bias, [4 * UNITS])?,
-        out: random.weights(&[UNITS, n], 1.0 / UNITS as f64)?,
-        out_bias: Array::from_vec(vec![0.0f32; n], [n])?,
-    };
+    let [first, of_test, of_training] = random::split(random::key(5));
+    let mut lstm = jit(lstm)(&first)?;
     let adam = optim::Adam { rate: 0.01.into(), ..optim::Adam::default() };
     let mut state: AdamState<Array, Lstm<Array>> = jit(move |p: Lstm<Tensor>| adam.init(&p))(&lstm)?;
     let step = jit(move |p: Lstm<Tensor>, state: AdamState<Tensor, Lstm<Tensor>>, x: Tensor, y: Tensor| {
         let (loss, gradient) = value_and_grad(loss)(p.clone(), x, y);
         (loss, adam.step(&p, &gradient, &state))
     });
-    let test = strings(1000, &mut random)?;
+    let coins = |n: usize| jit(move |key: Key| random::bernoulli(key, 0.5, [n, LENGTH]));
+    let test = strings(&coins(1000)(&of_test)?)?;
+    let coins = coins(32);
     let best = test.choices as f64 * 2f64.ln() / 1000.0;
     let (score, tell) = (jit(loss), jit(logits));
 
     println!("steps   loss of a string  last letter but one");
-    let (mut rows, steps) = (Vec::new(), args.size(3000, 100));
+    let (mut rows, steps) = (Vec::new(), args.size(3000u32, 100));
     for i in 1..=steps {
-        let batch = strings(32, &mut random)?;
+        let batch = strings(&coins(&random::fold_in(of_training.clone(), i))?)?;
         (_, (lstm, state)) = step(&lstm, &state, &batch.read, &batch.next)?;
         if i % (steps / 20) == 0 {
             let loss = f64::from(score(&lstm, &test.read, &test.next)?.item::<f32>()?);
             let right = recalled(&tell(&lstm, &test.read)?, &test)? as f64 / 1000.0;
             println!("{i:5} {loss:18.4} {:18.1} %", 100.0 * right);
-            rows.push((i as f64, loss, right));
+            rows.push((f64::from(i), loss, right));
         }
     }
     let plot = Plot {

@@ -11,11 +11,11 @@
 pub(crate) mod common;
 
 use common::picture::{Mark, Plot, Series};
-use common::random::Random;
 use common::{Args, Done};
 use egrad::ode::{Tolerance, odeint};
 use egrad::optim::{self, AdamState, Schedule};
-use egrad::{Array, Result, Tensor, concatenate, jit, value_and_grad, vmap};
+use egrad::random::{self, Key};
+use egrad::{Array, Dtype, Result, Tensor, concatenate, init, jit, value_and_grad, vmap, zeros};
 use std::process::ExitCode;
 
 type Network<T> = Vec<(T, T)>;
@@ -27,6 +27,14 @@ fn learned(y: Tensor, _t: Tensor, network: Network<Tensor>) -> Tensor {
         let y = y.matmul(w) + b;
         if i < last { y.tanh() } else { y }
     })
+}
+
+/// The network at first.
+fn network(key: Key) -> Network<Tensor> {
+    let layer =
+        |key: Key, from: usize, to: usize| (init::lecun_normal(key, [from, to], Dtype::F64), zeros([to], Dtype::F64));
+    let [first, second, third] = random::split(key);
+    vec![layer(first, 2, 24), layer(second, 24, 24), layer(third, 24, 2)]
 }
 
 /// What it should learn: hunters live on prey.
@@ -59,14 +67,15 @@ fn invariant(y: &[f64]) -> f64 {
 }
 
 pub(crate) fn run(args: &Args) -> Done {
-    let mut random = Random(7);
+    let [of_network, of_noise] = random::split(random::key(7));
+    let noise = jit(|key: Key| random::uniform_between(key, [4, 31, 2], Dtype::F64, -0.01, 0.01))(&of_noise)?.to_f64();
     let truth = jit(|y: Tensor, ts: Tensor| odeint(true_one, y, ts, vec![], TOLERANCE));
     // Rounds of several sizes, each cut into pieces.
     let (mut pieces, mut rounds) = (Vec::new(), Vec::new());
-    for size in [0.3, 0.6, 0.9, 1.2] {
+    for (size, noise) in [0.3, 0.6, 0.9, 1.2].into_iter().zip(noise.chunks(62)) {
         let start = Array::from_vec(vec![size, 0.0], [2])?;
         let round = truth(&start, &times(31)?)?.to_f64();
-        let noisy: Vec<f64> = round.iter().map(|y| y + 0.02 * (random.uniform() - 0.5)).collect();
+        let noisy: Vec<f64> = round.iter().zip(noise).map(|(y, noise)| y + noise).collect();
         for piece in noisy.chunks(2).collect::<Vec<_>>().chunks_exact(POINTS) {
             pieces.extend(piece.concat());
         }
@@ -75,12 +84,7 @@ pub(crate) fn run(args: &Args) -> Done {
     let pieces = Array::from_vec(pieces.clone(), [pieces.len() / 2 / POINTS, POINTS, 2])?;
     let ts = times(POINTS)?;
 
-    let mut layer = |inputs: usize, outputs: usize| -> Result<(Array, Array)> {
-        let w = random.weights(&[inputs, outputs], 1.0 / inputs as f64)?;
-        let w = Array::from_vec(w.to_f64(), [inputs, outputs])?;
-        Ok((w, Array::from_vec(vec![0.0f64; outputs], [outputs])?))
-    };
-    let mut network = vec![layer(2, 24)?, layer(24, 24)?, layer(24, 2)?];
+    let mut network = jit(network)(&of_network)?;
     let steps = args.size(1500, 60);
     let rate = Schedule::Cosine { peak: 0.01, steps: 1500, floor: 0.0002 };
     let adam = optim::Adam { rate, ..optim::Adam::default() };

@@ -118,7 +118,8 @@ where
 }
 
 /// As [`odeint`], with derivatives in forward mode, of any order, and none in reverse mode; and how
-/// many steps were tried. The lengths of steps count as constants.
+/// many steps were tried. The lengths of steps count as constants, and are chosen for the error of y, not
+/// for that of its derivatives, which is larger.
 ///
 /// ```
 /// use egrad::ode::{Tolerance, solve};
@@ -131,7 +132,7 @@ where
 /// assert!((solution.ys.to_f64()[1] - 1f64.exp()).abs() < 1e-5);
 /// assert!(solution.steps.item::<i32>()? < 20);
 /// let slope = jit(jacfwd(move |rate: Tensor, ts: Tensor| ys(rate, ts).ys))(&rate, &ts)?;
-/// assert!((slope.to_f64()[1] - 1f64.exp()).abs() < 1e-5);
+/// assert!((slope.to_f64()[1] - 1f64.exp()).abs() < 5e-5);
 /// # Ok(()) }
 /// ```
 ///

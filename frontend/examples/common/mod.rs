@@ -5,7 +5,6 @@
 
 pub(crate) mod digits;
 pub(crate) mod picture;
-pub(crate) mod random;
 
 use clap::Parser;
 use std::error::Error;
