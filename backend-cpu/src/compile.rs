@@ -4,6 +4,7 @@
 use crate::contract::{self, Products};
 use crate::control::Control;
 use crate::launch::Function;
+use crate::print::Printer;
 use crate::rows::Rows;
 use crate::run::{Call, Launch, Program, Work};
 use crate::{emit, fills, isa, jit, partial, plan};
@@ -57,6 +58,7 @@ pub(crate) fn compile(schedule: &Schedule) -> Result<Program> {
                 Work::Rows(Box::new(Rows::scatter(kernel, scatter, fill)))
             }
             (None, Body::Argsort(argsort)) => Work::Rows(Box::new(Rows::argsort(kernel, argsort))),
+            (None, Body::Print(print)) => Work::Print(Box::new(Printer::new(kernel, print))),
             (None, Body::Call(call)) => Work::Call(Box::new(Call::new(call, callee(&call.callee)?))),
             (None, body @ (Body::Scan(_) | Body::While(_) | Body::Switch(_))) => {
                 let callees = body.callees().into_iter().map(callee).collect::<Result<Vec<_>>>()?;
@@ -150,6 +152,7 @@ pub(crate) fn nest(kernel: &Kernel) -> Option<Cow<'_, LoopNest>> {
         | Body::Call(_)
         | Body::Scatter(_)
         | Body::Argsort(_)
+        | Body::Print(_)
         | Body::Scan(_)
         | Body::While(_)
         | Body::Switch(_) => None,
@@ -240,6 +243,7 @@ impl<'a> Lister<'a> {
                 let parts: Vec<_> = switch.branches.iter().map(|b| ("; branch\n", b)).collect();
                 self.callees(&kernel.name, "runs one of {}", &parts)
             }
+            Body::Print(_) => Some(format!("; {}: prints, not compiled\n", kernel.name)),
             Body::Scatter(_) | Body::Argsort(_) => Some(format!("; {}: row by row, not compiled\n", kernel.name)),
             Body::Loops(_) | Body::Contract(_) => match partial::in_two(kernel, self.compiler.fused) {
                 Some(two) => Some(self.kernel(&two.first)? + &self.kernel(&two.second)?),

@@ -22,6 +22,7 @@ pub mod infer;
 pub mod kernel;
 pub mod math;
 pub mod op;
+pub mod print;
 mod resident;
 pub mod scalar;
 pub mod schedule;

@@ -36,6 +36,7 @@ fn calls(schedule: &Schedule) -> usize {
         | Body::Contract(_)
         | Body::Scatter(_)
         | Body::Argsort(_)
+        | Body::Print(_)
         | Body::Scan(_)
         | Body::While(_)
         | Body::Switch(_) => 0,
@@ -264,6 +265,7 @@ fn one_function_called_often_is_compiled_once() {
         | Body::Contract(_)
         | Body::Scatter(_)
         | Body::Argsort(_)
+        | Body::Print(_)
         | Body::Scan(_)
         | Body::While(_)
         | Body::Switch(_) => None,

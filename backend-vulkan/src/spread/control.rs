@@ -27,7 +27,7 @@ const MOST_GUARDED: usize = 64;
 pub(super) fn decides(schedule: &Schedule) -> bool {
     schedule.steps.iter().any(|step| match &step.kernel.body {
         Body::While(_) | Body::Switch(_) => true,
-        Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) => false,
+        Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Print(_) => false,
         Body::Call(call) => decides(&call.callee),
         Body::Scan(scan) => decides(&scan.body),
     })
@@ -40,6 +40,7 @@ fn size(schedule: &Schedule) -> Option<usize> {
         let own = match &step.kernel.body {
             Body::Loops(_) | Body::Contract(_) => 1,
             Body::Scatter(_) | Body::Argsort(_) => 2,
+            Body::Print(_) => 0,
             Body::Call(call) if decides(&call.callee) => size(&call.callee)?.saturating_mul(call.count),
             Body::Call(call) => size(&call.callee)?,
             Body::Scan(scan) => size(&scan.body)?.saturating_mul(scan.length).saturating_add(2 * scan.carry),

@@ -99,7 +99,7 @@ pub(super) fn points(body: &Body) -> usize {
     match body {
         Body::Loops(nest) => nest.domain.iter().fold(1, |n, e| n.saturating_mul(*e)),
         Body::Contract(c) => [c.m, c.n].iter().chain(&c.batch).fold(1, |n, e| n.saturating_mul(*e)),
-        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => 0,
+        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) | Body::Print(_) => 0,
     }
 }
 
@@ -109,7 +109,7 @@ fn axes(body: &Body) -> usize {
     match body {
         Body::Loops(nest) => nest.domain.len(),
         Body::Contract(c) => c.batch.len() + 2,
-        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => 0,
+        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) | Body::Print(_) => 0,
     }
 }
 
@@ -156,7 +156,7 @@ fn touched(body: &Body, operand: usize) -> Option<(usize, usize)> {
             };
             sides.into_iter().filter_map(of).collect()
         }
-        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => {
+        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) | Body::Print(_) => {
             Vec::new()
         }
     };
@@ -202,6 +202,7 @@ fn narrow(part: Part, limits: Limits) -> Part {
         other @ (Body::Call(_)
         | Body::Scatter(_)
         | Body::Argsort(_)
+        | Body::Print(_)
         | Body::Scan(_)
         | Body::While(_)
         | Body::Switch(_)) => other,
@@ -262,6 +263,7 @@ fn halve(part: &Part, axis: usize) -> Option<[Part; 2]> {
             other @ (Body::Call(_)
             | Body::Scatter(_)
             | Body::Argsort(_)
+            | Body::Print(_)
             | Body::Scan(_)
             | Body::While(_)
             | Body::Switch(_)) => other.clone(),
@@ -271,7 +273,7 @@ fn halve(part: &Part, axis: usize) -> Option<[Part; 2]> {
     let extent = match &part.kernel.body {
         Body::Loops(nest) => nest.domain[axis],
         Body::Contract(c) => *[&c.batch[..], &[c.m, c.n]].concat().get(axis)?,
-        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) => 0,
+        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) | Body::Print(_) => 0,
     };
     let low = extent / 2;
     (extent > 1).then(|| [half(0, low), half(low, extent - low)])

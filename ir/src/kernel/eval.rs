@@ -1,7 +1,7 @@
 //! The reference interpreter of kernels: the kernel IR's meaning, one element at a time.
 
 use super::{
-    Acc, Along, Argsort, Backend, Body, Call, Contract, Executable, Inst, Kernel, LoopNest, Matrix, Operand, Run, Scan,
+    Acc, Along, Argsort, Backend, Body, Call, Contract, Executable, Inst, Kernel, LoopNest, Matrix, Operand, Print, Run, Scan,
     Scatter, Slot, Switch, While,
 };
 use crate::array::Array;
@@ -63,6 +63,7 @@ impl Kernel {
             Body::Switch(switch) => run_switch(switch, &mut memory, mode)?,
             Body::Scatter(scatter) => run_scatter(scatter, &mut memory, mode),
             Body::Argsort(argsort) => run_argsort(argsort, &mut memory, mode)?,
+            Body::Print(print) => run_print(print, &mut memory)?,
         }
         .ok_or_else(|| self.fail("an instruction has no meaning for its operands".into()))?;
         Ok(memory.into_iter().filter_map(Bound::written).collect())
@@ -296,6 +297,16 @@ fn run_argsort(c: &Argsort, memory: &mut [Bound<'_>], mode: Elementary) -> Resul
         }
     }
     Ok(Some(()))
+}
+
+fn run_print(p: &Print, memory: &mut [Bound<'_>]) -> Result<Option<()>> {
+    let shaped = |(operand, shape): &(usize, Vec<usize>)| match &memory[*operand] {
+        Bound::Read(array) => array.reshape(&shape[..]),
+        Bound::Written(array) => array.reshape(&shape[..]),
+    };
+    let values = p.values.iter().map(shaped).collect::<Result<Vec<Array>>>()?;
+    crate::print::print(&p.format, &p.levels, &values)?;
+    Ok(memory[p.result].set(0, Literal::new(Dtype::I32, 0.0)))
 }
 
 fn run_call(c: &Call, memory: &mut [Bound<'_>], mode: Elementary) -> Result<Option<()>> {

@@ -1,7 +1,7 @@
 //! The parser of kernels' text.
 
 use super::{
-    Acc, Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Positions, Scan,
+    Acc, Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Positions, Print, Scan,
     Scatter, Slot, Store, Switch, ValueId, While,
 };
 use crate::error::Result;
@@ -94,8 +94,9 @@ impl Parser<'_> {
             Token::Word("switch") => Body::Switch(self.switch(depth)?),
             Token::Word("scatter") => Body::Scatter(self.scatter()?),
             Token::Word("argsort") => Body::Argsort(self.argsort()?),
+            Token::Word("print") => Body::Print(self.print()?),
             _ => {
-                let all = "`parallel`, `contract`, `call`, `scatter`, `argsort`, `scan`, `while` or `switch`";
+                let all = "`parallel`, `contract`, `call`, `scatter`, `argsort`, `print`, `scan`, `while` or `switch`";
                 return Err(self.cursor.expected(all));
             }
         };
@@ -393,6 +394,24 @@ impl Parser<'_> {
         let [x, result] = [self.named("x")?, self.named("result")?];
         self.cursor.expect(Token::Mark('}'), "that ends the argsort")?;
         Ok(Argsort { outer, length, inner, x, result })
+    }
+
+    fn print(&mut self) -> Result<Print> {
+        self.cursor.keyword("print")?;
+        let format = self.cursor.name("a format")?;
+        self.cursor.keyword("levels")?;
+        let levels = self.cursor.numbers()?.to_vec();
+        self.cursor.expect(Token::Mark('{'), "that starts the operands")?;
+        let token = self.named("token")?;
+        let mut values = Vec::new();
+        while self.cursor.eat(Token::Word("value"))? {
+            let operand = self.operand()?;
+            self.cursor.keyword("shape")?;
+            values.push((operand, self.cursor.numbers()?.to_vec()));
+        }
+        let result = self.named("result")?;
+        self.cursor.expect(Token::Mark('}'), "that ends the print")?;
+        Ok(Print { format, levels, token, values, result })
     }
 
     /// `x = b0`

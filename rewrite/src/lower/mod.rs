@@ -64,6 +64,7 @@ impl Lowered {
             | Body::Call(_)
             | Body::Scatter(_)
             | Body::Argsort(_)
+            | Body::Print(_)
             | Body::Scan(_)
             | Body::While(_)
             | Body::Switch(_) => 1,
