@@ -110,7 +110,12 @@ impl Control {
                 Vec::new(),
                 (0..branches.len()).map(time).fold(0.0, f64::max),
             ),
-            Body::Loops(_) | Body::Contract(_) | Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Print(_) => {
+            Body::Loops(_)
+            | Body::Contract(_)
+            | Body::Call(_)
+            | Body::Scatter(_)
+            | Body::Argsort(_)
+            | Body::Print(_) => {
                 unreachable!("neither a loop nor a branch")
             }
         };

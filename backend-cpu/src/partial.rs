@@ -86,7 +86,13 @@ pub(crate) fn in_two(kernel: &Kernel, fused: bool) -> Option<Two> {
             Some(divide(kernel, &nest, &dtypes, &pieces))
         }
         Body::Contract(contract) => Some(divide_product(kernel, contract, &pieces_of_product(kernel, contract)?)),
-        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) | Body::Print(_) => None,
+        Body::Call(_)
+        | Body::Scatter(_)
+        | Body::Argsort(_)
+        | Body::Scan(_)
+        | Body::While(_)
+        | Body::Switch(_)
+        | Body::Print(_) => None,
     }
 }
 

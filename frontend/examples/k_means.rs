@@ -67,7 +67,13 @@ pub(crate) fn run(args: &Args) -> Done {
     }
     let first = Array::from_vec(first, [starts, CLUSTERS, digits::PIXELS])?;
 
-    let all = jit(vmap(|c: Tensor, x: Tensor| { let (last, n) = lloyd(c, x); (last, cost(last, x), n) }, (0, None)));
+    let all = jit(vmap(
+        |c: Tensor, x: Tensor| {
+            let (last, n) = lloyd(c, x);
+            (last, cost(last, x), n)
+        },
+        (0, None),
+    ));
     let (ends, costs, steps) = all(&first, &x)?;
     let costs = costs.to_f64();
     println!("start  steps         cost");

@@ -101,8 +101,13 @@ const ENDS: usize = 3;
 /// Writes the elements from `first` on that are of this shape, in brackets per axis.
 fn show(text: &mut String, x: &Array, shape: &[usize], first: usize, every: bool) {
     let Some((n, rest)) = shape.split_first() else {
+        let x = x.literal(first);
         // Writing to a text can't fail.
-        let _ = write!(text, "{}", x.literal(first));
+        let _ = match x.to_f64().is_nan() {
+            // Whichever it is.
+            true => text.write_str("nan"),
+            false => write!(text, "{x}"),
+        };
         return;
     };
     let inner = rest.iter().product::<usize>();

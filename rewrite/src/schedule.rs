@@ -73,9 +73,13 @@ pub(crate) fn schedule(plan: &Plan<'_>, numerics: Numerics) -> Result<(Schedule,
         let stores = match &group.lowered.body {
             Body::Loops(nest) => nest.passes.iter().any(|p| !p.stores.is_empty()),
             Body::Contract(c) => c.m * c.n * c.batch.iter().product::<usize>() > 0,
-            Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) | Body::Print(_) => {
-                group.lowered.operands.iter().any(|o| o.written && o.len > 0)
-            }
+            Body::Call(_)
+            | Body::Scatter(_)
+            | Body::Argsort(_)
+            | Body::Scan(_)
+            | Body::While(_)
+            | Body::Switch(_)
+            | Body::Print(_) => group.lowered.operands.iter().any(|o| o.written && o.len > 0),
         };
         if !stores {
             continue; // every result is empty

@@ -73,8 +73,16 @@ pub(crate) fn print(launch: &Launch, caps: &Caps, device: &str) -> Result<Shader
         (Form::Cooperative(_), Body::Contract(contract)) => (tile::print(launch, contract, TILE), vec![contract.dtype]),
         (Form::Team(_), Body::Contract(_))
         | (Form::Tile(_) | Form::Cooperative(_), Body::Loops(_))
-        | (_, Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) | Body::Print(_)) =>
-        {
+        | (
+            _,
+            Body::Call(_)
+            | Body::Scatter(_)
+            | Body::Argsort(_)
+            | Body::Scan(_)
+            | Body::While(_)
+            | Body::Switch(_)
+            | Body::Print(_),
+        ) => {
             return Err(Error::internal(format!("kernel `{}` isn't one of form {:?}", kernel.name, launch.form)));
         }
     };

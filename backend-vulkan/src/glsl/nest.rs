@@ -65,7 +65,13 @@ pub(super) fn is_loaded(kernel: &Kernel, operand: usize) -> bool {
     match &kernel.body {
         Body::Loops(nest) => nest.passes.iter().any(|pass| loads(pass, operand)),
         Body::Contract(c) => [c.a.operand, c.b.operand].contains(&operand),
-        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) | Body::Print(_) => false,
+        Body::Call(_)
+        | Body::Scatter(_)
+        | Body::Argsort(_)
+        | Body::Scan(_)
+        | Body::While(_)
+        | Body::Switch(_)
+        | Body::Print(_) => false,
     }
 }
 

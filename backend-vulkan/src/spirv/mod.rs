@@ -86,7 +86,16 @@ pub(crate) fn emit(launch: &Launch, caps: &Caps, device: &str) -> Result<Module>
         (Body::Loops(nest), Form::Team(lanes)) => nest::emit(&mut emitter, kernel, nest, lanes, caps)?,
         (Body::Contract(c), Form::Tile(tile)) => tile::emit(&mut emitter, c, tile),
         (Body::Contract(c), Form::Cooperative(by)) => cooperative::emit(&mut emitter, c, by, caps),
-        (Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) | Body::Print(_), _)
+        (
+            Body::Call(_)
+            | Body::Scatter(_)
+            | Body::Argsort(_)
+            | Body::Scan(_)
+            | Body::While(_)
+            | Body::Switch(_)
+            | Body::Print(_),
+            _,
+        )
         | (Body::Loops(_), Form::Tile(_) | Form::Cooperative(_))
         | (Body::Contract(_), Form::Team(_)) => {
             return Err(Error::internal(format!("kernel `{}` can't be launched as {:?}", kernel.name, launch.form)));

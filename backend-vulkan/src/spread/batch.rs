@@ -74,7 +74,13 @@ pub(super) fn batched(kernel: &Kernel, places: &[&Placed], scope: &Scope) -> Opt
     let body = match &kernel.body {
         Body::Loops(nest) => Body::Loops(over(nest, batch, places)),
         Body::Contract(c) => Body::Contract(product(c, batch, places)),
-        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) | Body::Print(_) => {
+        Body::Call(_)
+        | Body::Scatter(_)
+        | Body::Argsort(_)
+        | Body::Scan(_)
+        | Body::While(_)
+        | Body::Switch(_)
+        | Body::Print(_) => {
             return None;
         }
     };

@@ -132,9 +132,13 @@ pub(super) fn form(mut kernel: Kernel, bindings: &[Binding], caps: &Caps) -> (Ke
         Body::Contract(c) => {
             Cooperative::of(c, bindings, caps).map_or_else(|| Form::Tile(Tile::of(c, caps)), Form::Cooperative)
         }
-        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) | Body::Print(_) => {
-            Form::Team(1)
-        }
+        Body::Call(_)
+        | Body::Scatter(_)
+        | Body::Argsort(_)
+        | Body::Scan(_)
+        | Body::While(_)
+        | Body::Switch(_)
+        | Body::Print(_) => Form::Team(1),
     };
     (kernel, form)
 }

@@ -20,7 +20,13 @@ pub(super) fn loops(kernel: &Kernel) -> Option<Rows> {
     match &kernel.body {
         Body::Scatter(s) => Some(scatter(kernel, s)),
         Body::Argsort(s) => Some(argsort(kernel, s)),
-        Body::Loops(_) | Body::Contract(_) | Body::Call(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) | Body::Print(_) => None,
+        Body::Loops(_)
+        | Body::Contract(_)
+        | Body::Call(_)
+        | Body::Scan(_)
+        | Body::While(_)
+        | Body::Switch(_)
+        | Body::Print(_) => None,
     }
 }
 

@@ -308,7 +308,13 @@ fn batches_of_any_size_have_the_same_kernels_but_for_extents() {
         let domain = |p: &Part| match &p.kernel.body {
             Body::Loops(nest) => nest.domain.clone(),
             Body::Contract(c) => c.batch.clone(),
-            Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) | Body::Print(_) => {
+            Body::Call(_)
+            | Body::Scatter(_)
+            | Body::Argsort(_)
+            | Body::Scan(_)
+            | Body::While(_)
+            | Body::Switch(_)
+            | Body::Print(_) => {
                 panic!("a call is left")
             }
         };

@@ -77,7 +77,9 @@ impl<'a> Expansion<'a> {
             Body::While(w) => self.repeat(nodes, kernel, w, at, scope),
             Body::Switch(switch) => self.switch(nodes, switch, at, scope),
             // A shader has nowhere to print to.
-            Body::Print(_) => Err(Error::device("Vulkan can't print (`debug_print`): run the function on the CPU or the interpreter")),
+            Body::Print(_) => {
+                Err(Error::device("Vulkan can't print (`debug_print`): run the function on the CPU or the interpreter"))
+            }
         }
     }
 

@@ -99,7 +99,13 @@ pub(super) fn points(body: &Body) -> usize {
     match body {
         Body::Loops(nest) => nest.domain.iter().fold(1, |n, e| n.saturating_mul(*e)),
         Body::Contract(c) => [c.m, c.n].iter().chain(&c.batch).fold(1, |n, e| n.saturating_mul(*e)),
-        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) | Body::Print(_) => 0,
+        Body::Call(_)
+        | Body::Scatter(_)
+        | Body::Argsort(_)
+        | Body::Scan(_)
+        | Body::While(_)
+        | Body::Switch(_)
+        | Body::Print(_) => 0,
     }
 }
 
@@ -109,7 +115,13 @@ fn axes(body: &Body) -> usize {
     match body {
         Body::Loops(nest) => nest.domain.len(),
         Body::Contract(c) => c.batch.len() + 2,
-        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) | Body::Print(_) => 0,
+        Body::Call(_)
+        | Body::Scatter(_)
+        | Body::Argsort(_)
+        | Body::Scan(_)
+        | Body::While(_)
+        | Body::Switch(_)
+        | Body::Print(_) => 0,
     }
 }
 
@@ -156,9 +168,13 @@ fn touched(body: &Body, operand: usize) -> Option<(usize, usize)> {
             };
             sides.into_iter().filter_map(of).collect()
         }
-        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) | Body::Print(_) => {
-            Vec::new()
-        }
+        Body::Call(_)
+        | Body::Scatter(_)
+        | Body::Argsort(_)
+        | Body::Scan(_)
+        | Body::While(_)
+        | Body::Switch(_)
+        | Body::Print(_) => Vec::new(),
     };
     let low = all.iter().map(|t| t.0).min()?;
     Some((low, all.iter().map(|t| t.1).max()?))
@@ -273,7 +289,13 @@ fn halve(part: &Part, axis: usize) -> Option<[Part; 2]> {
     let extent = match &part.kernel.body {
         Body::Loops(nest) => nest.domain[axis],
         Body::Contract(c) => *[&c.batch[..], &[c.m, c.n]].concat().get(axis)?,
-        Body::Call(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Scan(_) | Body::While(_) | Body::Switch(_) | Body::Print(_) => 0,
+        Body::Call(_)
+        | Body::Scatter(_)
+        | Body::Argsort(_)
+        | Body::Scan(_)
+        | Body::While(_)
+        | Body::Switch(_)
+        | Body::Print(_) => 0,
     };
     let low = extent / 2;
     (extent > 1).then(|| [half(0, low), half(low, extent - low)])

@@ -151,7 +151,8 @@ pub(crate) fn fields(title: &str, fields: &[(String, Vec<f64>, usize)], across: 
         for (i, (name, values, columns)) in fields.iter().enumerate() {
             let (x0, y0) = ((i % across) as i32 * (side + gap) + gap, (i / across) as i32 * (side + gap + 18) + 34);
             root.draw(&Text::new(name.clone(), (x0, y0), ("sans-serif", 13)))?;
-            let (low, high) = values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
+            let (low, high) =
+                values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
             let lines = values.len() / columns;
             let edge = |k: usize, of: usize| (k as i32 * side) / of as i32;
             for (k, v) in values.iter().enumerate() {

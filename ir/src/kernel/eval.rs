@@ -1,8 +1,8 @@
 //! The reference interpreter of kernels: the kernel IR's meaning, one element at a time.
 
 use super::{
-    Acc, Along, Argsort, Backend, Body, Call, Contract, Executable, Inst, Kernel, LoopNest, Matrix, Operand, Print, Run, Scan,
-    Scatter, Slot, Switch, While,
+    Acc, Along, Argsort, Backend, Body, Call, Contract, Executable, Inst, Kernel, LoopNest, Matrix, Operand, Print,
+    Run, Scan, Scatter, Slot, Switch, While,
 };
 use crate::array::Array;
 use crate::dtype::{Dtype, Element, Literal};

@@ -383,7 +383,9 @@ impl Body {
     /// The functions, compiled by themselves, that a call, a loop or a branch runs.
     pub fn callees(&self) -> SmallVec<[&Arc<Schedule>; 2]> {
         match self {
-            Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Print(_) => SmallVec::new(),
+            Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Print(_) => {
+                SmallVec::new()
+            }
             Body::Call(call) => SmallVec::from_slice(&[&call.callee]),
             Body::Scan(scan) => SmallVec::from_slice(&[&scan.body]),
             Body::While(w) => SmallVec::from_slice(&[&w.cond, &w.body]),

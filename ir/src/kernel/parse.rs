@@ -1,8 +1,8 @@
 //! The parser of kernels' text.
 
 use super::{
-    Acc, Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Positions, Print, Scan,
-    Scatter, Slot, Store, Switch, ValueId, While,
+    Acc, Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Positions, Print,
+    Scan, Scatter, Slot, Store, Switch, ValueId, While,
 };
 use crate::error::Result;
 use crate::op::{Binary, Compare, Reduce, Unary};

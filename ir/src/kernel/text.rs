@@ -78,8 +78,8 @@
 //! A `while cond_consts 0 body_consts 1` has the parts `cond` and `body`, a `switch b0` its `branch`es.
 
 use super::{
-    Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Print, Scan, Scatter, Slot, Switch, ValueId,
-    While,
+    Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Print, Scan, Scatter, Slot, Switch,
+    ValueId, While,
 };
 use crate::Numerics;
 use crate::schedule::Schedule;

@@ -1,8 +1,8 @@
 //! The verifier of kernels and schedules: what backends may rely on.
 
 use super::{
-    Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Print, Scan, Scatter, Slot, Store,
-    Switch, ValueId, While,
+    Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Print, Scan, Scatter, Slot,
+    Store, Switch, ValueId, While,
 };
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};

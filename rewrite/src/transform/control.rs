@@ -50,7 +50,9 @@ pub(super) fn flow(functions: &mut Functions<'_>, control: &Control, edge: Edge,
             }
             of_any(functions, branches, edge, &from[1..])
         }
-        Control::AllGather { .. } | Control::AxisIndex { .. } | Control::Print { .. } => axis::flow(control, edge, from),
+        Control::AllGather { .. } | Control::AxisIndex { .. } | Control::Print { .. } => {
+            axis::flow(control, edge, from)
+        }
     }
 }
 
