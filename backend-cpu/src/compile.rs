@@ -59,6 +59,7 @@ pub(crate) fn compile(schedule: &Schedule) -> Result<Program> {
             }
             (None, Body::Argsort(argsort)) => Work::Rows(Box::new(Rows::argsort(kernel, argsort))),
             (None, Body::Print(print)) => Work::Print(Box::new(Printer::new(kernel, print))),
+            (None, Body::Linalg(linalg)) => Work::Rows(Box::new(Rows::linalg(kernel, linalg))),
             (None, Body::Call(call)) => Work::Call(Box::new(Call::new(call, callee(&call.callee)?))),
             (None, body @ (Body::Scan(_) | Body::While(_) | Body::Switch(_))) => {
                 let callees = body.callees().into_iter().map(callee).collect::<Result<Vec<_>>>()?;
@@ -152,6 +153,7 @@ pub(crate) fn nest(kernel: &Kernel) -> Option<Cow<'_, LoopNest>> {
         | Body::Call(_)
         | Body::Scatter(_)
         | Body::Argsort(_)
+        | Body::Linalg(_)
         | Body::Print(_)
         | Body::Scan(_)
         | Body::While(_)
@@ -245,6 +247,13 @@ impl<'a> Lister<'a> {
             }
             Body::Print(_) => Some(format!("; {}: prints, not compiled\n", kernel.name)),
             Body::Scatter(_) | Body::Argsort(_) => Some(format!("; {}: row by row, not compiled\n", kernel.name)),
+            Body::Linalg(c) => {
+                let library = match c.kind {
+                    egrad_ir::Linalg::Fft { .. } => "rustfft",
+                    egrad_ir::Linalg::Factor(_) | egrad_ir::Linalg::TriangularSolve(_) => "faer",
+                };
+                Some(format!("; {}: a call of {library}\n", kernel.name))
+            }
             Body::Loops(_) | Body::Contract(_) => match partial::in_two(kernel, self.compiler.fused) {
                 Some(two) => Some(self.kernel(&two.first)? + &self.kernel(&two.second)?),
                 None => self.kernel(kernel),

@@ -115,6 +115,7 @@ impl Control {
             | Body::Call(_)
             | Body::Scatter(_)
             | Body::Argsort(_)
+            | Body::Linalg(_)
             | Body::Print(_) => {
                 unreachable!("neither a loop nor a branch")
             }

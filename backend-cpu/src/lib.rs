@@ -28,6 +28,7 @@ mod fills;
 mod isa;
 mod jit;
 mod launch;
+mod linalg;
 mod memory;
 mod normal;
 mod partial;

@@ -92,6 +92,7 @@ pub(crate) fn in_two(kernel: &Kernel, fused: bool) -> Option<Two> {
         | Body::Scan(_)
         | Body::While(_)
         | Body::Switch(_)
+        | Body::Linalg(_)
         | Body::Print(_) => None,
     }
 }

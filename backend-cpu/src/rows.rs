@@ -1,13 +1,15 @@
-//! Scatters and sorts: what goes where the data says, row by row.
+//! Scatters and sorts, what goes where the data says, row by row; and linear algebra, matrix by matrix.
 //!
 //! A row is what has to be done in order: of a scatter the updates of one index of the shared axes
-//! and the axes before the scattered one, of a sort one row. Rows run in any order and in parallel. If
+//! and the axes before the scattered one, of a sort one row, of linear algebra a
+//! matrix. Rows run in any order and in parallel. If
 //! there are few of them, a scatter's can be cut by the positions that updates go to: every part looks
 //! at all indices, and does the updates that are its own in the same order.
 #![allow(unsafe_code)]
 
 use crate::launch;
-use egrad_ir::kernel::{Argsort, Kernel, Scatter};
+use crate::linalg::{Matrices, Real};
+use egrad_ir::kernel::{Argsort, Kernel, Linalg, Scatter};
 use egrad_ir::{Dtype, Literal, Reduce, Sortable};
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -32,6 +34,7 @@ enum What {
     /// Into a copy of its first operand, or, where that is one number, into so many of it.
     Scatter(Scatter, Option<Literal>),
     Argsort(Argsort),
+    Matrices(Matrices),
 }
 
 /// The addresses of the operands.
@@ -61,6 +64,16 @@ impl Rows {
         }
     }
 
+    pub(crate) fn linalg(kernel: &Kernel, linalg: &Linalg) -> Rows {
+        Rows {
+            dtype: kernel.operands[linalg.result].dtype,
+            count: linalg.batch,
+            positions: 1,
+            time: linalg.batch as f64 * 200.0 + 0.5 * linalg.work(),
+            what: What::Matrices(Matrices::new(kernel, linalg)),
+        }
+    }
+
     /// Does one row, or what goes to part `i` of `parts` of its positions, of operands at these addresses.
     ///
     /// # Safety
@@ -70,6 +83,12 @@ impl Rows {
     pub(crate) unsafe fn run(&self, number: usize, i: usize, parts: usize, at: Addresses) {
         // SAFETY: by the caller's promise, for operands of the type the verifier has checked.
         unsafe {
+            if let What::Matrices(m) = &self.what {
+                return match self.dtype {
+                    Dtype::F32 => matrix::<f32>(m, number, &at),
+                    _ => matrix::<f64>(m, number, &at),
+                };
+            }
             match self.dtype {
                 Dtype::F32 => self.row::<f32>(number, [i, parts], &at),
                 Dtype::F64 => self.row::<f64>(number, [i, parts], &at),
@@ -94,6 +113,7 @@ impl Rows {
                     scatter::<T>(s, fill.map(T::of), number, launch::part(s.length, 1, parts, i), at)
                 }
                 What::Argsort(s) => argsort::<T>(s, number, at),
+                What::Matrices(_) => unreachable!("they are done matrix by matrix"),
             }
         }
     }
@@ -267,4 +287,22 @@ mod tests {
             }
         }
     }
+}
+
+/// # Safety
+/// As for [`Rows::row`], of the float type of the kernel's operands.
+unsafe fn matrix<T: Real>(m: &Matrices, number: usize, at: &[u64]) {
+    let sizes = m.linalg.sizes().expect("verified: they can be counted");
+    let read = |k: usize| {
+        let len = sizes[k] * m.linalg.batch;
+        // SAFETY: the operand has this length, which the verifier has checked.
+        let whole = unsafe { elements::<T>(at[m.linalg.read[k]], len) };
+        &whole[number * sizes[k]..][..sizes[k]]
+    };
+    let x = read(0);
+    let y = if m.linalg.read.len() > 1 { read(1) } else { &[] };
+    let size = sizes[m.linalg.read.len()];
+    // SAFETY: the result has a batch of matrices of this size, and this one is the row's own.
+    let result = unsafe { part::<T>(at[m.linalg.result], number * size, size) };
+    m.run(x, y, result);
 }

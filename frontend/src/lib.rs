@@ -61,7 +61,9 @@
 //! | batches | [`vmap`], [`vmap_with`], [`vmap_chunked`], [`Axes`] |
 //! | among a batch | [`vmap_named`], [`psum`], [`pmean`], [`pmax`], [`pmin`], [`all_gather`], [`ppermute`], [`axis_index`], [`axis_size`] |
 //! | loops and branches | [`scan`], [`scan_with`], [`while_loop`], [`fori_loop`], [`cond`], [`switch`](switch()) |
+//! | matrices, spectra | [`linalg`], [`fft`] |
 //! | training | [`optim`], [`losses`] |
+//! | random numbers | [`random`]; [`init`], starting values of parameters |
 //! | differential equations | [`ode`] |
 //! | doors | [`jit`], [`eager`], [`Jit::compile`] for use from many threads, [`trace()`] |
 //! | where and how it runs | [`Options`], [`Device`], [`Numerics`], [`Report`], [`device_put`], [`device_get`] |
@@ -120,10 +122,14 @@ extern crate self as egrad;
 mod axes;
 mod check;
 mod device;
+pub mod fft;
 pub mod files;
 mod function;
 mod functions;
+mod incomplete;
+pub mod init;
 mod jit;
+pub mod linalg;
 pub mod losses;
 mod memory;
 mod nans;
@@ -131,6 +137,7 @@ pub mod ode;
 pub mod optim;
 mod print;
 mod raise;
+pub mod random;
 mod special;
 mod tensor;
 mod trace;

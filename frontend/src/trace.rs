@@ -219,6 +219,17 @@ pub(crate) fn is_active() -> bool {
     SESSIONS.with_borrow(|s| !s.is_empty())
 }
 
+/// The numbers of the current session's frames, outermost first.
+pub(crate) fn frames() -> SmallVec<[u64; 4]> {
+    SESSIONS.with_borrow(|s| s.last().map(|session| session.frames.iter().map(|f| f.id).collect()).unwrap_or_default())
+}
+
+/// The literal that a tensor is, if it is one.
+pub(crate) fn constant_of(t: Tensor) -> Option<Literal> {
+    let literal = |node: &Node| if let NodeKind::Op(Op::Constant(literal)) = node.kind { Some(literal) } else { None };
+    find(t, Span::Unknown, literal).ok().flatten()
+}
+
 /// The error of a tensor that is not of the current session.
 fn stray(sessions: &[Session], t: Tensor, span: Span) -> Error {
     let frame = sessions.iter().flat_map(|s| &s.frames).find(|f| f.id == t.frame);

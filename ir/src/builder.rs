@@ -8,7 +8,7 @@ use crate::dtype::{Dtype, Literal};
 use crate::error::{Error, Result, Span};
 use crate::graph::{Aval, Control, FnId, Function, NodeId, Program, Transform};
 use crate::infer;
-use crate::op::{Axes, Binary, Compare, DotDims, Op, Reduce, Unary};
+use crate::op::{Axes, Binary, Compare, DotDims, Linalg, Op, Reduce, Unary};
 use crate::shape::Shape;
 use smallvec::SmallVec;
 
@@ -611,6 +611,15 @@ impl<'p> GraphBuilder<'p> {
     #[track_caller]
     pub fn argsort(&mut self, x: NodeId, axis: usize) -> Result<NodeId> {
         self.record(Op::Argsort(axis), &[x], Span::here())
+    }
+
+    /// A factorisation, triangular solve or Fourier transform; see [`Op::Linalg`].
+    ///
+    /// # Errors
+    /// If the operands are no floats, or no matrices of the shapes it takes.
+    #[track_caller]
+    pub fn linalg(&mut self, kind: Linalg, operands: &[NodeId]) -> Result<NodeId> {
+        self.record(Op::Linalg(kind), operands, Span::here())
     }
 
     /// The results of a transformed function. See [`Transform`] for its operands.

@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 use crate::graph::{Aval, Control, FnId, Function, Node, NodeId, NodeKind, Program, Transform};
 use crate::infer;
 use crate::kernel::Run;
-use crate::op::{Axes, Binary, Compare, DotDims, Op, Reduce, Unary};
+use crate::linalg;
+use crate::op::{Axes, Binary, Compare, DotDims, Linalg, Op, Reduce, Unary};
 use crate::scalar::{Lanes, Scalar, by_dtype, compare_fn};
 use crate::shape::Shape;
 use crate::sortable::Sortable;
@@ -416,7 +417,25 @@ pub fn eval_op(op: &Op, args: &[&Array], mode: Elementary) -> Result<Array> {
             }
             Ok(out)
         }),
+        Op::Linalg(l) => matrices(*l, args, &aval),
     }
+}
+
+/// Matrix after matrix by the textbook.
+fn matrices(l: Linalg, args: &[&Array], aval: &Aval) -> Result<Array> {
+    let x = args[args.len() - 1].shape();
+    let [rows, columns] = [x[x.rank() - 2], x[x.rank() - 1]];
+    let result = l.result(rows, columns).ok_or_else(|| Error::internal("inference lets through no such matrix"))?;
+    let batch: usize = x[..x.rank() - 2].iter().product();
+    let size = result[0] * result[1];
+    let mut data = vec![0.0; aval.shape.size()];
+    let operands: Vec<Vec<f64>> = args.iter().map(|a| a.to_f64()).collect();
+    for i in 0..batch {
+        let part = |x: &'_ Vec<f64>| x[i * (x.len() / batch)..][..x.len() / batch].to_vec();
+        let parts: Vec<Vec<f64>> = operands.iter().map(part).collect();
+        linalg::matrix(l, [rows, columns], &parts[0], parts.get(1).map_or(&[], |b| b), &mut data[i * size..][..size]);
+    }
+    Array::from_f64(aval.dtype, &data, aval.shape.clone())
 }
 
 /// The elements of x that `place` finds for each index, or `other` where it finds none.

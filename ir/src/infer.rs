@@ -4,7 +4,7 @@
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::graph::{Aval, Control, FnId, Function, Program, Transform};
-use crate::op::{Axes, Binary, DotDims, Op, Unary};
+use crate::op::{Axes, Binary, DotDims, Factor, Linalg, Op, Unary};
 use crate::shape::Shape;
 use std::fmt;
 
@@ -191,6 +191,7 @@ pub fn infer(op: &Op, args: &[&Aval]) -> Result<Aval> {
             }
             Aval::new(Dtype::I32, args[0].shape.clone())
         }
+        Op::Linalg(l) => linalg(*l, args)?,
     };
     check_size(format_args!("the result of `{name}`"), &aval)?;
     Ok(aval)
@@ -230,6 +231,40 @@ fn per_axis(name: &str, x: &Aval, lists: &[(&str, &Axes)]) -> Result<()> {
         Some((what, list)) => {
             let (rank, n) = (x.shape.rank(), list.len());
             Err(Error::axis(format!("`{name}` of {x} needs a {what} for each of its {rank} axes, got {n}")))
+        }
+    }
+}
+
+/// What [`Op::Linalg`] gives.
+fn linalg(l: Linalg, args: &[&Aval]) -> Result<Aval> {
+    let name = l.name();
+    accept(name, args.iter().all(|x| x.dtype.is_float()), args)?;
+    let Some(lead) = args.iter().map(|x| x.shape.rank()).min().and_then(|rank| rank.checked_sub(2)) else {
+        let which = args.iter().find(|x| x.shape.rank() < 2).unwrap_or(&args[0]);
+        return Err(Error::shape(format!("`{name}` takes matrices, with at least two axes, not {which}")));
+    };
+    if let [a, b] = args {
+        let n = b.shape[b.shape.rank() - 2];
+        if a.dtype != b.dtype {
+            return Err(Error::dtype(format!("`{name}` of {a} and {b}: the element types must be the same")));
+        }
+        if a.shape.rank() != b.shape.rank() || a.shape[..lead] != b.shape[..lead] || a.shape[lead..] != [n, n] {
+            let m = format!("`{name}` of {a} and {b}: needs [n,n] and [n,k] behind the same other axes");
+            return Err(Error::shape(m));
+        }
+    }
+    let x = args[args.len() - 1];
+    match l.result(x.shape[lead], x.shape[lead + 1]) {
+        Some(matrix) => Ok(Aval::new(x.dtype, [&x.shape[..lead], &matrix].concat())),
+        None => {
+            let takes = match l {
+                Linalg::Factor(Factor::Cholesky | Factor::Eigh) => "square matrices",
+                Linalg::Factor(Factor::Lu) => "matrices with no fewer rows than columns and at most 2^24 rows",
+                Linalg::Factor(Factor::Qr | Factor::Svd) => "matrices with no fewer rows than columns",
+                Linalg::TriangularSolve(_) => "matrices",
+                Linalg::Fft { .. } => "a row of real and a row of imaginary parts",
+            };
+            Err(Error::shape(format!("`{name}` takes {takes} in the last two axes, not {x}")))
         }
     }
 }

@@ -152,6 +152,88 @@ class! {
     }
 }
 
+class! {
+    /// Factorisations of matrices, the last two axes of an operand of floats; other axes are a batch.
+    /// The factors are parts of one result, along its rows (in `lu` its columns too).
+    Factor {
+        /// `[n, n]`: the lower L with L Lᵀ = (x + xᵀ)/2, zero above the diagonal; NaN where the matrix is
+        /// not positive definite.
+        Cholesky = "cholesky",
+        /// `[m, n]`, m ≥ n, to `[m, n + 1]`: of P x = L U, by partial pivoting, U and below it L, whose
+        /// diagonal is 1; in the last column per row of P x the row of x that it is.
+        Lu = "lu",
+        /// `[m, n]`, m ≥ n, to `[m + n, n]`: of x = Q R the `[m, n]` Q, and below it the upper R.
+        Qr = "qr",
+        /// `[n, n]` to `[1 + n, n]`: of (x + xᵀ)/2 the eigenvalues, ascending, and below each its vector
+        /// of length 1, of which the first component above half the largest is positive.
+        Eigh = "eigh",
+        /// `[m, n]`, m ≥ n, to `[1 + m + n, n]`: of x = U diag(σ) Vᵀ the singular values, descending, and
+        /// below each its column of U and its column of V, signed as those of `eigh`.
+        Svd = "svd",
+    }
+}
+
+/// Which triangle a [`Linalg::TriangularSolve`] reads, and what of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Triangle {
+    /// The triangle below the diagonal, else the one above it.
+    pub lower: bool,
+    /// The transpose of the triangle is what is solved with.
+    pub transpose: bool,
+    /// The diagonal is 1 and is not read.
+    pub unit: bool,
+}
+
+/// What is computed of whole matrices, the last two axes of the operands; other axes are a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Linalg {
+    /// A factorisation.
+    Factor(Factor),
+    /// `(a, b)`: the x with `a x = b`, for a triangle a `[n, n]` and b `[n, k]`.
+    TriangularSolve(Triangle),
+    /// `[2, n]`, n complex numbers as a row of real and a row of imaginary parts: their discrete
+    /// Fourier transform Σ xⱼ e^(∓2πi jk/n), not divided by n.
+    Fft {
+        /// Whether the exponent's sign is +.
+        inverse: bool,
+    },
+}
+
+impl Linalg {
+    /// The primitive's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Linalg::Factor(factor) => factor.name(),
+            Linalg::TriangularSolve(_) => "triangular_solve",
+            Linalg::Fft { .. } => "fft",
+        }
+    }
+
+    /// How many operands it takes.
+    pub const fn arity(self) -> usize {
+        match self {
+            Linalg::Factor(_) | Linalg::Fft { .. } => 1,
+            Linalg::TriangularSolve(_) => 2,
+        }
+    }
+
+    /// The rows and columns of the result for an operand (of a triangular solve the second) of so
+    /// many; `None` if it takes none such, or they can't be counted.
+    pub fn result(self, rows: usize, columns: usize) -> Option<[usize; 2]> {
+        let tall = || (rows >= columns).then_some(());
+        Some(match self {
+            Linalg::Factor(Factor::Cholesky) => (rows == columns).then_some([rows, rows])?,
+            // Rows are counted in the matrix's own floats.
+            Linalg::Factor(Factor::Lu) => (rows <= 1 << 24).then_some(tall()?).map(|()| [rows, columns + 1])?,
+            Linalg::Factor(Factor::Qr) => [tall().and(rows.checked_add(columns))?, columns],
+            Linalg::Factor(Factor::Eigh) => [(rows == columns).then_some(rows.checked_add(1))??, columns],
+            Linalg::Factor(Factor::Svd) => [tall().and(rows.checked_add(columns)?.checked_add(1))?, columns],
+            Linalg::TriangularSolve(_) => [rows, columns],
+            Linalg::Fft { .. } => (rows == 2).then_some([2, columns])?,
+        })
+    }
+}
+
 /// Axis numbers, in an order that means something (a permutation, pairs of contracted axes).
 pub type Axes = SmallVec<[usize; 4]>;
 
@@ -267,6 +349,8 @@ pub enum Op {
     /// Along an axis, where the elements are in ascending order: equals in the order they stand in,
     /// NaN last, zeros of both signs equal. The result is `i32`.
     Argsort(usize),
+    /// A factorisation, a triangular solve or a Fourier transform of whole matrices.
+    Linalg(Linalg),
 }
 
 impl Op {
@@ -293,6 +377,7 @@ impl Op {
             Op::Take { .. } => "take",
             Op::Scatter { kind, .. } => scatter_name(*kind),
             Op::Argsort(_) => "argsort",
+            Op::Linalg(l) => l.name(),
         }
     }
 
@@ -310,6 +395,7 @@ impl Op {
             | Op::Slice { .. }
             | Op::Reverse(_)
             | Op::Argsort(_) => 1,
+            Op::Linalg(l) => l.arity(),
             Op::Binary(_)
             | Op::Compare(_)
             | Op::DotGeneral(_)
@@ -337,7 +423,8 @@ impl Op {
             | Op::Concatenate(_)
             | Op::Take { .. }
             | Op::Scatter { .. }
-            | Op::Argsort(_) => false,
+            | Op::Argsort(_)
+            | Op::Linalg(_) => false,
         }
     }
 
@@ -347,6 +434,8 @@ impl Op {
         names.extend(["broadcast_in_dim", "reshape", "transpose", "dot_general"]);
         names.extend(["slice", "pad", "reverse", "concatenate", "take", "argsort"]);
         names.extend(Reduce::ALL.iter().map(|r| scatter_name(*r)));
+        names.extend(["triangular_solve", "fft"]);
+        names.extend(Factor::ALL.iter().map(|f| f.name()));
         names.extend(Unary::ALL.iter().map(|u| u.name()));
         names.extend(Binary::ALL.iter().map(|b| b.name()));
         names.extend(Compare::ALL.iter().map(|c| c.name()));

@@ -133,6 +133,12 @@ fn every_method_records_its_primitive() {
         b.scatter(*kind, x, n, updates, 1, 1).unwrap();
     }
     b.argsort(x, 1).unwrap();
+    b.linalg(Linalg::Fft { inverse: false }, &[x]).unwrap();
+    let square = b.broadcast_in_dim(value, [3, 3], &[]).unwrap();
+    for factor in Factor::ALL {
+        b.linalg(Linalg::Factor(*factor), &[square]).unwrap();
+    }
+    b.linalg(Linalg::TriangularSolve(Triangle::default()), &[square, square]).unwrap();
     let mut recorded: Vec<&str> = b
         .function()
         .nodes()

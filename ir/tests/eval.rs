@@ -527,6 +527,147 @@ fn takes_and_scatters() {
     check(take(0, 0), &[&none, &nowhere], Dtype::F32, &[2, 3], &[0.0; 6]);
 }
 
+/// A matrix product.
+fn matmul(a: &[f64], b: &[f64], m: usize, k: usize, n: usize) -> Vec<f64> {
+    (0..m * n).map(|i| (0..k).map(|j| a[i / n * k + j] * b[j * n + i % n]).sum()).collect()
+}
+
+fn turned(a: &[f64], m: usize, n: usize) -> Vec<f64> {
+    (0..m * n).map(|i| a[i % m * n + i / m]).collect()
+}
+
+/// Numbers without a pattern.
+fn scattered(n: usize) -> Vec<f64> {
+    (0..n).map(|i| (1.0 + 7.3 * i as f64).sin() * 2.0).collect()
+}
+
+#[track_caller]
+fn near(got: &[f64], want: &[f64], what: &str) {
+    let off = got.iter().zip(want).map(|(g, w)| (g - w).abs()).fold(0.0, f64::max);
+    assert!(got.len() == want.len() && off < 1e-9, "{what}: {got:?}, not {want:?}");
+}
+
+/// One matrix through a factorisation.
+fn factored(factor: Factor, x: &[f64], m: usize, n: usize) -> Vec<f64> {
+    let x = array(Dtype::F64, &[m, n], x);
+    eval_op(&Op::Linalg(Linalg::Factor(factor)), &[&x], Elementary::Std).unwrap().to_f64()
+}
+
+#[test]
+fn factors_multiply_to_what_was_factored() {
+    let diagonal = |w: &[f64]| -> Vec<f64> {
+        let n = w.len();
+        (0..n * n).map(|i| if i / n == i % n { w[i / n] } else { 0.0 }).collect()
+    };
+    for (m, n) in [(0, 0), (1, 1), (2, 2), (5, 5), (17, 17), (3, 2), (17, 5), (4, 0), (5, 1)] {
+        let x = scattered(m * n);
+        let what = format!("{m} × {n}");
+        let lu = factored(Factor::Lu, &x, m, n);
+        let at = |i: usize, j: usize| lu[i * (n + 1) + j];
+        let l: Vec<f64> = (0..m * n)
+            .map(|k| (k / n, k % n))
+            .map(|(i, j)| {
+                if i == j {
+                    1.0
+                } else if j < i {
+                    at(i, j)
+                } else {
+                    0.0
+                }
+            })
+            .collect();
+        let u: Vec<f64> = (0..n * n).map(|k| if k / n <= k % n { at(k / n, k % n) } else { 0.0 }).collect();
+        let rows: Vec<f64> = (0..m * n).map(|k| x[at(k / n, n) as usize * n + k % n]).collect();
+        near(&matmul(&l, &u, m, n, n), &rows, &what);
+        assert!(l.iter().all(|x| x.abs() <= 1.0), "{what}");
+
+        let qr = factored(Factor::Qr, &x, m, n);
+        let (q, r) = qr.split_at(m * n);
+        near(&matmul(q, r, m, n, n), &x, &what);
+        near(&matmul(&turned(q, m, n), q, n, m, n), &diagonal(&vec![1.0; n]), &what);
+        assert!((0..n * n).all(|k| k / n <= k % n || r[k] == 0.0), "{what}");
+
+        let svd = factored(Factor::Svd, &x, m, n);
+        let (s, rest) = svd.split_at(n);
+        let (u, v) = rest.split_at(m * n);
+        near(&matmul(&matmul(u, &diagonal(s), m, n, n), &turned(v, n, n), m, n, n), &x, &what);
+        near(&matmul(&turned(u, m, n), u, n, m, n), &diagonal(&vec![1.0; n]), &what);
+        assert!(s.windows(2).all(|s| s[0] >= s[1]) && s.iter().all(|s| *s >= 0.0), "{what}");
+        if m != n {
+            continue;
+        }
+        let symmetric: Vec<f64> = x.iter().zip(turned(&x, n, n)).map(|(x, y)| 0.5 * (x + y)).collect();
+        let eigh = factored(Factor::Eigh, &x, n, n);
+        let (w, v) = eigh.split_at(n);
+        near(&matmul(&matmul(v, &diagonal(w), n, n, n), &turned(v, n, n), n, n, n), &symmetric, &what);
+        assert!(w.windows(2).all(|w| w[0] <= w[1]), "{what}");
+        let definite: Vec<f64> = matmul(&x, &turned(&x, n, n), n, n, n);
+        let l = factored(Factor::Cholesky, &definite, n, n);
+        near(&matmul(&l, &turned(&l, n, n), n, n, n), &definite, &what);
+    }
+}
+
+#[test]
+fn matrices_that_have_no_factors_give_what_jax_gives() {
+    let nan = |x: &[f64]| x.iter().map(|x| x.is_nan()).collect::<Vec<_>>();
+    let l = factored(Factor::Cholesky, &[1.0, 2.0, 2.0, 1.0], 2, 2);
+    assert_eq!(nan(&l), [true, false, true, true]);
+    assert!(factored(Factor::Svd, &[1.0, f64::NAN], 2, 1).iter().all(|x| x.is_nan()));
+    assert!(factored(Factor::Eigh, &[f64::INFINITY], 1, 1).iter().all(|x| x.is_nan()));
+    // Rank 1: zeros where there is nothing left.
+    assert_eq!(factored(Factor::Lu, &[1.0, 2.0, 2.0, 4.0], 2, 2), [2.0, 4.0, 1.0, 0.5, 0.0, 0.0]);
+    let svd = factored(Factor::Svd, &[0.0; 6], 3, 2);
+    assert_eq!(svd, [0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0]);
+    assert_eq!(factored(Factor::Qr, &[0.0, 3.0], 2, 1), [-0.0, -1.0, -3.0]);
+}
+
+#[test]
+fn triangles_are_solved_with_and_the_rest_is_not_read() {
+    let nan = f64::NAN;
+    for bits in 0..8 {
+        let triangle = Triangle { lower: bits & 1 > 0, transpose: bits & 2 > 0, unit: bits & 4 > 0 };
+        for (n, k) in [(0, 2), (1, 1), (2, 3), (5, 1), (17, 2), (3, 0)] {
+            let full = scattered(n * n);
+            let inside = |i: usize, j: usize| if triangle.lower { j < i } else { i < j };
+            let part = |other: f64, one: f64| -> Vec<f64> {
+                let at = |(i, j): (usize, usize)| match i == j {
+                    true if triangle.unit => one,
+                    true => 3.0 + full[i * n + j],
+                    false if inside(i, j) => full[i * n + j],
+                    false => other,
+                };
+                (0..n * n).map(|c| at((c / n, c % n))).collect()
+            };
+            let a = if triangle.transpose { turned(&part(0.0, 1.0), n, n) } else { part(0.0, 1.0) };
+            let x = scattered(n * k);
+            let b = array(Dtype::F64, &[n, k], &matmul(&a, &x, n, n, k));
+            let op = Op::Linalg(Linalg::TriangularSolve(triangle));
+            let got = eval_op(&op, &[&array(Dtype::F64, &[n, n], &part(nan, nan)), &b], Elementary::Std).unwrap();
+            let off = got.to_f64().iter().zip(&x).map(|(g, w)| (g - w).abs()).fold(0.0, f64::max);
+            assert!(off < 1e-6 * (1 << n.min(30)) as f64, "{triangle:?} {n} {k}: {:?}, not {x:?}", got.to_f64());
+        }
+    }
+}
+
+#[test]
+fn transforms_are_the_sums_they_are_defined_by() {
+    for n in [0, 1, 2, 3, 4, 5, 6, 8, 12, 17, 30] {
+        let x = scattered(2 * n);
+        for inverse in [false, true] {
+            let got =
+                eval_op(&Op::Linalg(Linalg::Fft { inverse }), &[&array(Dtype::F64, &[2, n], &x)], Elementary::Std);
+            let mut want = vec![0.0; 2 * n];
+            for (k, j) in (0..n).flat_map(|k| (0..n).map(move |j| (k, j))) {
+                let angle = 2.0 * std::f64::consts::PI * (j * k % n) as f64 / n as f64;
+                let (c, s) = (angle.cos(), if inverse { angle.sin() } else { -angle.sin() });
+                want[k] += x[j] * c - x[n + j] * s;
+                want[n + k] += x[j] * s + x[n + j] * c;
+            }
+            near(&got.unwrap().to_f64(), &want, &format!("{n}"));
+        }
+    }
+}
+
 #[test]
 fn sorting_is_stable_with_nan_last() {
     let x = array(Dtype::F32, &[6], &[2.0, f64::NAN, -0.0, 0.0, f64::NEG_INFINITY, 2.0]);

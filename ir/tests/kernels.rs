@@ -548,7 +548,7 @@ fn malformed_kernels_are_refused() {
         (
             "parallel",
             "serial",
-            "expected `parallel`, `contract`, `call`, `scatter`, `argsort`, `scan`, `while` or `switch`",
+            "expected `parallel`, `contract`, `call`, `scatter`, `argsort`, `linalg`, `scan`, `while` or `switch`",
         ),
         ("p0 in 0..3", "p1 in 0..3", "expected axis `p0`, found `p1`"),
         ("p0 in 0..3", "p0 in 1..3", "expected `0` where the axis starts"),
@@ -653,6 +653,59 @@ fn wrong_positions_are_refused() {
         ("%0 in 0..3 by", "%0 + %0 in 0..3 by", "expected one value to add"),
     ] {
         let error = Kernel::parse(&WINDOWS.replacen(from, to, 1)).expect_err(to).to_string();
+        assert!(error.contains(expect), "{error}\nshould say: {expect}");
+    }
+}
+
+const SOLVE: &str = "\
+kernel solve(b0: read f32[18], b1: read f32[12], b2: write f32[12]) strict {
+  linalg triangular_solve lower plain read batch 2 rows 3 columns 2 {
+    a = b0
+    b = b1
+    result = b2
+  }
+}
+";
+
+#[test]
+fn matrices_have_text_and_checks() {
+    let kernel = Kernel::parse(SOLVE).unwrap();
+    assert_eq!(kernel.to_string(), SOLVE);
+    kernel.verify().unwrap();
+    for (what, rows, columns, result) in [
+        ("cholesky", 3, 3, 9),
+        ("lu", 3, 2, 9),
+        ("qr", 3, 2, 10),
+        ("eigh", 2, 2, 6),
+        ("svd", 3, 2, 12),
+        ("fft inverse", 2, 5, 10),
+    ] {
+        let text = format!(
+            "kernel k(b0: read f64[{}], b1: write f64[{result}]) fast {{\n  linalg {what} batch 1 rows {rows} columns \
+             {columns} {{\n    x = b0\n    result = b1\n  }}\n}}\n",
+            rows * columns
+        );
+        let kernel = Kernel::parse(&text).unwrap();
+        assert_eq!(kernel.to_string(), text);
+        kernel.verify().unwrap_or_else(|e| panic!("{e}"));
+    }
+    let wrong = [
+        ("read f32[18]", "read f32[17]", "a: b0 is 17 f32, not 18 f32"),
+        ("read f32[12]", "read f64[12]", "b: b1 is 12 f64, not 12 f32"),
+        ("batch 2", "batch 18446744073709551615", "too many"),
+        ("result = b2", "result = b1", "b1 is only read"),
+    ];
+    for (from, to, expect) in wrong {
+        assert!(SOLVE.contains(from), "{from}");
+        let error = Kernel::parse(&SOLVE.replacen(from, to, 1)).unwrap().verify().expect_err(to).to_string();
+        assert!(error.contains(expect), "{error}\nshould say: {expect}");
+    }
+    for (from, to, expect) in [
+        ("triangular_solve lower", "triangle lower", "computes a factorisation, `triangular_solve` or `fft`"),
+        ("lower", "under", "expected `upper` or `lower`"),
+        ("rows 3", "row 3", "rows"),
+    ] {
+        let error = Kernel::parse(&SOLVE.replacen(from, to, 1)).expect_err(to).to_string();
         assert!(error.contains(expect), "{error}\nshould say: {expect}");
     }
 }

@@ -357,7 +357,7 @@ fn random_op(dice: &mut Dice, f: &Function, pick: NodeId) -> Op {
     let aval = f.aval(pick).clone();
     let rank = aval.shape.rank();
     let some = |dice: &mut Dice| (0..rank).filter(|_| dice.roll(2) == 0).collect::<Axes>();
-    match dice.roll(19) {
+    match dice.roll(20) {
         0 => Op::Unary(Unary::ALL[dice.roll(Unary::ALL.len())]),
         1 | 2 => Op::Binary(Binary::ALL[dice.roll(Binary::ALL.len())]),
         3 => Op::Compare(Compare::ALL[dice.roll(6)]),
@@ -385,6 +385,15 @@ fn random_op(dice: &mut Dice, f: &Function, pick: NodeId) -> Op {
         13 => Op::Reverse(some(dice)),
         14 => Op::Concatenate(dice.roll(rank.max(1))),
         15 => Op::Argsort(dice.roll(rank.max(1))),
+        18 => Op::Linalg(match dice.roll(3) {
+            0 => Linalg::Factor(Factor::ALL[dice.roll(Factor::ALL.len())]),
+            1 => Linalg::Fft { inverse: dice.roll(2) == 0 },
+            _ => Linalg::TriangularSolve(Triangle {
+                lower: dice.roll(2) == 0,
+                transpose: dice.roll(2) == 0,
+                unit: dice.roll(2) == 0,
+            }),
+        }),
         16 => Op::Take { axis: dice.roll(rank.max(1)), batch: 0 },
         17 => Op::Scatter { kind: Reduce::ALL[dice.roll(Reduce::ALL.len())], axis: dice.roll(rank.max(1)), batch: 0 },
         _ => Op::DotGeneral(DotDims { contract: [some(dice), Axes::new()], batch: Default::default() }),

@@ -73,6 +73,7 @@ pub(crate) fn kernel_ns(machine: &Machine, operands: &[Operand], body: &Body) ->
             let levels = (c.length as f64 + 1.0).log2();
             machine.launch_ns + moved_ns(machine, operands).max(elements * levels * 3.0 * machine.gather_ns)
         }
+        Body::Linalg(c) => machine.launch_ns + moved_ns(machine, operands).max(c.work() * machine.simple_ns),
     }
 }
 
@@ -111,6 +112,8 @@ fn loops_ns(machine: &Machine, operands: &[Operand], nest: &LoopNest) -> f64 {
     // Per value the axes it varies along, as bits; a value is computed once per index of the loops
     // down to the innermost of them.
     let mut varies: Vec<u64> = Vec::new();
+    // Per value whether it is a number known now.
+    let mut known: Vec<bool> = Vec::new();
     for pass in &nest.passes {
         let all: Vec<usize> = nest.domain.iter().chain(&pass.loops).copied().collect();
         let inner: f64 = pass.loops.iter().map(|d| *d as f64).product();
@@ -169,7 +172,8 @@ fn loops_ns(machine: &Machine, operands: &[Operand], nest: &LoopNest) -> f64 {
                 | Inst::Convert(..) => inst.args().iter().fold(0, |m, a| m | varies[a.index()]),
             };
             varies.push(bits);
-            compute += times(bits) * machine.simple_ns * scalar * inst_weight(inst);
+            known.push(matches!(inst, Inst::Literal(_)));
+            compute += times(bits) * machine.simple_ns * scalar * inst_weight(inst, &known);
         }
         for store in &pass.stores {
             access(store.operand, &store.index.strides, &mut compute);
@@ -177,6 +181,7 @@ fn loops_ns(machine: &Machine, operands: &[Operand], nest: &LoopNest) -> f64 {
         compute += count * machine.simple_ns * scalar * pass.accs.len() as f64;
         let domain_bits = (1u64 << nest.domain.len()) - 1;
         varies.extend(pass.accs.iter().map(|_| domain_bits));
+        known.extend(pass.accs.iter().map(|_| false));
         compute += rows(pass, &all) * machine.loop_ns;
     }
     let per_byte =
@@ -231,8 +236,8 @@ fn rows(pass: &Pass, all: &[usize]) -> f64 {
     all[..outer].iter().map(|d| *d as f64).product()
 }
 
-/// How many cheap instructions one instruction takes.
-fn inst_weight(inst: &Inst) -> f64 {
+/// How many cheap instructions one instruction takes, given which values are known numbers.
+fn inst_weight(inst: &Inst, known: &[bool]) -> f64 {
     match inst {
         Inst::Literal(_) | Inst::Load { .. } => 0.0,
         Inst::Index(_) => 1.0,
@@ -251,11 +256,12 @@ fn inst_weight(inst: &Inst) -> f64 {
             Unary::Asin | Unary::Acos | Unary::Atan => 18.0,
             Unary::Erf | Unary::Erfc | Unary::ErfInv => 40.0,
         },
-        Inst::Binary(b, _, _) => match b {
+        Inst::Binary(b, _, y) => match b {
             Binary::Add | Binary::Sub | Binary::Mul | Binary::And | Binary::Or | Binary::Xor => 1.0,
             Binary::Max | Binary::Min => 3.0,
             Binary::Div => 4.0,
             Binary::Rem => 14.0,
+            Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic if known[y.index()] => 1.0,
             Binary::ShiftLeft | Binary::ShiftRightLogical | Binary::ShiftRightArithmetic => 18.0,
             Binary::Atan2 => 26.0,
             Binary::Pow => 40.0,

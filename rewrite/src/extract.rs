@@ -11,7 +11,9 @@
 use crate::Fusion;
 use crate::choices::{Alternative, Choices, Source, ValueIx};
 use crate::cost::{Machine, kernel_ns};
-use crate::lower::{self, Chosen, Illegal, Lowered, MAX_INSTS, MAX_OPERANDS, extents, is_alone, is_reduction};
+use crate::lower::{
+    self, Chosen, Illegal, Lowered, MAX_INSTS, MAX_OPERANDS, MAX_SIZE, extents, is_alone, is_reduction, quarters,
+};
 use egrad_ir::kernel::Body;
 use egrad_ir::{Op, Unary};
 use hashbrown::{HashMap, HashSet};
@@ -233,6 +235,10 @@ fn op_price(choices: &Choices, v: ValueIx, a: u32) -> f64 {
         Op::Slice { .. } | Op::Reverse(_) => 0.1,
         Op::Pad { .. } | Op::Concatenate(_) | Op::Take { .. } => size(v),
         Op::Scatter { .. } => size(v) + size(alternative.args[2]),
+        Op::Linalg(_) => {
+            let x = &choices.value(alternative.args[0]).aval.shape;
+            size(v) * x.last().copied().unwrap_or(1) as f64
+        }
         Op::Argsort(axis) => size(v) * (choices.value(v).aval.shape[*axis] as f64 + 1.0).log2(),
     }
 }
@@ -260,7 +266,8 @@ fn is_free(op: &Op) -> bool {
         | Op::Concatenate(_)
         | Op::Take { .. }
         | Op::Scatter { .. }
-        | Op::Argsort(_) => false,
+        | Op::Argsort(_)
+        | Op::Linalg(_) => false,
     }
 }
 
@@ -273,7 +280,7 @@ fn is_same_memory(op: &Op) -> bool {
 #[derive(Default)]
 struct Cluster {
     members: SmallVec<[ValueIx; 4]>,
-    insts: usize,
+    size: usize,
     loads: SmallVec<[ValueIx; 12]>,
 }
 
@@ -394,7 +401,8 @@ impl<'a> Plan<'a> {
                 | Op::Convert(_)
                 | Op::Reduce { .. }
                 | Op::Scatter { .. }
-                | Op::Argsort(_) => false,
+                | Op::Argsort(_)
+                | Op::Linalg(_) => false,
             });
         }
         let mut clusters: Vec<Cluster> = Vec::new();
@@ -444,10 +452,11 @@ impl<'a> Plan<'a> {
                 let alternative = self.alternative(v);
                 let free = is_free(&alternative.op);
                 let reduction = is_reduction(&alternative.op);
-                size[i] += usize::from(!free);
+                let op = if let Op::Binary(op) = alternative.op { Some(op) } else { None };
+                size[i] += if free { 0 } else { quarters(op, value.aval.dtype) };
                 let once = self.users[i].len() <= 1 && !repeated[i] || free;
                 let inline = fusion == Fusion::Search && alternative.inline && !reduction;
-                if inline && once && !wanted && size[i] <= MAX_INSTS / 2 && deep[i] <= MAX_INSTS {
+                if inline && once && !wanted && size[i] <= MAX_SIZE / 2 && deep[i] <= MAX_INSTS {
                     self.place[i] = Place::Inline;
                     continue;
                 }
@@ -459,7 +468,7 @@ impl<'a> Plan<'a> {
                     let c = &clusters[*k];
                     let ready = if reduction { after[i] < k + 1 } else { after[i] <= k + 1 };
                     let new = leaves.iter().filter(|l| !c.loads.contains(l) && !c.members.contains(l)).count();
-                    ready && c.insts + size[i] <= MAX_INSTS * 3 / 4 && c.loads.len() + new <= MAX_OPERANDS - 4
+                    ready && c.size + size[i] <= MAX_SIZE * 3 / 4 && c.loads.len() + new <= MAX_OPERANDS - 4
                 });
             }
             let k = join.unwrap_or(clusters.len());
@@ -477,7 +486,7 @@ impl<'a> Plan<'a> {
                     c.loads.push(leaf);
                 }
             }
-            clusters[k].insts += size[i].max(1);
+            clusters[k].size += if size[i] == 0 { 4 } else { size[i] };
             clusters[k].members.push(v);
             after[i] = k + 1;
         }
@@ -807,7 +816,7 @@ impl<'a> Plan<'a> {
         let alone = |g: &Group| !matches!(g.lowered.body, Body::Loops(_));
         !alone(x)
             && !alone(y)
-            && x.lowered.insts() + y.lowered.insts() <= MAX_INSTS
+            && x.lowered.size + y.lowered.size <= MAX_SIZE
             && self.behind_of(a) == self.behind_of(b)
             && !self.path_between(a, b, spans)
             && !self.path_between(b, a, spans)

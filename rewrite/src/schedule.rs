@@ -79,6 +79,7 @@ pub(crate) fn schedule(plan: &Plan<'_>, numerics: Numerics) -> Result<(Schedule,
             | Body::Scan(_)
             | Body::While(_)
             | Body::Switch(_)
+            | Body::Linalg(_)
             | Body::Print(_) => group.lowered.operands.iter().any(|o| o.written && o.len > 0),
         };
         if !stores {

@@ -9,7 +9,9 @@
 
 use egg::{FromOp, Id, Language};
 use egrad_ir::op::{Axes, scatter_name};
-use egrad_ir::{Binary, Compare, DotDims, Dtype, Error, Literal, Op, Reduce, Result, Shape, Unary};
+use egrad_ir::{
+    Binary, Compare, DotDims, Dtype, Error, Factor, Linalg, Literal, Op, Reduce, Result, Shape, Triangle, Unary,
+};
 use smallvec::SmallVec;
 use std::fmt;
 
@@ -137,6 +139,12 @@ pub enum Prim {
     Scatter(Reduce),
     /// Attribute: the axis.
     Argsort,
+    /// No attribute.
+    Factor(Factor),
+    /// Attributes: whether it is the lower triangle, its transpose, with a diagonal of 1 (0 or 1 each).
+    TriangularSolve,
+    /// Attribute: whether it is the inverse (0 or 1).
+    Fft,
 }
 
 impl Prim {
@@ -146,11 +154,12 @@ impl Prim {
             .chain(Unary::ALL.iter().map(|u| Prim::Unary(*u)))
             .chain(Binary::ALL.iter().map(|b| Prim::Binary(*b)))
             .chain(Compare::ALL.iter().map(|c| Prim::Compare(*c)))
+            .chain(Factor::ALL.iter().map(|f| Prim::Factor(*f)))
             .chain(Reduce::ALL.iter().flat_map(|r| [Prim::Reduce(*r), Prim::Scatter(*r)]))
     }
 
     /// Those that are of no class.
-    const SINGLE: [Prim; 15] = [
+    const SINGLE: [Prim; 17] = [
         Prim::Constant,
         Prim::Iota,
         Prim::Select,
@@ -166,6 +175,8 @@ impl Prim {
         Prim::Concatenate,
         Prim::Take,
         Prim::Argsort,
+        Prim::TriangularSolve,
+        Prim::Fft,
     ];
 
     /// The primitive's name, as [`Op::name`].
@@ -191,6 +202,9 @@ impl Prim {
             Prim::Take => "take",
             Prim::Scatter(kind) => scatter_name(kind),
             Prim::Argsort => "argsort",
+            Prim::Factor(f) => f.name(),
+            Prim::TriangularSolve => "triangular_solve",
+            Prim::Fft => "fft",
         }
     }
 
@@ -200,6 +214,7 @@ impl Prim {
             .or_else(|| Binary::parse(name).map(Prim::Binary))
             .or_else(|| Compare::parse(name).map(Prim::Compare))
             .or_else(|| Reduce::parse(name).map(Prim::Reduce))
+            .or_else(|| Factor::parse(name).map(Prim::Factor))
             .or_else(|| Prim::SINGLE.into_iter().find(|p| p.name() == name))
             .or_else(|| Reduce::ALL.iter().map(|r| Prim::Scatter(*r)).find(|p| p.name() == name))
     }
@@ -207,7 +222,7 @@ impl Prim {
     /// How many attribute leaves come before the operands.
     pub fn attrs(self) -> usize {
         match self {
-            Prim::Unary(_) | Prim::Binary(_) | Prim::Compare(_) | Prim::Select => 0,
+            Prim::Unary(_) | Prim::Binary(_) | Prim::Compare(_) | Prim::Select | Prim::Factor(_) => 0,
             Prim::Constant
             | Prim::IntegerPow
             | Prim::Convert
@@ -216,9 +231,10 @@ impl Prim {
             | Prim::Reduce(_)
             | Prim::Reverse
             | Prim::Concatenate
-            | Prim::Argsort => 1,
+            | Prim::Argsort
+            | Prim::Fft => 1,
             Prim::BroadcastInDim | Prim::Slice | Prim::Pad | Prim::Take | Prim::Scatter(_) => 2,
-            Prim::Iota => 3,
+            Prim::Iota | Prim::TriangularSolve => 3,
             Prim::DotGeneral => 4,
         }
     }
@@ -236,8 +252,16 @@ impl Prim {
             | Prim::Reduce(_)
             | Prim::Slice
             | Prim::Reverse
-            | Prim::Argsort => 1,
-            Prim::Binary(_) | Prim::Compare(_) | Prim::DotGeneral | Prim::Pad | Prim::Concatenate | Prim::Take => 2,
+            | Prim::Argsort
+            | Prim::Factor(_)
+            | Prim::Fft => 1,
+            Prim::Binary(_)
+            | Prim::Compare(_)
+            | Prim::DotGeneral
+            | Prim::Pad
+            | Prim::Concatenate
+            | Prim::Take
+            | Prim::TriangularSolve => 2,
             Prim::Select | Prim::Scatter(_) => 3,
         }
     }
@@ -260,6 +284,9 @@ impl Prim {
             Prim::Concatenate => 12,
             Prim::Take => 13,
             Prim::Argsort => 14,
+            Prim::TriangularSolve => 15,
+            Prim::Fft => 16,
+            Prim::Factor(f) => 0x600 + f as u32,
             Prim::Scatter(r) => 0x500 + r as u32,
             Prim::Unary(u) => 0x100 + u as u32,
             Prim::Binary(b) => 0x200 + b as u32,
@@ -308,6 +335,11 @@ pub fn encode(op: &Op) -> (Prim, Attrs) {
         Op::Take { axis, batch } => (Prim::Take, [int(*axis), int(*batch)].into_iter().collect()),
         Op::Scatter { kind, axis, batch } => (Prim::Scatter(*kind), [int(*axis), int(*batch)].into_iter().collect()),
         Op::Argsort(axis) => (Prim::Argsort, [int(*axis)].into_iter().collect()),
+        Op::Linalg(Linalg::Factor(f)) => (Prim::Factor(*f), Attrs::new()),
+        Op::Linalg(Linalg::TriangularSolve(Triangle { lower, transpose, unit })) => {
+            (Prim::TriangularSolve, [*lower, *transpose, *unit].into_iter().map(|b| Attr::Int(b.into())).collect())
+        }
+        Op::Linalg(Linalg::Fft { inverse }) => (Prim::Fft, [Attr::Int((*inverse).into())].into_iter().collect()),
     };
     debug_assert_eq!(attrs.len(), prim.attrs());
     (prim, attrs)
@@ -324,6 +356,11 @@ pub fn decode(prim: Prim, attrs: &[&Attr]) -> Result<Op> {
     };
     let axes = |d: &[usize]| -> Axes { d.into() };
     let count = |n: &i64| usize::try_from(*n).map_err(|_| wrong());
+    let flag = |n: &i64| match n {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(wrong()),
+    };
     Ok(match (prim, attrs) {
         (Prim::Constant, [Attr::Literal(l)]) => Op::Constant(*l),
         (Prim::Iota, [Attr::Dtype(dtype), Attr::Dims(shape), Attr::Int(axis)]) => {
@@ -353,6 +390,12 @@ pub fn decode(prim: Prim, attrs: &[&Attr]) -> Result<Op> {
             Op::Scatter { kind, axis: count(axis)?, batch: count(batch)? }
         }
         (Prim::Argsort, [Attr::Int(axis)]) => Op::Argsort(count(axis)?),
+        (Prim::Factor(f), []) => Op::Linalg(Linalg::Factor(f)),
+        (Prim::TriangularSolve, [Attr::Int(lower), Attr::Int(transpose), Attr::Int(unit)]) => {
+            let triangle = Triangle { lower: flag(lower)?, transpose: flag(transpose)?, unit: flag(unit)? };
+            Op::Linalg(Linalg::TriangularSolve(triangle))
+        }
+        (Prim::Fft, [Attr::Int(inverse)]) => Op::Linalg(Linalg::Fft { inverse: flag(inverse)? }),
         (
             Prim::Constant
             | Prim::Iota
@@ -373,7 +416,10 @@ pub fn decode(prim: Prim, attrs: &[&Attr]) -> Result<Op> {
             | Prim::Concatenate
             | Prim::Take
             | Prim::Scatter(_)
-            | Prim::Argsort,
+            | Prim::Argsort
+            | Prim::Factor(_)
+            | Prim::TriangularSolve
+            | Prim::Fft,
             _,
         ) => return Err(wrong()),
     })
@@ -734,6 +780,9 @@ mod tests {
             Op::Take { axis: 2, batch: 1 },
             Op::Scatter { kind: Reduce::Max, axis: 2, batch: 1 },
             Op::Argsort(1),
+            Op::Linalg(Linalg::Factor(Factor::Lu)),
+            Op::Linalg(Linalg::TriangularSolve(Triangle { lower: true, transpose: false, unit: true })),
+            Op::Linalg(Linalg::Fft { inverse: true }),
         ];
         for op in ops {
             let (prim, attrs) = encode(&op);

@@ -12,6 +12,7 @@ use egrad_rewrite::term::{Attr, Head, Prim, Term, decode};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use support::denote::{Agreement, check, special};
+use support::samples::conditioned;
 use support::*;
 
 /// A pattern, read.
@@ -144,6 +145,20 @@ impl Instance<'_> {
                 let [Some(x), Some(indices), ..] = siblings else { return Aval::new(dtype, shape) };
                 infer::infer(&Op::Take { axis, batch }, &[x, indices]).unwrap_or(Aval::new(dtype, shape))
             }
+            Prim::Factor(_) => {
+                let tall = usize::from(self.guards.iter().any(|g| g.starts_with("tall")));
+                let n = 1 + self.random.below(3);
+                Aval::new(dtype, [&shape[..shape.rank().min(1)], &[n + tall, n]].concat())
+            }
+            Prim::TriangularSolve if k == 1 => {
+                let lead = shape.rank() - 2;
+                Aval::new(dtype, [&shape[..=lead], &[self.random.below(4)]].concat())
+            }
+            Prim::TriangularSolve => {
+                let n = 1 + self.random.below(3);
+                Aval::new(dtype, [&shape[..shape.rank().min(1)], &[n, n]].concat())
+            }
+            Prim::Fft => Aval::new(dtype, [&shape[..shape.rank().min(1)], &[2, self.random.below(5)]].concat()),
             Prim::Constant
             | Prim::Iota
             | Prim::Unary(_)
@@ -235,6 +250,14 @@ impl Instance<'_> {
             }
             Prim::Concatenate => vec![Attr::Int(self.place.0 as i64)],
             Prim::Take | Prim::Scatter(_) => vec![Attr::Int(self.place.0 as i64), Attr::Int(self.place.1 as i64)],
+            Prim::Factor(_) => vec![],
+            Prim::TriangularSolve => {
+                let asked = self.guards.iter().find_map(|g| g.strip_prefix("int ?t ")).map(|n| n.parse().unwrap());
+                let mut flag = || Attr::Int(self.random.below(2) as i64);
+                let (lower, transpose, unit) = (flag(), flag(), flag());
+                vec![lower, asked.map_or(transpose, Attr::Int), unit]
+            }
+            Prim::Fft => vec![Attr::Int(self.random.below(2) as i64)],
             Prim::Argsort => vec![Attr::Int(self.random.below(x?.shape.rank().max(1)) as i64)],
             Prim::DotGeneral => {
                 let [x, y] = operands else { return None };
@@ -360,7 +383,11 @@ fn inputs(rule: &Rule, random: &mut Random, params: &[Aval]) -> Vec<Array> {
             FloatClass::AssumesDomain => (0.3, 2.0),
         },
     };
-    params.iter().map(|a| random.array(a, low, high)).collect()
+    let mut inputs: Vec<Array> = params.iter().map(|a| random.array(a, low, high)).collect();
+    if let Head::Pull(p, _) | Head::Push(p, _) = &rule.head {
+        inputs[0] = conditioned(*p, &inputs[0]);
+    }
+    inputs
 }
 
 /// Fires a rule on random terms from its left-hand side; how often it fired, and what was wrong.

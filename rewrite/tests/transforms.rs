@@ -8,7 +8,7 @@ use egrad_rewrite::rules::{Line, Right, Rule, Tables};
 use egrad_rewrite::term::{Head, Mask, Prim, encode};
 use egrad_rewrite::{expand, expand_with};
 use std::collections::{BTreeMap, BTreeSet};
-use support::samples::{Sample, samples};
+use support::samples::{Sample, conditioned, samples};
 use support::*;
 
 /// One primitive under one transform of one operand (or mask).
@@ -64,6 +64,8 @@ impl Case {
             match words[..] {
                 ["int", v, n] => int(v) == n.parse().ok(),
                 ["not_int", v, n] => int(v) != n.parse().ok(),
+                ["square", _] => matches!(self.sample.operands[0].shape[..], [.., m, n] if m == n),
+                ["tall", _] => matches!(self.sample.operands[0].shape[..], [.., m, n] if m > n),
                 _ => true,
             }
         };
@@ -99,7 +101,8 @@ fn values_are_right() {
         let expanded = expand(&case.program).unwrap_or_else(|e| panic!("{}: {e}", case.name()));
         expanded.verify().unwrap_or_else(|e| panic!("{}: {e}", case.name()));
         let (low, high) = (case.sample.low, case.sample.high);
-        let inputs: Vec<_> = expanded.param_avals().iter().map(|a| random.array(a, low, high)).collect();
+        let mut inputs: Vec<_> = expanded.param_avals().iter().map(|a| random.array(a, low, high)).collect();
+        inputs[0] = conditioned(encode(&case.sample.op).0, &inputs[0]);
         let (got, want) = (run(&expanded, &inputs), reference(&case.function, &case.transform, &inputs));
         match case.transform {
             // A batch has the bits of the loop.

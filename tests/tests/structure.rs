@@ -67,7 +67,7 @@ fn sources() -> Vec<PathBuf> {
 }
 
 /// The enums over primitives.
-const PRIMITIVES: [&str; 7] = ["Op", "Unary", "Binary", "Compare", "Reduce", "Prim", "Inst"];
+const PRIMITIVES: [&str; 9] = ["Op", "Unary", "Binary", "Compare", "Reduce", "Factor", "Linalg", "Prim", "Inst"];
 
 /// Finds matches over primitives that have a wildcard arm.
 struct Wildcards {

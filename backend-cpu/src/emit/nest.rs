@@ -286,8 +286,10 @@ impl<'f, 'p> Nest<'f, 'p> {
                 match planned.fused {
                     Some(at) => self.fused(*op, at, [*x, *y], lanes),
                     None => {
+                        let places = self.known_places(*y);
                         let (x, y) = (self.get(*x, lanes), self.get(*y, lanes));
-                        self.code.binary(*op, &x, &y, self.plan.numerics)
+                        let shifted = places.and_then(|places| self.code.shift_by(*op, &x, places));
+                        shifted.unwrap_or_else(|| self.code.binary(*op, &x, &y, self.plan.numerics))
                     }
                 }
             }
@@ -346,6 +348,14 @@ impl<'f, 'p> Nest<'f, 'p> {
 
     fn hold(&mut self, value: usize, group: Content, splat: Option<Group>, dirty: bool) {
         self.values[value] = Some(Held { group, splat, dirty });
+    }
+
+    /// How far a shift by a value goes, if that is an integer known here.
+    fn known_places(&self, y: ValueId) -> Option<i64> {
+        match &self.values[y.index()].as_ref()?.group {
+            Content::Literal(literal) if literal.dtype() == Dtype::I32 => Some(literal.to_f64() as i64),
+            Content::Literal(_) | Content::Group(_) => None,
+        }
     }
 
     /// Holds an accumulator's result.

@@ -171,6 +171,35 @@ impl Code<'_> {
         self.pick(&by_zero, &ones, &quotient)
     }
 
+    /// x shifted by so many places, if the function is a shift and they are fewer than x has bits: one
+    /// instruction.
+    pub(crate) fn shift_by(&mut self, op: Binary, x: &Group, places: i64) -> Option<Group> {
+        if x.form != Form::I32 || !(0..32).contains(&places) {
+            return None;
+        }
+        let by: fn(&mut Self, Value, Value) -> Value = match op {
+            Binary::ShiftLeft => |c, v, k| c.f.ins().ishl(v, k),
+            Binary::ShiftRightLogical => |c, v, k| c.f.ins().ushr(v, k),
+            Binary::ShiftRightArithmetic => |c, v, k| c.f.ins().sshr(v, k),
+            Binary::Add
+            | Binary::Sub
+            | Binary::Mul
+            | Binary::Div
+            | Binary::Rem
+            | Binary::Atan2
+            | Binary::Pow
+            | Binary::Max
+            | Binary::Min
+            | Binary::And
+            | Binary::Or
+            | Binary::Xor => return None,
+        };
+        Some(self.map1(x.form, x, |c, v| {
+            let k = c.f.ins().iconst(I32, places);
+            by(c, v, k)
+        }))
+    }
+
     /// The quotient of integers of at most 32 bits in f64, which holds both and rounds no quotient of
     /// theirs up to an integer.
     fn quotient_in_f64(&mut self, x: &Group, y: &Group) -> Group {

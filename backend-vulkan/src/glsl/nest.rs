@@ -71,6 +71,7 @@ pub(super) fn is_loaded(kernel: &Kernel, operand: usize) -> bool {
         | Body::Scan(_)
         | Body::While(_)
         | Body::Switch(_)
+        | Body::Linalg(_)
         | Body::Print(_) => false,
     }
 }

@@ -57,6 +57,7 @@ pub(crate) fn check(launch: &Launch, caps: &Caps, device: &str) -> Result<()> {
         | Body::Call(_)
         | Body::Scatter(_)
         | Body::Argsort(_)
+        | Body::Linalg(_)
         | Body::Print(_)
         | Body::Scan(_)
         | Body::While(_)

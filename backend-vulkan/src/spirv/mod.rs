@@ -93,6 +93,7 @@ pub(crate) fn emit(launch: &Launch, caps: &Caps, device: &str) -> Result<Module>
             | Body::Scan(_)
             | Body::While(_)
             | Body::Switch(_)
+            | Body::Linalg(_)
             | Body::Print(_),
             _,
         )

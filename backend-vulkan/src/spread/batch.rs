@@ -80,6 +80,7 @@ pub(super) fn batched(kernel: &Kernel, places: &[&Placed], scope: &Scope) -> Opt
         | Body::Scan(_)
         | Body::While(_)
         | Body::Switch(_)
+        | Body::Linalg(_)
         | Body::Print(_) => {
             return None;
         }

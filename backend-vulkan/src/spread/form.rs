@@ -138,6 +138,7 @@ pub(super) fn form(mut kernel: Kernel, bindings: &[Binding], caps: &Caps) -> (Ke
         | Body::Scan(_)
         | Body::While(_)
         | Body::Switch(_)
+        | Body::Linalg(_)
         | Body::Print(_) => Form::Team(1),
     };
     (kernel, form)

@@ -26,6 +26,7 @@ pub(super) fn loops(kernel: &Kernel) -> Option<Rows> {
         | Body::Scan(_)
         | Body::While(_)
         | Body::Switch(_)
+        | Body::Linalg(_)
         | Body::Print(_) => None,
     }
 }

@@ -56,6 +56,7 @@ pub(super) fn split(part: Part, worth: Worth, spread: &mut Spread) -> Result<Vec
         | Body::Call(_)
         | Body::Scatter(_)
         | Body::Argsort(_)
+        | Body::Linalg(_)
         | Body::Print(_)
         | Body::Scan(_)
         | Body::While(_)

@@ -3,7 +3,7 @@
 use super::batch::{self, Placed};
 use super::rows::{self, Rows};
 use super::{Guard, Memory, Moves, Node, Part, Repeat, Spread, control};
-use egrad_ir::kernel::{Body, Call, Kernel, Slot};
+use egrad_ir::kernel::{Body, Call, Kernel, Linalg, Slot};
 use egrad_ir::schedule::{Buffer, BufferId, Schedule};
 use egrad_ir::{Error, Numerics, Result};
 
@@ -72,6 +72,7 @@ impl<'a> Expansion<'a> {
                 Ok(())
             }
             Body::Scatter(_) | Body::Argsort(_) => self.rows(nodes, kernel, at, scope),
+            Body::Linalg(linalg) => Err(no_linalg(kernel, linalg)),
             Body::Call(call) => self.call(nodes, kernel, call, at, scope),
             Body::Scan(scan) => self.scan(nodes, kernel, scan, at, scope),
             Body::While(w) => self.repeat(nodes, kernel, w, at, scope),
@@ -194,4 +195,15 @@ impl<'a> Expansion<'a> {
         let memory = Memory::Scratch(self.spread.scratch.len() - 1);
         Ok((Placed { memory, strides, moves: Moves::default() }, size))
     }
+}
+
+/// The error of linear algebra.
+fn no_linalg(kernel: &Kernel, linalg: &Linalg) -> Error {
+    let m = format!(
+        "the Vulkan backend doesn't do linear algebra and Fourier transforms, as kernel `{}` does by `{}`; \
+         use `--device cpu`",
+        kernel.name,
+        linalg.kind.name()
+    );
+    Error::device(m)
 }

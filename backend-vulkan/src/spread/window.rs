@@ -105,6 +105,7 @@ pub(super) fn points(body: &Body) -> usize {
         | Body::Scan(_)
         | Body::While(_)
         | Body::Switch(_)
+        | Body::Linalg(_)
         | Body::Print(_) => 0,
     }
 }
@@ -121,6 +122,7 @@ fn axes(body: &Body) -> usize {
         | Body::Scan(_)
         | Body::While(_)
         | Body::Switch(_)
+        | Body::Linalg(_)
         | Body::Print(_) => 0,
     }
 }
@@ -174,6 +176,7 @@ fn touched(body: &Body, operand: usize) -> Option<(usize, usize)> {
         | Body::Scan(_)
         | Body::While(_)
         | Body::Switch(_)
+        | Body::Linalg(_)
         | Body::Print(_) => Vec::new(),
     };
     let low = all.iter().map(|t| t.0).min()?;
@@ -218,6 +221,7 @@ fn narrow(part: Part, limits: Limits) -> Part {
         other @ (Body::Call(_)
         | Body::Scatter(_)
         | Body::Argsort(_)
+        | Body::Linalg(_)
         | Body::Print(_)
         | Body::Scan(_)
         | Body::While(_)
@@ -279,6 +283,7 @@ fn halve(part: &Part, axis: usize) -> Option<[Part; 2]> {
             other @ (Body::Call(_)
             | Body::Scatter(_)
             | Body::Argsort(_)
+            | Body::Linalg(_)
             | Body::Print(_)
             | Body::Scan(_)
             | Body::While(_)
@@ -295,6 +300,7 @@ fn halve(part: &Part, axis: usize) -> Option<[Part; 2]> {
         | Body::Scan(_)
         | Body::While(_)
         | Body::Switch(_)
+        | Body::Linalg(_)
         | Body::Print(_) => 0,
     };
     let low = extent / 2;

@@ -33,6 +33,19 @@ fn strict_kernels() {
 }
 
 #[test]
+fn linear_algebra() {
+    let text = "kernel l(b0: read f32[4], b1: write f32[4]) fast {
+                  linalg cholesky batch 1 rows 2 columns 2 {
+                    x = b0
+                    result = b1
+                  }
+                }";
+    let expect =
+        "the Vulkan backend doesn't do linear algebra and Fourier transforms, as kernel `l` does by `cholesky`";
+    refused(Without::default(), Kernel::parse(text).unwrap(), expect);
+}
+
+#[test]
 fn devices_that_lack_something() {
     let wide = Without { float64: true, ..Without::default() };
     refused(wide, unary(Unary::Neg, Dtype::F64), "lacks 64-bit floats (`shaderFloat64`), which kernel `neg` needs");

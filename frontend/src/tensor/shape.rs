@@ -58,7 +58,7 @@ pub(super) fn axis(name: &str, axis: isize, rank: usize) -> usize {
 }
 
 impl AxisList {
-    pub(super) fn iter(&self) -> impl Iterator<Item = isize> + use<'_> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = isize> + use<'_> {
         self.0.iter().copied()
     }
 

@@ -251,13 +251,17 @@ pub fn conv(lhs: Tensor, rhs: Tensor, how: &Convolution) -> Tensor {
     let seen = x.windows(&windows, None);
     let in_group = channels / groups;
     let pairs: Vec<usize> = positions.iter().zip(&sizes).flat_map(|(p, s)| [*p, *s]).collect();
+    // A matrix per group: a row per window, in it the channels of every offset, side by side.
+    let (rows, columns) = (batch * positions.iter().product::<usize>(), in_group * sizes.iter().product::<usize>());
     let seen = seen.reshape([&[batch, groups, in_group], &pairs[..]].concat());
+    let (at, offsets) = ((0..n).map(|i| 3 + 2 * i), (0..n).map(|i| 4 + 2 * i));
+    let seen = seen.transpose([1, 0].into_iter().chain(at).chain(offsets).chain([2]).collect::<Vec<usize>>());
+    let seen = seen.reshape([groups, rows, columns]);
     let kernel = k.reshape([&[groups, outputs / groups, in_group], &sizes[..]].concat());
-    let offsets = (0..n).map(|i| 4 + 2 * i);
-    let dims = DotDims {
-        contract: [std::iter::once(2).chain(offsets).collect(), (2..3 + n).collect()],
-        batch: [[1].into_iter().collect(), [0].into_iter().collect()],
-    };
+    let kernel = kernel.transpose([0].into_iter().chain(3..3 + n).chain([2, 1]).collect::<Vec<usize>>());
+    let kernel = kernel.reshape([groups, columns, outputs / groups]);
+    let one = |axis: usize| [axis].into_iter().collect();
+    let dims = DotDims { contract: [one(2), one(1)], batch: [one(0), one(0)] };
     if batch * outputs * positions.iter().product::<usize>() == 0 {
         let shape: Vec<usize> = of_y
             .iter()
@@ -271,6 +275,7 @@ pub fn conv(lhs: Tensor, rhs: Tensor, how: &Convolution) -> Tensor {
     }
     // groups, batch, positions, outputs of a group.
     let y = trace::add(Op::DotGeneral(dims), &[seen, kernel], span);
+    let y = y.reshape([&[groups, batch], &positions[..], &[outputs / groups]].concat());
     let last = y.rank() as isize - 1;
     let by_channel: Vec<isize> = [1, 0, last].into_iter().chain(2..last).collect();
     let y = y.transpose(by_channel).reshape([&[batch, outputs], &positions[..]].concat());

@@ -1,8 +1,8 @@
 //! The reference interpreter of kernels: the kernel IR's meaning, one element at a time.
 
 use super::{
-    Acc, Along, Argsort, Backend, Body, Call, Contract, Executable, Inst, Kernel, LoopNest, Matrix, Operand, Print,
-    Run, Scan, Scatter, Slot, Switch, While,
+    Acc, Along, Argsort, Backend, Body, Call, Contract, Executable, Inst, Kernel, Linalg, LoopNest, Matrix, Operand,
+    Print, Run, Scan, Scatter, Slot, Switch, While,
 };
 use crate::array::Array;
 use crate::dtype::{Dtype, Element, Literal};
@@ -64,6 +64,7 @@ impl Kernel {
             Body::Scatter(scatter) => run_scatter(scatter, &mut memory, mode),
             Body::Argsort(argsort) => run_argsort(argsort, &mut memory, mode)?,
             Body::Print(print) => run_print(print, &mut memory)?,
+            Body::Linalg(linalg) => run_linalg(linalg, &mut memory),
         }
         .ok_or_else(|| self.fail("an instruction has no meaning for its operands".into()))?;
         Ok(memory.into_iter().filter_map(Bound::written).collect())
@@ -307,6 +308,24 @@ fn run_print(p: &Print, memory: &mut [Bound<'_>]) -> Result<Option<()>> {
     let values = p.values.iter().map(shaped).collect::<Result<Vec<Array>>>()?;
     crate::print::print(&p.format, &p.levels, &values)?;
     Ok(memory[p.result].set(0, Literal::new(Dtype::I32, 0.0)))
+}
+
+fn run_linalg(c: &Linalg, memory: &mut [Bound<'_>]) -> Option<()> {
+    let sizes = c.sizes()?;
+    let mut result = vec![0.0; sizes[c.read.len()]];
+    for i in 0..c.batch {
+        let part = |k: usize| -> Vec<f64> {
+            (0..sizes[k]).map(|j| memory[c.read[k]].get(i * sizes[k] + j).to_f64()).collect()
+        };
+        let parts: Vec<Vec<f64>> = (0..c.read.len()).map(part).collect();
+        let b: &[f64] = parts.get(1).map_or(&[], |b| b);
+        crate::linalg::matrix(c.kind, [c.rows, c.columns], &parts[0], b, &mut result);
+        for (j, x) in result.iter().enumerate() {
+            let x = Literal::new(memory[c.result].zero().dtype(), *x);
+            memory[c.result].set(i * result.len() + j, x)?;
+        }
+    }
+    Some(())
 }
 
 fn run_call(c: &Call, memory: &mut [Bound<'_>], mode: Elementary) -> Result<Option<()>> {

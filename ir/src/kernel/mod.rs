@@ -28,7 +28,7 @@ use crate::array::Array;
 use crate::dtype::{Dtype, Literal};
 use crate::error::Result;
 use crate::graph::id;
-use crate::op::{Binary, Compare, Reduce, Unary};
+use crate::op::{Binary, Compare, Factor, Reduce, Unary};
 use crate::schedule::Schedule;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -85,6 +85,8 @@ pub enum Body {
     Argsort(Argsort),
     /// Prints elements.
     Print(Print),
+    /// A factorisation, triangular solve or Fourier transform of matrices.
+    Linalg(Linalg),
 }
 
 /// Passes over a parallel domain.
@@ -302,6 +304,56 @@ pub struct Print {
     pub result: usize,
 }
 
+/// A factorisation, triangular solve or Fourier transform of each matrix of a batch, as
+/// [`Op::Linalg`](crate::Op::Linalg) means it: matrices are row-major, one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Linalg {
+    /// What is computed.
+    pub kind: crate::Linalg,
+    /// How many matrices.
+    pub batch: usize,
+    /// Rows of the operand; of a triangular solve of both.
+    pub rows: usize,
+    /// Columns of the operand; of a triangular solve those of the right-hand sides.
+    pub columns: usize,
+    /// Positions in [`Kernel::operands`] of what is read: of a triangular solve the triangle, then the
+    /// right-hand sides.
+    pub read: SmallVec<[usize; 2]>,
+    /// Of the same type, written.
+    pub result: usize,
+}
+
+impl Linalg {
+    /// How many elements of each operand read, and of the result, one matrix has; `None` if they
+    /// can't be counted, or there is no such matrix.
+    pub fn sizes(&self) -> Option<SmallVec<[usize; 3]>> {
+        let [m, n] = self.kind.result(self.rows, self.columns)?;
+        let result = m.checked_mul(n)?;
+        let operand = self.rows.checked_mul(self.columns)?;
+        Some(match self.kind {
+            crate::Linalg::Factor(_) | crate::Linalg::Fft { .. } => SmallVec::from_slice(&[operand, result]),
+            crate::Linalg::TriangularSolve(_) => {
+                SmallVec::from_slice(&[self.rows.checked_mul(self.rows)?, operand, result])
+            }
+        })
+    }
+
+    /// About how many multiplications it takes.
+    pub fn work(&self) -> f64 {
+        let [m, n] = [self.rows as f64, self.columns as f64];
+        let one = match self.kind {
+            crate::Linalg::Factor(Factor::Cholesky) => n * n * n / 6.0,
+            crate::Linalg::Factor(Factor::Lu) => m * n * n / 2.0,
+            crate::Linalg::Factor(Factor::Qr) => 2.0 * m * n * n,
+            crate::Linalg::Factor(Factor::Eigh) => 6.0 * n * n * n,
+            crate::Linalg::Factor(Factor::Svd) => 8.0 * m * n * n,
+            crate::Linalg::TriangularSolve(_) => m * m * n / 2.0,
+            crate::Linalg::Fft { .. } => 2.0 * n * (n + 1.0).log2(),
+        };
+        self.batch as f64 * one
+    }
+}
+
 /// A call of a function that was compiled by itself: once, or for every element of a batch
 /// (strided dispatch). The callee's kernels don't depend on the batch; how many elements there are
 /// and where each one's operands lie is data.
@@ -383,9 +435,12 @@ impl Body {
     /// The functions, compiled by themselves, that a call, a loop or a branch runs.
     pub fn callees(&self) -> SmallVec<[&Arc<Schedule>; 2]> {
         match self {
-            Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Print(_) => {
-                SmallVec::new()
-            }
+            Body::Loops(_)
+            | Body::Contract(_)
+            | Body::Scatter(_)
+            | Body::Argsort(_)
+            | Body::Linalg(_)
+            | Body::Print(_) => SmallVec::new(),
             Body::Call(call) => SmallVec::from_slice(&[&call.callee]),
             Body::Scan(scan) => SmallVec::from_slice(&[&scan.body]),
             Body::While(w) => SmallVec::from_slice(&[&w.cond, &w.body]),

@@ -1,16 +1,16 @@
 //! The parser of kernels' text.
 
 use super::{
-    Acc, Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Positions, Print,
-    Scan, Scatter, Slot, Store, Switch, ValueId, While,
+    Acc, Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, Linalg, LoopNest, Matrix, Operand, Pass,
+    Positions, Print, Scan, Scatter, Slot, Store, Switch, ValueId, While,
 };
 use crate::error::Result;
-use crate::op::{Binary, Compare, Reduce, Unary};
+use crate::op::{Binary, Compare, Factor, Reduce, Triangle, Unary};
 use crate::schedule::{Buffer, BufferId, Schedule, Step};
 use crate::shape::Shape;
 use crate::text::cursor::{Cursor, Token, literal, wrong};
 use crate::{Aval, Numerics};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;
 
 impl Kernel {
@@ -95,8 +95,9 @@ impl Parser<'_> {
             Token::Word("scatter") => Body::Scatter(self.scatter()?),
             Token::Word("argsort") => Body::Argsort(self.argsort()?),
             Token::Word("print") => Body::Print(self.print()?),
+            Token::Word("linalg") => Body::Linalg(self.linalg()?),
             _ => {
-                let all = "`parallel`, `contract`, `call`, `scatter`, `argsort`, `print`, `scan`, `while` or `switch`";
+                let all = "`parallel`, `contract`, `call`, `scatter`, `argsort`, `linalg`, `print`, `scan`, `while` or `switch`";
                 return Err(self.cursor.expected(all));
             }
         };
@@ -412,6 +413,32 @@ impl Parser<'_> {
         let result = self.named("result")?;
         self.cursor.expect(Token::Mark('}'), "that ends the print")?;
         Ok(Print { format, levels, token, values, result })
+    }
+
+    fn linalg(&mut self) -> Result<Linalg> {
+        self.cursor.keyword("linalg")?;
+        let at = self.cursor.span();
+        let kind = match self.cursor.word("what is computed")? {
+            "triangular_solve" => crate::Linalg::TriangularSolve(Triangle {
+                lower: self.choice("upper", "lower")?,
+                transpose: self.choice("plain", "transposed")?,
+                unit: self.choice("read", "unit")?,
+            }),
+            "fft" => crate::Linalg::Fft { inverse: self.choice("forward", "inverse")? },
+            name => match Factor::parse(name) {
+                Some(factor) => crate::Linalg::Factor(factor),
+                None => return Err(wrong(at, "`linalg` computes a factorisation, `triangular_solve` or `fft`")),
+            },
+        };
+        let [batch, rows, columns] = [self.field("batch")?, self.field("rows")?, self.field("columns")?];
+        self.cursor.expect(Token::Mark('{'), "that starts the operands")?;
+        let read = match kind.arity() {
+            1 => smallvec![self.named("x")?],
+            _ => smallvec![self.named("a")?, self.named("b")?],
+        };
+        let result = self.named("result")?;
+        self.cursor.expect(Token::Mark('}'), "that ends the operands")?;
+        Ok(Linalg { kind, batch, rows, columns, read, result })
     }
 
     /// `x = b0`

@@ -47,6 +47,14 @@
 //!   }
 //! }
 //!
+//! kernel solve(b0: read f32[9], b1: read f32[3], b2: write f32[3]) fast {
+//!   linalg triangular_solve lower plain read batch 1 rows 3 columns 1 {
+//!     a = b0
+//!     b = b1
+//!     result = b2
+//!   }
+//! }
+//!
 //! kernel call_scale(b0: read f32[6], b1: write f32[6]) fast {
 //!   call count 2 {
 //!     input b0 stride 3
@@ -75,13 +83,18 @@
 //! }
 //! ```
 //!
+//! A `linalg triangular_solve` is of a triangle that is `lower` or `upper`, `plain` or `transposed`, whose
+//! diagonal is `read` or `unit`; a `linalg fft` is `forward` or `inverse`; others, such as
+//! `linalg cholesky`, have an operand `x`.
+//!
 //! A `while cond_consts 0 body_consts 1` has the parts `cond` and `body`, a `switch b0` its `branch`es.
 
 use super::{
-    Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Print, Scan, Scatter, Slot, Switch,
-    ValueId, While,
+    Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, Linalg, LoopNest, Matrix, Print, Scan, Scatter, Slot,
+    Switch, ValueId, While,
 };
 use crate::Numerics;
+use crate::op::Triangle;
 use crate::schedule::Schedule;
 use crate::text::{Name, Quoted};
 use std::fmt;
@@ -109,6 +122,7 @@ impl fmt::Display for Kernel {
             Body::Scatter(c) => scatter(f, c)?,
             Body::Argsort(c) => argsort(f, c)?,
             Body::Print(p) => print(f, p)?,
+            Body::Linalg(c) => linalg(f, c)?,
         }
         f.write_str("}\n")
     }
@@ -253,6 +267,26 @@ fn print(f: &mut fmt::Formatter<'_>, p: &Print) -> fmt::Result {
     writeln!(f, "  print {} levels {levels:?} {{\n    token = b{token}", Quoted(format))?;
     for (operand, shape) in values {
         writeln!(f, "    value b{operand} shape {shape:?}")?;
+    }
+    writeln!(f, "    result = b{result}\n  }}")
+}
+
+fn linalg(f: &mut fmt::Formatter<'_>, c: &Linalg) -> fmt::Result {
+    let Linalg { kind, batch, rows, columns, read, result } = c;
+    write!(f, "  linalg {}", kind.name())?;
+    match kind {
+        crate::Linalg::Factor(_) => {}
+        crate::Linalg::TriangularSolve(Triangle { lower, transpose, unit }) => {
+            f.write_str(if *lower { " lower" } else { " upper" })?;
+            f.write_str(if *transpose { " transposed" } else { " plain" })?;
+            f.write_str(if *unit { " unit" } else { " read" })?;
+        }
+        crate::Linalg::Fft { inverse } => f.write_str(if *inverse { " inverse" } else { " forward" })?,
+    }
+    writeln!(f, " batch {batch} rows {rows} columns {columns} {{")?;
+    let names: &[&str] = if read.len() == 1 { &["x"] } else { &["a", "b"] };
+    for (name, operand) in names.iter().zip(read) {
+        writeln!(f, "    {name} = b{operand}")?;
     }
     writeln!(f, "    result = b{result}\n  }}")
 }

@@ -1,8 +1,8 @@
 //! The verifier of kernels and schedules: what backends may rely on.
 
 use super::{
-    Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Print, Scan, Scatter, Slot,
-    Store, Switch, ValueId, While,
+    Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, Linalg, LoopNest, Matrix, Operand, Print, Scan,
+    Scatter, Slot, Store, Switch, ValueId, While,
 };
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
@@ -67,6 +67,7 @@ impl Kernel {
             Body::Scatter(scatter) => check_scatter(scatter, &self.operands),
             Body::Argsort(argsort) => check_argsort(argsort, &self.operands),
             Body::Print(print) => check_print(print, &self.operands),
+            Body::Linalg(linalg) => check_linalg(linalg, &self.operands),
         };
         checked.map_err(|what| Error::internal(format!("kernel `{}`: {what}", self.name)))
     }
@@ -493,6 +494,26 @@ fn check_print(p: &Print, operands: &[Operand]) -> Check {
     let mut want = vec![("token", p.token, Some(Dtype::I32), Some(1))];
     want.extend(values);
     want.push(("result", p.result, Some(Dtype::I32), Some(1)));
+    check_whole(operands, &want)
+}
+
+fn check_linalg(c: &Linalg, operands: &[Operand]) -> Check {
+    let name = c.kind.name();
+    if c.read.len() != c.kind.arity() {
+        return Err(format!("{name} reads {} operands, not {}", c.kind.arity(), c.read.len()));
+    }
+    let Some(sizes) = c.sizes() else {
+        return Err(format!("{name} takes no matrices of {} rows and {} columns", c.rows, c.columns));
+    };
+    let dtype = operands.get(c.result).map_or(Dtype::F64, |o| o.dtype);
+    if !dtype.is_float() {
+        return Err(format!("{name} is of floats, not {dtype}"));
+    }
+    let len = |i: usize| c.batch.checked_mul(sizes[i]);
+    let names: &[&str] = if c.read.len() == 1 { &["x"] } else { &["a", "b"] };
+    let mut want: Vec<_> =
+        (names.iter().zip(&c.read).enumerate()).map(|(i, (name, at))| (*name, *at, Some(dtype), len(i))).collect();
+    want.push(("result", c.result, Some(dtype), len(c.read.len())));
     check_whole(operands, &want)
 }
 

@@ -43,7 +43,7 @@ pub(crate) mod cursor;
 mod parse;
 
 use crate::graph::{Control, Function, Node, NodeId, NodeKind, Policy, Program, Transform};
-use crate::op::Op;
+use crate::op::{Linalg, Op, Triangle};
 use std::fmt;
 
 /// A name as text: bare where it is an identifier, else quoted.
@@ -212,6 +212,11 @@ fn op_attrs(f: &mut fmt::Formatter<'_>, op: &Op) -> fmt::Result {
         Op::Pad { low, high } => write!(f, " {{low = {low:?}, high = {high:?}}}"),
         Op::Reverse(axes) => write!(f, " {{axes = {axes:?}}}"),
         Op::Concatenate(axis) | Op::Argsort(axis) => write!(f, " {{axis = {axis}}}"),
+        Op::Linalg(Linalg::Factor(_)) => Ok(()),
+        Op::Linalg(Linalg::TriangularSolve(Triangle { lower, transpose, unit })) => {
+            write!(f, " {{lower = {lower}, transpose = {transpose}, unit = {unit}}}")
+        }
+        Op::Linalg(Linalg::Fft { inverse }) => write!(f, " {{inverse = {inverse}}}"),
         Op::Take { axis, batch } | Op::Scatter { kind: _, axis, batch } => {
             write!(f, " {{axis = {axis}, batch = {batch}}}")
         }

@@ -5,7 +5,7 @@ use crate::dtype::Dtype;
 use crate::error::{Error, Result, Span};
 use crate::graph::{Aval, Control, FnId, Function, NodeId, NodeKind, Policy, Program, Transform};
 use crate::infer;
-use crate::op::{Axes, Binary, Compare, DotDims, Op, Reduce, Unary, scatter_name};
+use crate::op::{Axes, Binary, Compare, DotDims, Factor, Linalg, Op, Reduce, Triangle, Unary, scatter_name};
 use crate::shape::Shape;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -512,6 +512,9 @@ impl<'a> Attrs<'a> {
         if let Some(kind) = Reduce::parse(name) {
             return Ok(Op::Reduce { kind, axes: self.axes("axes", name, at)? });
         }
+        if let Some(factor) = Factor::parse(name) {
+            return Ok(Op::Linalg(Linalg::Factor(factor)));
+        }
         Ok(match name {
             "select" => Op::Select,
             "constant" => {
@@ -544,6 +547,12 @@ impl<'a> Attrs<'a> {
             "reverse" => Op::Reverse(self.axes("axes", name, at)?),
             "concatenate" => Op::Concatenate(self.number("axis", name, at)?),
             "argsort" => Op::Argsort(self.number("axis", name, at)?),
+            "triangular_solve" => Op::Linalg(Linalg::TriangularSolve(Triangle {
+                lower: self.flag("lower", name, at)?,
+                transpose: self.flag("transpose", name, at)?,
+                unit: self.flag("unit", name, at)?,
+            })),
+            "fft" => Op::Linalg(Linalg::Fft { inverse: self.flag("inverse", name, at)? }),
             "take" => Op::Take { axis: self.number("axis", name, at)?, batch: self.number("batch", name, at)? },
             _ => match Reduce::ALL.iter().find(|kind| scatter_name(**kind) == name) {
                 Some(kind) => Op::Scatter {

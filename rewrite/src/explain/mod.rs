@@ -524,6 +524,7 @@ impl<'a> Explanation<'a> {
             | Body::Call(_)
             | Body::Scatter(_)
             | Body::Argsort(_)
+            | Body::Linalg(_)
             | Body::Print(_)
             | Body::Scan(_)
             | Body::While(_)

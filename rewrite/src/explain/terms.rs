@@ -277,7 +277,10 @@ impl Terms {
                     | Prim::Concatenate
                     | Prim::Take
                     | Prim::Scatter(_)
-                    | Prim::Argsort => {}
+                    | Prim::Argsort
+                    | Prim::Factor(_)
+                    | Prim::TriangularSolve
+                    | Prim::Fft => {}
                 }
             }
             next += 1;

@@ -1,8 +1,8 @@
-//! Primitives that are kernels of their own: scatters and sorts.
+//! Primitives that are kernels of their own: scatters, sorts and linear algebra.
 
 use super::{Chosen, Illegal, Lowered, Operands};
 use crate::choices::ValueIx;
-use egrad_ir::kernel::{Argsort, Body, Scatter};
+use egrad_ir::kernel::{Argsort, Body, Linalg, Scatter};
 use egrad_ir::{Op, Shape};
 
 /// Lowers `v`, which [`is_alone`](super::is_alone).
@@ -45,6 +45,18 @@ pub(crate) fn alone(chosen: &dyn Chosen, v: ValueIx) -> Result<Lowered, Illegal>
                 result,
             })
         }
+        Op::Linalg(kind) => {
+            let x = shape(alternative.args.len() - 1);
+            let lead = x.rank() - 2;
+            Body::Linalg(Linalg {
+                kind: *kind,
+                batch: size(x, 0, lead),
+                rows: x[lead],
+                columns: x[lead + 1],
+                read: read.into(),
+                result,
+            })
+        }
         Op::Constant(_)
         | Op::Iota { .. }
         | Op::Unary(_)
@@ -65,5 +77,5 @@ pub(crate) fn alone(chosen: &dyn Chosen, v: ValueIx) -> Result<Lowered, Illegal>
         | Op::Take { .. } => return Err(Illegal::Anchor(v)),
     };
     let name = alternative.op.name().to_owned();
-    Ok(Lowered { body, operands: operands.operands, values: operands.values, name })
+    Ok(Lowered { body, operands: operands.operands, values: operands.values, name, size: 4 })
 }

@@ -93,7 +93,7 @@ pub(crate) fn call(chosen: &dyn Chosen, number: usize) -> Result<Lowered, Illega
         }
     };
     let name = if callee.name.is_empty() { verb.to_owned() } else { format!("{verb}_{}", callee.name) };
-    Ok(Lowered { body, operands: operands.operands, values: operands.values, name })
+    Ok(Lowered { body, operands: operands.operands, values: operands.values, name, size: 4 })
 }
 
 /// Where results go, with these strides.

@@ -84,7 +84,7 @@ pub(crate) fn contract(chosen: &dyn Chosen, v: ValueIx) -> Result<Lowered, Illeg
         b: matrix(1, &k, &n),
         c: matrix(2, &m, &n),
     });
-    Ok(Lowered { body, operands: operands.operands, values: operands.values, name: "dot_general".to_owned() })
+    Ok(Lowered { body, operands: operands.operands, values: operands.values, name: "dot_general".to_owned(), size: 4 })
 }
 
 /// The product's axes in order: batch, rows, columns, contracted.
@@ -168,7 +168,8 @@ fn view(chosen: &dyn Chosen, mut v: ValueIx, mut index: Index, axes: usize) -> R
             | Op::Concatenate(_)
             | Op::Take { .. }
             | Op::Scatter { .. }
-            | Op::Argsort(_) => return Err(Illegal::Anchor(start)),
+            | Op::Argsort(_)
+            | Op::Linalg(_) => return Err(Illegal::Anchor(start)),
         }
     }
 }

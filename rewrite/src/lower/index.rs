@@ -156,7 +156,7 @@ pub(crate) fn operand_index(op: &Op, operand: usize, shape: &Shape, index: &Inde
                 _ => index[..*batch].iter().chain(&index[*axis..axis + rank - batch]).cloned().collect(),
             })
         }
-        Op::Scatter { .. } | Op::Argsort(_) => None,
+        Op::Scatter { .. } | Op::Argsort(_) | Op::Linalg(_) => None,
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) use nest::nest;
 
 use crate::choices::{Alternative, Choices, Source, ValueIx};
 use egrad_ir::kernel::{Affine, Along, Body, Operand};
-use egrad_ir::{Op, Shape};
+use egrad_ir::{Binary, Dtype, Op, Shape};
 use smallvec::SmallVec;
 
 /// How the values were chosen to be computed; what lowering asks of the extraction's plan.
@@ -42,8 +42,19 @@ pub(crate) enum Illegal {
 
 /// A kernel may not read and write more buffers than this.
 pub(crate) const MAX_OPERANDS: usize = 16;
-/// A kernel may not have more instructions than this.
+/// A kernel may not be larger than this many instructions.
 pub(crate) const MAX_INSTS: usize = 64;
+/// The same in [`quarters`].
+pub(crate) const MAX_SIZE: usize = 4 * MAX_INSTS;
+
+/// How large an instruction of an element type is, in quarters of one of floats: sums and bits of
+/// integers take a cycle and few registers, and come in long chains, as those that make random bits.
+pub(crate) fn quarters(op: Option<Binary>, dtype: Dtype) -> usize {
+    let bits = [Binary::And, Binary::Or, Binary::Xor, Binary::ShiftLeft, Binary::ShiftRightLogical];
+    let sums = [Binary::Add, Binary::Sub];
+    let quick = |op: &Binary| !dtype.is_float() && (bits.contains(op) || sums.contains(op));
+    if op.as_ref().is_some_and(quick) { 1 } else { 4 }
+}
 
 /// A kernel with the values its operands stand for.
 #[derive(Clone, Debug)]
@@ -53,24 +64,11 @@ pub(crate) struct Lowered {
     /// Per operand the value stored or loaded.
     pub(crate) values: Vec<ValueIx>,
     pub(crate) name: String,
+    /// How large it is, in [`quarters`] of an instruction.
+    pub(crate) size: usize,
 }
 
 impl Lowered {
-    /// How many instructions it has.
-    pub(crate) fn insts(&self) -> usize {
-        match &self.body {
-            Body::Loops(nest) => nest.passes.iter().map(|p| p.insts.len()).sum(),
-            Body::Contract(_)
-            | Body::Call(_)
-            | Body::Scatter(_)
-            | Body::Argsort(_)
-            | Body::Print(_)
-            | Body::Scan(_)
-            | Body::While(_)
-            | Body::Switch(_) => 1,
-        }
-    }
-
     /// The values read from memory.
     pub(crate) fn loads(&self) -> impl Iterator<Item = ValueIx> + '_ {
         self.operands.iter().zip(&self.values).filter(|(o, _)| !o.written).map(|(_, v)| *v)
@@ -120,14 +118,15 @@ pub(crate) fn is_reduction(op: &Op) -> bool {
         | Op::Concatenate(_)
         | Op::Take { .. }
         | Op::Scatter { .. }
-        | Op::Argsort(_) => false,
+        | Op::Argsort(_)
+        | Op::Linalg(_) => false,
     }
 }
 
 /// Whether the primitive is a kernel of its own, on operands in memory, and no loop nest.
 pub(crate) fn is_alone(op: &Op) -> bool {
     match op {
-        Op::Scatter { .. } | Op::Argsort(_) => true,
+        Op::Scatter { .. } | Op::Argsort(_) | Op::Linalg(_) => true,
         Op::Constant(_)
         | Op::Iota { .. }
         | Op::Unary(_)

@@ -12,8 +12,8 @@
 
 use super::index::{Axis, Digit, Index, Position, Taken, operand_index};
 use super::{
-    Chosen, Illegal, Lowered, MAX_INSTS, MAX_OPERANDS, Operands, affine, along, always_inside, extents, is_reduction,
-    literal,
+    Chosen, Illegal, Lowered, MAX_INSTS, MAX_OPERANDS, MAX_SIZE, Operands, affine, along, always_inside, extents,
+    is_reduction, literal, quarters,
 };
 use crate::choices::ValueIx;
 use egrad_ir::kernel::{Acc, Affine, Along, Body, Inst, LoopNest, Pass, Positions, Store, ValueId};
@@ -86,7 +86,7 @@ fn fill(
         rereads: Vec::new(),
         late: false,
         operands: Operands::default(),
-        insts: 0,
+        size: 0,
         names: Vec::new(),
     };
     let mut hosts = if waiting { nest.hosts(stored) } else { HashMap::new() };
@@ -166,7 +166,8 @@ struct Nest<'a> {
     /// Whether a result is overwritten by what should have waited in its memory.
     late: bool,
     operands: Operands,
-    insts: usize,
+    /// How large what was emitted is, in [`quarters`].
+    size: usize,
     names: Vec<&'static str>,
 }
 
@@ -272,10 +273,11 @@ impl Nest<'_> {
     }
 
     fn inst(&mut self, pass: usize, inst: Inst, args: SmallVec<[Temp; 3]>, at: ValueIx) -> Result<Temp, Illegal> {
-        if !matches!(inst, Inst::Literal(_) | Inst::Load { .. } | Inst::LoadWithin { .. }) {
-            self.insts += 1;
+        if !is_read(&inst) {
+            let op = if let Inst::Binary(op, ..) = inst { Some(op) } else { None };
+            self.size += quarters(op, self.dtype(at));
         }
-        if self.insts > MAX_INSTS {
+        if self.size > MAX_SIZE {
             return Err(Illegal::Anchor(at));
         }
         let insts = &mut self.passes[pass].insts;
@@ -481,7 +483,7 @@ impl Nest<'_> {
                     }
                 }
             }
-            Op::Scatter { .. } | Op::Argsort(_) => Err(Illegal::Anchor(v)),
+            Op::Scatter { .. } | Op::Argsort(_) | Op::Linalg(_) => Err(Illegal::Anchor(v)),
             Op::Unary(Unary::StopGradient | Unary::Barrier) => self.emit(args[0], at, inner),
             Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::IntegerPow(_) | Op::Convert(_) => {
                 let temps = args.iter().map(|a| self.emit(*a, at, inner)).collect::<Result<_, _>>()?;
@@ -505,7 +507,8 @@ impl Nest<'_> {
                     | Op::Concatenate(_)
                     | Op::Take { .. }
                     | Op::Scatter { .. }
-                    | Op::Argsort(_) => unreachable!("matched above"),
+                    | Op::Argsort(_)
+                    | Op::Linalg(_) => unreachable!("matched above"),
                 };
                 self.inst(pass, inst, temps, v)
             }
@@ -718,7 +721,8 @@ impl Nest<'_> {
             | Op::Concatenate(_)
             | Op::Take { .. }
             | Op::Scatter { .. }
-            | Op::Argsort(_) => unreachable!("no reduction"),
+            | Op::Argsort(_)
+            | Op::Linalg(_) => unreachable!("no reduction"),
         };
         // What is accumulated is a value of the pass, also where it is the same at every index.
         let value = match value {
@@ -843,7 +847,7 @@ impl Nest<'_> {
             passes: self.passes.iter().map(|p| (p.insts.len(), p.accs.len(), p.stores.len())).collect(),
             operands: self.operands.values.len(),
             rereads: self.rereads.len(),
-            insts: self.insts,
+            size: self.size,
         }
     }
 
@@ -858,7 +862,7 @@ impl Nest<'_> {
         self.rereads.truncate(saved.rereads);
         self.operands.values.truncate(saved.operands);
         self.operands.operands.truncate(saved.operands);
-        self.insts = saved.insts;
+        self.size = saved.size;
         let passes = &self.passes;
         self.memo.retain(|_, t| match t {
             Temp::Inst { pass, position } => passes.get(*pass).is_some_and(|p| *position < p.insts.len()),
@@ -922,9 +926,16 @@ impl Nest<'_> {
         if name.is_empty() {
             name.push_str("fill");
         }
+        let reads: usize = passes.iter().map(|p| p.insts.iter().filter(|i| is_read(i)).count()).sum();
         let body = Body::Loops(LoopNest { domain: self.domain.to_vec(), passes });
-        Ok(Lowered { body, operands: self.operands.operands, values: self.operands.values, name })
+        let size = self.size + 4 * reads;
+        Ok(Lowered { body, operands: self.operands.operands, values: self.operands.values, name, size })
     }
+}
+
+/// Whether an instruction is a number or a load.
+fn is_read(inst: &Inst) -> bool {
+    matches!(inst, Inst::Literal(_) | Inst::Load { .. } | Inst::LoadWithin { .. })
 }
 
 /// Positions with the values added to them, which `temps` are in order.
@@ -939,7 +950,7 @@ struct Saved {
     passes: Vec<(usize, usize, usize)>,
     operands: usize,
     rereads: usize,
-    insts: usize,
+    size: usize,
 }
 
 /// Stands for an operand until values are numbered.

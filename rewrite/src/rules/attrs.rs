@@ -193,6 +193,58 @@ table! {
         Attr::dims(either)
     };
 
+    // Matrices: the last two axes.
+    /// The axes before.
+    lead(x: Value) = Attr::dims(0..x.shape.rank().checked_sub(2)?);
+    /// The axis from row to row.
+    rows(x: Value) = Attr::dims([x.shape.rank().checked_sub(2)?]);
+    /// The axis from column to column.
+    columns(x: Value) = Attr::dims([x.shape.rank().checked_sub(1)?]);
+    /// The axis that a product with the matrix, or where `transpose` is 1 its transpose, sums over.
+    summed(transpose: Int, x: Value) = Attr::dims([x.shape.rank().checked_sub(if transpose == 1 { 2 } else { 1 })?]);
+    /// The number of the axis from row to row.
+    row_axis(x: Value) = Attr::Int(x.shape.rank().checked_sub(2)? as i64);
+    /// Both axes.
+    matrix_axes(x: Value) = Attr::dims(x.shape.rank().checked_sub(2)?..x.shape.rank());
+    /// The shape of one matrix.
+    matrix(x: Value) = Attr::dims(x.shape[x.shape.rank().checked_sub(2)?..].iter().copied());
+    /// How many rows there are.
+    height(x: Value) = Attr::Int(x.shape[x.shape.rank().checked_sub(2)?] as i64);
+    /// How many columns there are.
+    width(x: Value) = Attr::Int(*x.shape.last()? as i64);
+    /// The permutation that exchanges rows and columns.
+    turned(x: Value) = {
+        let lead = x.shape.rank().checked_sub(2)?;
+        Attr::dims((0..lead).chain([lead + 1, lead]))
+    };
+    /// Every axis of x.
+    axes(x: Value) = Attr::dims(0..x.shape.rank());
+    /// The shape of x with so many rows.
+    rows_as(n: Int, x: Value) = with(x.shape.iter().copied(), x.shape.rank().checked_sub(2)?, n)?;
+    /// The shape of x with so many columns.
+    columns_as(n: Int, x: Value) = with(x.shape.iter().copied(), x.shape.rank().checked_sub(1)?, n)?;
+    /// 0 for every axis, but this number for the rows.
+    rows_from(n: Int, x: Value) = with(x.shape.iter().map(|_| 0), x.shape.rank().checked_sub(2)?, n)?;
+    /// 0 for every axis, but that of the last column.
+    last_column(x: Value) = with(x.shape.iter().map(|_| 0), x.shape.rank().checked_sub(1)?, *x.shape.last()? as i64 - 1)?;
+    /// 0 for every axis, but how many rows are missing from n.
+    rows_more(n: Int, x: Value) = {
+        let axis = x.shape.rank().checked_sub(2)?;
+        with(x.shape.iter().map(|_| 0), axis, n - x.shape[axis] as i64)?
+    };
+    /// 0 for every axis, but how many columns are missing from n.
+    columns_more(n: Int, x: Value) = {
+        let axis = x.shape.rank().checked_sub(1)?;
+        with(x.shape.iter().map(|_| 0), axis, n - x.shape[axis] as i64)?
+    };
+    /// The permutation that brings the first axis between rows and columns.
+    batch_inside(x: Value) = Attr::dims((1..x.shape.rank().checked_sub(1)?).chain([0, x.shape.rank() - 1]));
+    /// The shape of x with the last two axes as one.
+    joined(x: Value) = {
+        let lead = x.shape.rank().checked_sub(2)?;
+        Attr::dims(x.shape[..lead].iter().copied().chain([x.shape[lead] * x.shape[lead + 1]]))
+    };
+
     // The batch axis, always at the front.
     /// 1, 2, … for every axis of x: where they go when a batch axis is put before them.
     tail(x: Value) = Attr::dims(1..x.shape.rank() + 1);
@@ -231,6 +283,10 @@ table! {
     zero(x: Value) = Attr::Literal(Literal::new(x.dtype, 0.0));
     /// n − 1.
     pred(n: Int) = Attr::Int(n - 1);
+    /// 1 for 0, 0 for 1.
+    not(n: Int) = Attr::Int(1 - n);
+    /// 1 for 1, −1 for 0.
+    sign(n: Int) = Attr::Int(*[-1, 1].get(usize::try_from(n).ok()?)?);
     /// −n.
     minus(n: Int) = Attr::Int(-n);
 }
@@ -300,6 +356,10 @@ table! {
         let moved: Vec<usize> = free.map(|a| perm[a]).collect();
         moved.is_sorted()
     };
+    /// There are as many rows as columns.
+    square(x: Value) = matches!(x.shape[..], [.., m, n] if m == n);
+    /// There are more rows than columns.
+    tall(x: Value) = matches!(x.shape[..], [.., m, n] if m > n);
     /// x has this shape.
     has_shape(x: Value, shape: Dims) = *x.shape == *shape;
     /// Every number is 0.
@@ -310,6 +370,13 @@ table! {
     has_dtype(x: Value, dtype: Dtype) = x.dtype == dtype;
     /// The axes are 0, 1, … in order, one per axis of x: moving them there moves nothing.
     in_place(axes: Dims, x: Value) = axes.len() == x.shape.rank() && axes.iter().copied().eq(0..axes.len());
+}
+
+/// The list with another number at a position.
+fn with(list: impl Iterator<Item = usize>, at: usize, n: i64) -> Option<Attr> {
+    let mut list: Vec<usize> = list.collect();
+    *list.get_mut(at)? = usize::try_from(n).ok()?;
+    Some(Attr::dims(list))
 }
 
 /// The entries of a list at these positions.

@@ -39,6 +39,10 @@ pub fn lines() -> Vec<Line> {
         "fuse/kernel-scatter"    Exact: "(@scatter ?a ?b ?x ?i ?u)"       => "(kernel (body (@scatter ?a ?b ?x ?i ?u)))";
         "fuse/kernel-argsort"    Exact: "(argsort ?a ?x)"                 => "(kernel (body (argsort ?a ?x)))";
 
+        "fuse/kernel-factor"     Exact: "(@factor ?x)"                    => "(kernel (body (@factor ?x)))";
+        "fuse/kernel-triangular" Exact: "(triangular_solve ?l ?t ?u ?a ?b)" => "(kernel (body (triangular_solve ?l ?t ?u ?a ?b)))";
+        "fuse/kernel-fft"        Exact: "(fft ?i ?x)"                     => "(kernel (body (fft ?i ?x)))";
+
         /// A kernel computes it in loops, from sources.
         "fuse/compute-unary"     Exact: "(body (@unary ?x))"             => "(compute:@unary (source ?x))";
         "fuse/compute-binary"    Exact: "(body (@binary ?x ?y))"         => "(compute:@binary (source ?x) (source ?y))";
@@ -60,6 +64,11 @@ pub fn lines() -> Vec<Line> {
         "fuse/compute-take"      Exact: "(body (take ?a ?b ?x ?i))"       => "(compute:take ?a ?b (source ?x) (source ?i))";
         "fuse/compute-scatter"   Exact: "(body (@scatter ?a ?b ?x ?i ?u))"=> "(compute:@scatter ?a ?b (source ?x) (source ?i) (source ?u))";
         "fuse/compute-argsort"   Exact: "(body (argsort ?a ?x))"          => "(compute:argsort ?a (source ?x))";
+
+        "fuse/compute-factor"    Exact: "(body (@factor ?x))"             => "(compute:@factor (source ?x))";
+        "fuse/compute-triangular" Exact: "(body (triangular_solve ?l ?t ?u ?a ?b))"
+                                                                         => "(compute:triangular_solve ?l ?t ?u (source ?a) (source ?b))";
+        "fuse/compute-fft"       Exact: "(body (fft ?i ?x))"              => "(compute:fft ?i (source ?x))";
 
         /// A product of floats may be left to a matrix kernel, which sums in its own order.
         "fuse/contract"   Reassociates: "(body (dot_general ?k ?l ?b ?c ?x ?y))"

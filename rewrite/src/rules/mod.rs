@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A line has a name (`stage/op[-case]`), a float class, a pattern, a [template] and guards.
-//! `@unary`, `@binary`, `@compare`, `@reduce` and `@scatter` stand for every primitive of the class. `absent`
+//! `@unary`, `@binary`, `@compare`, `@reduce`, `@scatter` and `@factor` stand for every primitive of the class. `absent`
 //! says that the edge doesn't exist: no marker is made, which is not the same as a zero (zero times
 //! infinity is NaN). The mathematics stands in a `///` comment above the lines it is about, which
 //! keep it ([`Line::about`]) so that it can be printed with them; `/// #` begins a section.
@@ -18,6 +18,8 @@
 pub mod attrs;
 pub mod batch;
 pub mod fuse;
+pub mod linalg;
+pub mod notation;
 pub mod pull;
 pub mod push;
 mod search;
@@ -29,7 +31,7 @@ use crate::clock;
 use crate::term::{Head, Key, Term};
 use egg::{Applier, Id, Pattern, PatternAst, Rewrite, SearchMatches, Subst, Symbol, Var};
 use egrad_ir::op::scatter_name;
-use egrad_ir::{Binary, Compare, Error, Literal, Numerics, Reduce, Result, Unary};
+use egrad_ir::{Binary, Compare, Error, Factor, Literal, Numerics, Reduce, Result, Unary};
 use hashbrown::{HashMap, HashSet};
 use search::{Guard, Search};
 use smallvec::SmallVec;
@@ -494,7 +496,17 @@ impl Tables {
     pub fn standard() -> &'static Tables {
         static STANDARD: OnceLock<Tables> = OnceLock::new();
         STANDARD.get_or_init(|| {
-            let lines = [pull::lines(), push::lines(), batch::lines(), simplify::lines(), fuse::lines()].concat();
+            let lines = [
+                pull::lines(),
+                linalg::pull(),
+                push::lines(),
+                linalg::push(),
+                batch::lines(),
+                linalg::batch(),
+                simplify::lines(),
+                fuse::lines(),
+            ]
+            .concat();
             Tables::new(lines).expect("the tables are well-formed: a test compiles every line")
         })
     }
@@ -561,6 +573,7 @@ fn members(line: &Line) -> Vec<Option<(&'static str, &'static str)>> {
         Some(rest) if rest.starts_with("binary") => of("@binary", Binary::ALL, Binary::name),
         Some(rest) if rest.starts_with("compare") => of("@compare", Compare::ALL, Compare::name),
         Some(rest) if rest.starts_with("reduce") => of("@reduce", Reduce::ALL, Reduce::name),
+        Some(rest) if rest.starts_with("factor") => of("@factor", Factor::ALL, Factor::name),
         Some(rest) if rest.starts_with("scatter") => of("@scatter", Reduce::ALL, scatter_name),
         Some(_) | None => vec![None],
     }

@@ -5,6 +5,8 @@
 //! (mul ?c ?y)                 a term
 //! (full 2 ?x)                 a number in the element type and shape of ?x
 //! (fold add ?x ?y)            the primitive of constants, computed; nothing if it is not cheap
+//! (let ?v (mul ?c ?y) …)      the last, in which ?v is the second
+//! (matmul ?x ?y)              a short form of a template (see `notation`)
 //! {except ?axes ?x}           a computed attribute (see `attrs`)
 //! [0,1]  3  f32               an attribute
 //! ```
@@ -13,12 +15,14 @@
 //! over no axes, …) is not built: its operand stands in its place.
 
 use super::attrs::{self, Arg, Function};
+use super::notation;
 use crate::analysis::{EGraph, Fact};
 use crate::term::{Attr, Head, Prim, Term};
 use egg::{Id, Subst, Var};
 use egrad_ir::scalar::{self, Elementary};
 use egrad_ir::{Binary, Element, Error, Literal, Result, Unary};
 use smallvec::SmallVec;
+use std::collections::BTreeMap;
 
 /// A compiled right-hand side: steps, each naming earlier steps, of which the last is the result.
 pub struct Template {
@@ -39,6 +43,9 @@ enum Step {
     Fold(Prim, SmallVec<[usize; 3]>),
 }
 
+/// What names stand for besides the pattern's variables.
+type Names<'a> = BTreeMap<&'a str, usize>;
+
 enum Scalar {
     Number(f64),
     Step(usize),
@@ -58,8 +65,8 @@ impl Template {
     pub fn parse(text: &str) -> Result<Template> {
         let mut template = Template { steps: Vec::new(), verbatim: text.contains("(body ") };
         let sexp = parse(text)?;
-        template.compile(&sexp)?;
-        match template.steps.last() {
+        let result = template.compile(&sexp, &Names::new())?;
+        match template.steps[result..].first().filter(|_| result + 1 == template.steps.len()) {
             Some(Step::Var(_) | Step::Term(..) | Step::Full(..) | Step::Fold(..)) => Ok(template),
             Some(Step::Attr(_) | Step::Call(..)) | None => Err(wrong(text, "is no value")),
         }
@@ -79,8 +86,10 @@ impl Template {
         self.steps.len() - 1
     }
 
-    fn compile(&mut self, sexp: &Sexp<'_>) -> Result<usize> {
+    /// Compiles an expression in which these names stand for steps; the step that is its result.
+    fn compile<'a>(&mut self, sexp: &Sexp<'a>, names: &Names<'a>) -> Result<usize> {
         let step = match sexp {
+            Sexp::Atom(a) if names.contains_key(a) => return Ok(names[a]),
             Sexp::Atom(a) if a.starts_with('?') => Step::Var(var(a)?),
             Sexp::Atom(a) => Step::Attr(Attr::parse(a).ok_or_else(|| wrong(a, "is no attribute"))?),
             Sexp::Brace(parts) => {
@@ -89,7 +98,7 @@ impl Template {
                 if args.len() != function.takes.len() {
                     return Err(wrong(name, &format!("takes ({})", function.takes.join(", "))));
                 }
-                Step::Call(function, args.iter().map(|a| self.compile(a)).collect::<Result<_>>()?)
+                Step::Call(function, args.iter().map(|a| self.compile(a, names)).collect::<Result<_>>()?)
             }
             Sexp::Paren(parts) => match split(parts)? {
                 ("full", [scalar, like]) => {
@@ -97,23 +106,34 @@ impl Template {
                         Sexp::Atom(a) if !a.starts_with('?') => {
                             Scalar::Number(a.parse().map_err(|_| wrong(a, "is no number"))?)
                         }
-                        other => Scalar::Step(self.compile(other)?),
+                        other => Scalar::Step(self.compile(other, names)?),
                     };
-                    Step::Full(scalar, self.compile(like)?)
+                    Step::Full(scalar, self.compile(like, names)?)
+                }
+                ("let", [Sexp::Atom(name), value, body]) => {
+                    let value = self.compile(value, names)?;
+                    let mut names = names.clone();
+                    names.insert(name, value);
+                    return self.compile(body, &names);
                 }
                 ("fold", [Sexp::Atom(name), args @ ..]) => {
                     let prim = Prim::parse(name).ok_or_else(|| wrong(name, "is no primitive"))?;
                     if args.len() != prim.attrs() + prim.arity() {
                         return Err(wrong(name, "has other arguments"));
                     }
-                    Step::Fold(prim, args.iter().map(|a| self.compile(a)).collect::<Result<_>>()?)
+                    Step::Fold(prim, args.iter().map(|a| self.compile(a, names)).collect::<Result<_>>()?)
+                }
+                (name, args) if notation::find(name).is_some_and(|n| n.takes.len() == args.len()) => {
+                    let Some(form) = notation::find(name) else { return Err(wrong(name, "is no term")) };
+                    let args = args.iter().map(|a| self.compile(a, names)).collect::<Result<Vec<_>>>()?;
+                    return self.compile(&parse(form.body)?, &form.takes.iter().copied().zip(args).collect());
                 }
                 (name, args) => {
                     let head = Head::parse(name).ok_or_else(|| wrong(name, "is no term"))?;
                     if head.args() != args.len() {
                         return Err(wrong(name, &format!("takes {} arguments", head.args())));
                     }
-                    Step::Term(head, args.iter().map(|a| self.compile(a)).collect::<Result<_>>()?)
+                    Step::Term(head, args.iter().map(|a| self.compile(a, names)).collect::<Result<_>>()?)
                 }
             },
         };
@@ -234,7 +254,10 @@ fn fold(egraph: &EGraph, prim: Prim, args: &[usize], slots: &[Slot]) -> Option<L
         | Prim::Concatenate
         | Prim::Take
         | Prim::Scatter(_)
-        | Prim::Argsort => None,
+        | Prim::Argsort
+        | Prim::Factor(_)
+        | Prim::TriangularSolve
+        | Prim::Fft => None,
     }
 }
 
@@ -314,7 +337,10 @@ fn still(egraph: &EGraph, head: &Head, args: &[usize], slots: &[Slot]) -> Option
         | Prim::Concatenate
         | Prim::Take
         | Prim::Scatter(_)
-        | Prim::Argsort => return None,
+        | Prim::Argsort
+        | Prim::Factor(_)
+        | Prim::TriangularSolve
+        | Prim::Fft => return None,
     };
     let same = match (prim, attr(0)?) {
         (Prim::Convert, Attr::Dtype(d)) => *d == aval.dtype,

@@ -1,7 +1,7 @@
 //! Applications of every primitive, with every kind of attribute.
 
 use egrad_ir::op::Axes;
-use egrad_ir::{Aval, Binary, DotDims, Dtype, Op, Reduce, Shape, Unary, infer};
+use egrad_ir::{Array, Aval, Binary, DotDims, Dtype, Factor, Linalg, Op, Reduce, Shape, Triangle, Unary, infer};
 use egrad_rewrite::term::Prim;
 
 /// A primitive, operands it takes, and the numbers it is smooth on.
@@ -215,6 +215,33 @@ pub fn samples() -> Vec<Sample> {
                     add(Op::Argsort(0), vec![of(dtype, &[5, 2])], -2.0, 2.0);
                 }
             }
+            Prim::Factor(factor) => {
+                let op = Op::Linalg(Linalg::Factor(factor));
+                let tall = matches!(factor, Factor::Lu | Factor::Qr | Factor::Svd);
+                for shape in [&[2, 2][..], &[3, 3], &[2, 3, 3], &[1, 1], &[0, 0], &[0, 2, 2]] {
+                    add(op.clone(), vec![float(shape)], -1.0, 1.0);
+                }
+                for shape in [&[3, 2][..], &[2, 4, 3], &[3, 1]].iter().filter(|_| tall) {
+                    add(op.clone(), vec![float(shape)], -1.0, 1.0);
+                }
+            }
+            Prim::TriangularSolve => {
+                for bits in 0..8 {
+                    let triangle = Triangle { lower: bits & 1 > 0, transpose: bits & 2 > 0, unit: bits & 4 > 0 };
+                    let op = Op::Linalg(Linalg::TriangularSolve(triangle));
+                    add(op.clone(), vec![float(&[3, 3]), float(&[3, 2])], -1.0, 1.0);
+                    add(op.clone(), vec![float(&[2, 2, 2]), float(&[2, 2, 1])], -1.0, 1.0);
+                    add(op, vec![float(&[2, 0, 0]), float(&[2, 0, 3])], -1.0, 1.0);
+                }
+            }
+            Prim::Fft => {
+                for inverse in [false, true] {
+                    let op = Op::Linalg(Linalg::Fft { inverse });
+                    for shape in [&[2, 1][..], &[2, 3], &[2, 8], &[3, 2, 6], &[2, 0]] {
+                        add(op.clone(), vec![float(shape)], -1.0, 1.0);
+                    }
+                }
+            }
             Prim::DotGeneral => {
                 for dtype in INTEGERS {
                     let dims = DotDims { contract: [axes(&[1]), axes(&[0])], ..DotDims::default() };
@@ -237,4 +264,21 @@ pub fn samples() -> Vec<Sample> {
         }
     }
     all
+}
+
+/// The first operand of a primitive, as it is or, of linear algebra, with numbers added that keep it from
+/// what has no derivative: different ones on the diagonal, of `lu` beside it, so that rows move.
+pub fn conditioned(prim: Prim, x: &Array) -> Array {
+    let beside = match prim {
+        Prim::Factor(Factor::Lu) => 1,
+        Prim::Factor(_) | Prim::TriangularSolve => 0,
+        _ => return x.clone(),
+    };
+    let [m, n] = x.shape()[x.shape().rank() - 2..] else { unreachable!("it is a matrix") };
+    let add = |(k, x): (usize, f64)| {
+        let (i, j) = (k / n % m, k % n);
+        if (i + beside) % n == j && i < n { x + 5.0 * (i + 1) as f64 } else { x }
+    };
+    let data: Vec<f64> = x.to_f64().into_iter().enumerate().map(add).collect();
+    Array::from_f64(x.dtype(), &data, x.shape().clone()).unwrap()
 }

@@ -1,0 +1,151 @@
+//! Numbers of a matrix, and powers.
+
+use super::factor::packed_lu;
+use super::{inv, matrix, square, svdvals};
+use crate::tensor::{Tensor, eye, iota, ones};
+use egrad_ir::Dtype;
+
+/// −1 or 1 by the parity of an order `[…, n]`, in this element type: as many swaps as pairs out of order.
+#[track_caller]
+fn parity(order: Tensor, dtype: Dtype) -> Tensor {
+    let n = order.shape()[order.rank() - 1];
+    let later = iota([n, n], 0, Dtype::I32).lt(iota([n, n], 1, Dtype::I32));
+    let swapped = order.expand_dims([-1]).gt(order.expand_dims([-2])).and(later);
+    let odd = swapped.convert(Dtype::I32).sum_axes([-2, -1]).rem(2);
+    1 - 2 * odd.convert(dtype)
+}
+
+/// The determinant of x `[…, n, n]`: up to 3 rows as Leibniz' sum of products, which has a derivative where
+/// x is singular, too; of more by [`lu`](super::lu()), with NaN for a singular x's derivative.
+///
+/// ```
+/// # use egrad::{Array, grad, jit, linalg};
+/// let a = Array::from_vec(vec![1.0f64, 2.0, 3.0, 4.0], [2, 2]).unwrap();
+/// assert_eq!(jit(linalg::det)(&a).unwrap().item::<f64>().unwrap(), -2.0);
+/// assert_eq!(jit(grad(linalg::det))(&a).unwrap().as_slice::<f64>().unwrap(), [4.0, -3.0, -2.0, 1.0]);
+/// ```
+///
+/// # Errors and panics
+/// As operators do ([`Tensor`]), if x is no square matrix of floats.
+#[track_caller]
+pub fn det(x: Tensor) -> Tensor {
+    let n = square("det", x);
+    let at = |i: usize, j: usize| x.slice_axis(-2, i, i + 1).slice_axis(-1, j, j + 1).squeeze([-2, -1]);
+    match n {
+        0 => ones(&x.shape()[..x.rank() - 2], x.dtype()),
+        1 => at(0, 0),
+        2 => at(0, 0) * at(1, 1) - at(0, 1) * at(1, 0),
+        3 => {
+            let minor = |j: usize, k: usize| at(1, j) * at(2, k) - at(1, k) * at(2, j);
+            at(0, 0) * minor(1, 2) - at(0, 1) * minor(0, 2) + at(0, 2) * minor(0, 1)
+        }
+        _ => {
+            let (order, packed) = packed_lu(x);
+            parity(order, x.dtype()) * packed.diagonal().prod_axes([-1])
+        }
+    }
+}
+
+/// `(sign, ln |det x|)` of x `[…, n, n]`, by [`lu`](super::lu()); of a singular x `(0, −∞)`.
+///
+/// ```
+/// # use egrad::{Array, jit, linalg};
+/// let a = Array::from_vec(vec![0.0f64, 2.0, 3.0, 0.0], [2, 2]).unwrap();
+/// let (sign, log) = jit(linalg::slogdet)(&a).unwrap();
+/// assert_eq!(sign.item::<f64>().unwrap(), -1.0);
+/// assert!((log.item::<f64>().unwrap() - 6.0f64.ln()).abs() < 1e-12);
+/// ```
+///
+/// # Errors and panics
+/// As operators do ([`Tensor`]), if x is no square matrix of floats.
+#[track_caller]
+pub fn slogdet(x: Tensor) -> (Tensor, Tensor) {
+    square("slogdet", x);
+    let (order, packed) = packed_lu(x);
+    let diagonal = packed.diagonal();
+    let sign = parity(order, x.dtype()) * diagonal.sign().prod_axes([-1]);
+    (sign, diagonal.abs().log().sum_axes([-1]))
+}
+
+/// The sum of the main diagonal of the last two axes.
+///
+/// ```
+/// # use egrad::{Array, jit, linalg};
+/// let a = Array::from_vec(vec![1.0f32, 2.0, 3.0, 4.0], [2, 2]).unwrap();
+/// assert_eq!(jit(linalg::trace)(&a).unwrap().item::<f32>().unwrap(), 5.0);
+/// ```
+///
+/// # Errors and panics
+/// As operators do ([`Tensor`]), if there are fewer than two axes.
+#[track_caller]
+pub fn trace(x: Tensor) -> Tensor {
+    x.diagonal().sum_axes([-1])
+}
+
+/// xⁿ of x `[…, m, m]`, by repeated squaring; for negative n of the inverse.
+///
+/// ```
+/// # use egrad::{Array, Tensor, jit, linalg};
+/// let f = jit(|x: Tensor| linalg::matrix_power(x, 5));
+/// let a = Array::from_vec(vec![1.0f32, 1.0, 0.0, 1.0], [2, 2]).unwrap();
+/// assert_eq!(f(&a).unwrap().as_slice::<f32>().unwrap(), [1.0, 5.0, 0.0, 1.0]);
+/// ```
+///
+/// # Errors and panics
+/// As operators do ([`Tensor`]), if x is no square matrix of floats.
+#[track_caller]
+pub fn matrix_power(x: Tensor, n: i32) -> Tensor {
+    let m = square("matrix_power", x);
+    let mut square = if n < 0 { inv(x) } else { x };
+    let mut left = n.unsigned_abs();
+    let mut power: Option<Tensor> = None;
+    while left > 0 {
+        if left & 1 == 1 {
+            power = Some(power.map_or(square, |p| p.matmul(square)));
+        }
+        left >>= 1;
+        if left > 0 {
+            square = square.matmul(square);
+        }
+    }
+    power.unwrap_or_else(|| eye(m, m, x.dtype()).broadcast_to(x.shape()))
+}
+
+/// A norm of matrices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Norm {
+    /// The square root of the sum of the squares.
+    Frobenius,
+    /// The sum of the singular values.
+    Nuclear,
+    /// The largest singular value.
+    Spectral,
+    /// The largest sum of the sizes of a column's elements.
+    One,
+    /// The largest sum of the sizes of a row's elements.
+    Infinity,
+}
+
+/// A norm of the matrices in the last two axes. [`Tensor::norm`] is that of vectors.
+///
+/// ```
+/// # use egrad::linalg::{self, Norm};
+/// # use egrad::{Array, Tensor, jit};
+/// let f = jit(|x: Tensor| (linalg::norm(x, Norm::Frobenius), linalg::norm(x, Norm::One)));
+/// let (frobenius, one) = f(&Array::from_vec(vec![3.0f32, 0.0, 0.0, -4.0], [2, 2]).unwrap()).unwrap();
+/// assert_eq!([frobenius, one].map(|x| x.item::<f32>().unwrap()), [5.0, 4.0]);
+/// ```
+///
+/// # Errors and panics
+/// As operators do ([`Tensor`]), if x is no matrix of floats.
+#[track_caller]
+pub fn norm(x: Tensor, norm: Norm) -> Tensor {
+    matrix("norm", x);
+    match norm {
+        Norm::Frobenius => x.norm([-2, -1]),
+        Norm::Nuclear => svdvals(x).sum_axes([-1]),
+        Norm::Spectral => svdvals(x).max_axes([-1]),
+        Norm::One => x.abs().sum_axes([-2]).max_axes([-1]),
+        Norm::Infinity => x.abs().sum_axes([-1]).max_axes([-1]),
+    }
+}

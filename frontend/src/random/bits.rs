@@ -1,0 +1,152 @@
+//! The generator, and what keys and bits are made of. The word type is named here alone.
+
+use super::key::Key;
+use crate::raise;
+use crate::tensor::{Tensor, iota, operand};
+use egrad_ir::{Dtype, Error, Shape, Span};
+
+/// The element type of a word of 32 bits.
+pub(super) const WORD: Dtype = Dtype::I32;
+
+/// What [`WORD`] is in Rust.
+pub(super) type Word = i32;
+
+/// A constant word.
+#[track_caller]
+pub(super) fn word(bits: u32) -> Tensor {
+    operand("word", bits as Word, WORD)
+}
+
+/// By how many places the rounds rotate, in two turns.
+const ROTATIONS: [[u32; 4]; 2] = [[13, 15, 26, 6], [17, 29, 16, 24]];
+
+/// What the third key word is made with.
+const PARITY: u32 = 0x1BD1_1BDA;
+
+/// Threefry-2x32 with 20 rounds, on the host.
+pub(super) fn hash_on_host(key: [u32; 2], counter: [u32; 2]) -> [u32; 2] {
+    let keys = [key[0], key[1], key[0] ^ key[1] ^ PARITY];
+    let [mut x, mut y] = [counter[0].wrapping_add(keys[0]), counter[1].wrapping_add(keys[1])];
+    for group in 0..5 {
+        for places in ROTATIONS[group % 2] {
+            x = x.wrapping_add(y);
+            y = y.rotate_left(places) ^ x;
+        }
+        x = x.wrapping_add(keys[(group + 1) % 3]);
+        y = y.wrapping_add(keys[(group + 2) % 3]).wrapping_add(group as u32 + 1);
+    }
+    [x, y]
+}
+
+/// Threefry-2x32 with 20 rounds, for a counter whose upper word is 0.
+#[track_caller]
+pub(super) fn hash(key: [Tensor; 2], counter: Tensor) -> [Tensor; 2] {
+    let keys = [key[0], key[1], key[0] ^ key[1] ^ word(PARITY)];
+    let shape = counter.shape();
+    let [mut x, mut y] = [keys[0].broadcast_to(shape), counter + keys[1]];
+    for group in 0..5 {
+        for places in ROTATIONS[group % 2] {
+            x += y;
+            y = rotated(y, places) ^ x;
+        }
+        x += keys[(group + 1) % 3];
+        y += keys[(group + 2) % 3] + word(group as u32 + 1);
+    }
+    [x, y]
+}
+
+/// The words' bits moved up, those at the top to the bottom.
+#[track_caller]
+fn rotated(x: Tensor, places: u32) -> Tensor {
+    x.shift_left(word(places)) | x.shift_right_logical(word(32 - places))
+}
+
+/// Per element of this shape two words, of the element's number as a counter.
+#[track_caller]
+pub(super) fn words(name: &str, key: [Tensor; 2], shape: &Shape, span: Span) -> [Tensor; 2] {
+    let size = shape.size();
+    if Word::try_from(size).is_err() {
+        let m = format!("`{name}` of shape {shape}: no more than {} elements are drawn at once", Word::MAX);
+        raise::throw(Error::shape(m).at(span));
+    }
+    hash(key, iota([size], 0, WORD).reshape(shape.clone()))
+}
+
+/// Per element of this shape a word.
+#[track_caller]
+pub(super) fn word_each(name: &str, key: [Tensor; 2], shape: &Shape, span: Span) -> Tensor {
+    let [x, y] = words(name, key, shape, span);
+    x ^ y
+}
+
+/// Numbers in [0, 1), all multiples of the distance of floats from 1 up with equal probability.
+#[track_caller]
+pub(super) fn fraction(name: &str, key: [Tensor; 2], shape: &Shape, dtype: Dtype, span: Span) -> Tensor {
+    if dtype == Dtype::F32 {
+        // 23 bits.
+        return word_each(name, key, shape, span).shift_right_logical(word(9)).convert(dtype) * 2f64.powi(-23);
+    }
+    // 52 bits, 32 of the first word and 20 of the second.
+    let [high, low] = words(name, key, shape, span);
+    let low = low.shift_right_logical(word(12)).convert(dtype);
+    unsigned(high, dtype) * 2f64.powi(-32) + low * 2f64.powi(-52)
+}
+
+/// The number that a word holds, as a float.
+#[track_caller]
+fn unsigned(x: Tensor, dtype: Dtype) -> Tensor {
+    let y = x.convert(dtype);
+    x.lt(0).select(y + 2f64.powi(32), y)
+}
+
+/// Words whose order is that of the numbers which these words hold.
+#[track_caller]
+pub(super) fn ordered(x: Tensor) -> Tensor {
+    x ^ word(1 << 31)
+}
+
+/// Whether one word holds a smaller number than the other.
+#[track_caller]
+fn below(x: Tensor, y: Tensor) -> Tensor {
+    ordered(x).lt(ordered(y))
+}
+
+/// What the quotient of the numbers that words hold leaves; x where y is 0.
+#[track_caller]
+pub(super) fn remainder(x: Tensor, y: Tensor) -> Tensor {
+    // Of half of x, which has no highest bit; the quotient's double is right or one too small. A y
+    // with a highest bit fits once or not at all.
+    let quotient = x.shift_right_logical(word(1)).div_trunc(y).shift_left(word(1));
+    let rest = y.lt(0).select(x, x - quotient * y);
+    below(rest, y).select(rest, rest - y)
+}
+
+/// A word as the `i32` of its bits.
+#[track_caller]
+pub(super) fn signed(x: Tensor) -> Tensor {
+    x.convert(Dtype::I32)
+}
+
+/// An `i32`'s bits as a word.
+#[track_caller]
+pub(super) fn from_signed(x: Tensor) -> Tensor {
+    x.convert(WORD)
+}
+
+/// 32 random bits for each element of this shape.
+///
+/// ```
+/// # use egrad::{Array, Tensor, jit, random, random::Key};
+/// let f = jit(|key: Key| random::bits(key, [2]));
+/// let bits = f(&random::key(0)).unwrap();
+/// assert_eq!(bits.as_slice::<i32>().unwrap().iter().map(|x| *x as u32).collect::<Vec<_>>(), [1797259609, 2579123966]);
+/// ```
+///
+/// # Errors and panics
+/// As operators do ([`Tensor`]): [`Error::Shape`] if the key is a batch of keys, or the shape has more
+/// elements than `i32` counts.
+#[track_caller]
+pub fn bits(key: Key, shape: impl Into<Shape>) -> Tensor {
+    let span = Span::here();
+    word_each("bits", key.used("bits", span), &shape.into(), span)
+}
