@@ -4,6 +4,7 @@
 use crate::contract::{self, Products};
 use crate::control::Control;
 use crate::launch::Function;
+use crate::print::Printer;
 use crate::rows::Rows;
 use crate::run::{Call, Launch, Program, Work};
 use crate::{emit, fills, isa, jit, partial, plan};
@@ -57,6 +58,7 @@ pub(crate) fn compile(schedule: &Schedule) -> Result<Program> {
                 Work::Rows(Box::new(Rows::scatter(kernel, scatter, fill)))
             }
             (None, Body::Argsort(argsort)) => Work::Rows(Box::new(Rows::argsort(kernel, argsort))),
+            (None, Body::Print(print)) => Work::Print(Box::new(Printer::new(kernel, print))),
             (None, Body::Linalg(linalg)) => Work::Rows(Box::new(Rows::linalg(kernel, linalg))),
             (None, Body::Call(call)) => Work::Call(Box::new(Call::new(call, callee(&call.callee)?))),
             (None, body @ (Body::Scan(_) | Body::While(_) | Body::Switch(_))) => {
@@ -152,6 +154,7 @@ pub(crate) fn nest(kernel: &Kernel) -> Option<Cow<'_, LoopNest>> {
         | Body::Scatter(_)
         | Body::Argsort(_)
         | Body::Linalg(_)
+        | Body::Print(_)
         | Body::Scan(_)
         | Body::While(_)
         | Body::Switch(_) => None,
@@ -242,6 +245,7 @@ impl<'a> Lister<'a> {
                 let parts: Vec<_> = switch.branches.iter().map(|b| ("; branch\n", b)).collect();
                 self.callees(&kernel.name, "runs one of {}", &parts)
             }
+            Body::Print(_) => Some(format!("; {}: prints, not compiled\n", kernel.name)),
             Body::Scatter(_) | Body::Argsort(_) => Some(format!("; {}: row by row, not compiled\n", kernel.name)),
             Body::Linalg(c) => {
                 let library = match c.kind {

@@ -54,7 +54,7 @@ fn light(program: &Program, launches: &mut usize) -> bool {
             // What it loops over is light.
             Work::Loop(..) => true,
             Work::Call(call) => call.count() == 1 && light(&call.callee().program, launches),
-            Work::Rows(_) | Work::Control(_) => false,
+            Work::Rows(_) | Work::Control(_) | Work::Print(_) => false,
         })
 }
 
@@ -62,7 +62,13 @@ fn light(program: &Program, launches: &mut usize) -> bool {
 fn memory(program: &Program) -> usize {
     let of = |launch: &Launch| match &launch.work {
         Work::Call(call) if call.count() == 1 => memory(&call.callee().program),
-        Work::Call(_) | Work::Function(_) | Work::Products(_) | Work::Rows(_) | Work::Control(_) | Work::Loop(..) => 0,
+        Work::Call(_)
+        | Work::Function(_)
+        | Work::Products(_)
+        | Work::Rows(_)
+        | Work::Control(_)
+        | Work::Print(_)
+        | Work::Loop(..) => 0,
     };
     program.scratch + program.launches.iter().map(of).max().unwrap_or(0)
 }
@@ -109,7 +115,8 @@ impl Control {
             | Body::Call(_)
             | Body::Scatter(_)
             | Body::Argsort(_)
-            | Body::Linalg(_) => {
+            | Body::Linalg(_)
+            | Body::Print(_) => {
                 unreachable!("neither a loop nor a branch")
             }
         };

@@ -34,6 +34,7 @@ mod normal;
 mod partial;
 mod plan;
 mod pool;
+mod print;
 mod rows;
 mod run;
 mod symbols;

@@ -89,10 +89,11 @@ pub(crate) fn in_two(kernel: &Kernel, fused: bool) -> Option<Two> {
         Body::Call(_)
         | Body::Scatter(_)
         | Body::Argsort(_)
-        | Body::Linalg(_)
         | Body::Scan(_)
         | Body::While(_)
-        | Body::Switch(_) => None,
+        | Body::Switch(_)
+        | Body::Linalg(_)
+        | Body::Print(_) => None,
     }
 }
 

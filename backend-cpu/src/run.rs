@@ -16,6 +16,7 @@ use crate::control::Control;
 use crate::jit::Code;
 use crate::launch::{self, Function, Place, part};
 use crate::pool::Pool;
+use crate::print::Printer;
 use crate::rows::Rows;
 use egrad_ir::kernel::{self, Run};
 use egrad_ir::schedule::{BufferId, Schedule};
@@ -58,6 +59,8 @@ pub(crate) enum Work {
     Products(Box<Products>),
     /// Scatters or sorts.
     Rows(Box<Rows>),
+    /// Prints.
+    Print(Box<Printer>),
     /// Runs another schedule's steps.
     Call(Box<Call>),
     /// Loops over other schedules, or runs one of several.
@@ -370,6 +373,14 @@ impl Program {
                     // SAFETY: as above.
                     unsafe { launch::rows(rows, places, count, pool) };
                 }
+                Work::Print(printer) => {
+                    let places: SmallVec<[Place; 8]> = places.collect();
+                    for i in 0..count as u64 {
+                        let at: SmallVec<[u64; 4]> = places.iter().map(|place| place.at(i).address).collect();
+                        // SAFETY: as above, for an element of the batch.
+                        unsafe { printer.run(&at)? };
+                    }
+                }
                 Work::Call(call) => {
                     let places: SmallVec<[Place; 8]> = places.collect();
                     // SAFETY: as above.
@@ -408,7 +419,7 @@ impl Program {
                     code.push(self.code.entry(function.number) as usize);
                     code.extend(callees.iter().flat_map(|callee| callee.program.code()));
                 }
-                Work::Products(_) | Work::Rows(_) => {}
+                Work::Products(_) | Work::Rows(_) | Work::Print(_) => {}
                 Work::Call(call) => code.extend(call.callee.program.code()),
                 Work::Control(control) => code.extend(control.code()),
             }
@@ -424,6 +435,8 @@ impl Work {
             Work::Function(function) | Work::Loop(function, _) => function.time,
             Work::Products(products) => products.time,
             Work::Rows(rows) => rows.time,
+            // On the thread that came upon it.
+            Work::Print(_) => 0.0,
             Work::Call(call) => call.time(),
             Work::Control(control) => control.time(),
         }

@@ -127,7 +127,12 @@ fn temporary_bytes(schedule: &Schedule, ends: &HashSet<BufferId>) -> usize {
     let at = |(i, step): (usize, &Step)| {
         let live = lives.iter().filter(|(_, (first, last))| (*first..=*last).contains(&i));
         let inside = match &step.kernel.body {
-            Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Linalg(_) => 0,
+            Body::Loops(_)
+            | Body::Contract(_)
+            | Body::Scatter(_)
+            | Body::Argsort(_)
+            | Body::Linalg(_)
+            | Body::Print(_) => 0,
             Body::Call(call) => call.count * inside(&call.callee),
             // Steps share their temporaries; what they carry has two places.
             body @ (Body::Scan(_) | Body::While(_) | Body::Switch(_)) => {

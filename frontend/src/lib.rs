@@ -135,6 +135,7 @@ mod memory;
 mod nans;
 pub mod ode;
 pub mod optim;
+mod print;
 mod raise;
 pub mod random;
 mod special;
@@ -147,10 +148,12 @@ pub use axes::Axes;
 pub use check::{Modes, check_grads};
 pub use device::{Calls, Device, Options, device_get, device_put};
 pub use egrad_derive::Tree;
+pub use egrad_ir::print::{Sink as PrintSink, set_sink as set_print_sink};
 pub use egrad_ir::{Array, Aval, Dtype, Element, Error, Literal, Numerics, Policy, Program, Result, Shape, Span};
 pub use function::{ArgAt, Args, Function};
 pub use functions::stack;
 pub use jit::{Compiled, Jit, Report, eager, jit, trace, trace_avals};
+pub use print::debug_print;
 pub use tensor::{
     AxisList, Convolution, Operand, Outside, Padding, Tensor, arange, concatenate, conv, einsum, eye, full, iota, ones,
     ones_like, select, zeros, zeros_like,

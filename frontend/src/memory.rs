@@ -124,7 +124,12 @@ fn temporaries(schedule: &Schedule, at_once: bool) -> usize {
             ends = ends.saturating_add(if last[b] == i { bytes(b) } else { 0 });
         }
         let inside = match &step.kernel.body {
-            Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Linalg(_) => 0,
+            Body::Loops(_)
+            | Body::Contract(_)
+            | Body::Scatter(_)
+            | Body::Argsort(_)
+            | Body::Linalg(_)
+            | Body::Print(_) => 0,
             Body::Call(call) => temporaries(&call.callee, at_once).saturating_mul(if at_once { call.count } else { 1 }),
             Body::Scan(scan) => {
                 temporaries(&scan.body, at_once).saturating_add(carried(&scan.body.outputs[..scan.carry]))

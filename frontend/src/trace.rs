@@ -11,7 +11,14 @@
 //! see what inner functions capture. Concrete arrays become parameters of the outermost function,
 //! its *hidden inputs*.
 //!
+//! What a function prints is threaded through it by a token (`print.rs`), which is captured like any
+//! tensor, and a last, hidden result of what prints.
+//!
 //! The user's code never runs while the stack is borrowed.
+
+mod print;
+
+pub(crate) use print::print;
 
 use crate::raise;
 use crate::tensor::Tensor;
@@ -20,7 +27,7 @@ use egrad_ir::graph::NodeKind;
 use egrad_ir::{
     Array, Aval, Control, Error, FnId, Function, Literal, Node, NodeId, Op, Program, Result, Span, Transform, infer,
 };
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use smallvec::{SmallVec, smallvec};
 use std::cell::RefCell;
 use std::collections::hash_map::DefaultHasher;
@@ -45,6 +52,11 @@ struct Session {
     known: HashMap<u64, Vec<FnId>>,
     /// Concrete arrays captured, with their parameter of the outermost frame.
     constants: Vec<(Array, NodeId)>,
+    /// Finished functions that print: a token is the last of their results, which nobody outside of
+    /// this module counts.
+    printing: HashSet<FnId>,
+    /// The token that nothing is printed before, of the outermost frame.
+    start: Option<NodeId>,
 }
 
 /// A function being built. Parameters for captured values turn up among the other nodes; they are
@@ -61,6 +73,8 @@ struct Frame {
     captured: HashMap<NodeId, NodeId>,
     /// If the function is being mapped over a batch, that.
     axis: Option<Axis>,
+    /// What it has printed last.
+    token: Option<NodeId>,
 }
 
 /// A batch that a function is mapped over.
@@ -82,6 +96,7 @@ impl Frame {
             captures: Vec::new(),
             captured: HashMap::new(),
             axis: None,
+            token: None,
         };
         for (aval, span) in params {
             frame.add_param(aval, span);
@@ -320,7 +335,11 @@ pub(crate) fn rearranged(f: FnId, params: &[(Aval, Span)], places: &[usize], spa
     let rearranged = on_session(span, |session| {
         let function = session.program.function(f);
         let function = function.rearranged(params.iter().cloned(), places, 0..function.results().len());
-        Ok(session.intern(function))
+        let rearranged = session.intern(function);
+        if session.printing.contains(&f) {
+            session.printing.insert(rearranged);
+        }
+        Ok(rearranged)
     });
     raise::get(rearranged)
 }
@@ -328,8 +347,9 @@ pub(crate) fn rearranged(f: FnId, params: &[(Aval, Span)], places: &[usize], spa
 /// Records a node over functions, and its results.
 #[track_caller]
 fn tuple(kind: NodeKind, args: &[Tensor], span: Span) -> Vec<Tensor> {
-    let ids = raise::get(resolve(args, span));
+    let mut ids = raise::get(resolve(args, span));
     let applied = on_session(span, |session| {
+        let (kind, token) = session.threaded(kind, &mut ids).map_err(|e| e.at(span))?;
         let avals: Vec<Aval> = {
             let frame = session.top();
             ids.iter().map(|a| frame.nodes[a.index()].avals[0].clone()).collect()
@@ -343,7 +363,12 @@ fn tuple(kind: NodeKind, args: &[Tensor], span: Span) -> Vec<Tensor> {
         let frame = session.top();
         let node = frame.push(kind, &ids, results.iter().cloned().collect(), span);
         let get = |(i, aval)| Tensor::new(frame.id, frame.push(NodeKind::Get(i), &[node], smallvec![aval], span));
-        Ok(results.into_iter().enumerate().map(get).collect())
+        let mut results: Vec<Tensor> = results.into_iter().enumerate().map(get).collect();
+        if let Some(place) = token {
+            let token = results.remove(place);
+            session.printed(token.node, &ids, span)?;
+        }
+        Ok(results)
     });
     raise::get(applied)
 }
@@ -465,20 +490,27 @@ pub(crate) fn inner_over<R>(
     let Some(pop) = pop else { raise::throw(inactive(span)) };
     let params: SmallVec<[Tensor; 8]> = (0..n).map(|i| Tensor::new(frame, NodeId::from(i))).collect();
     let (results, extra) = body(&params);
-    let ids = raise::get(resolve(&results, span));
+    let mut ids = raise::get(resolve(&results, span));
     let inner = on_session(span, |session| {
         let frame = session.frames.pop().expect("the frame pushed above");
+        let prints = frame.token.is_some();
+        ids.extend(frame.token);
         let (function, captures) = frame.finish(&ids, &[]);
         let outside = session.top().id;
         let captures = captures.into_iter().map(|id| Tensor::new(outside, id)).collect();
-        let results = function.result_avals();
-        Ok(Inner { function: session.intern(function), captures, results, extra })
+        let mut results = function.result_avals();
+        let function = session.intern(function);
+        if prints {
+            results.pop();
+            session.printing.insert(function);
+        }
+        Ok(Inner { function, captures, results, extra })
     });
     drop(pop);
     raise::get(inner)
 }
 
-/// The function with only these of its results.
+/// The function with only these of its results. It prints nothing.
 #[track_caller]
 pub(crate) fn select(function: FnId, results: &[usize]) -> FnId {
     let selected = on_session(Span::Unknown, |session| {
@@ -492,7 +524,8 @@ pub(crate) fn select(function: FnId, results: &[usize]) -> FnId {
 /// A traced program with the arrays it captured.
 #[derive(Clone, Debug)]
 pub(crate) struct Traced<R> {
-    /// The program; its entry has the declared parameters, then one per hidden input.
+    /// The program; its entry has the declared parameters, then one per hidden input. If it prints, a
+    /// token comes after its results.
     pub(crate) program: Program,
     /// Arrays the function captured, for the last parameters.
     pub(crate) hidden: Vec<Array>,
@@ -522,9 +555,10 @@ pub(crate) fn outermost<R>(
     });
     let session = SESSIONS.with_borrow_mut(|s| s.pop());
     drop(pop);
-    let (results, extra) = traced?;
+    let (mut results, extra) = traced?;
     let Some(mut session) = session else { return Err(Error::internal("the trace vanished while it was active")) };
     let frame = session.frames.swap_remove(0);
+    results.extend(frame.token);
     let (hidden, positions): (Vec<Array>, Vec<NodeId>) = session.constants.into_iter().unzip();
     let (entry, _) = frame.finish(&results, &positions);
     let entry = session.program.add(entry);

@@ -245,12 +245,17 @@ impl Machine<'_> {
                 self.callee(branches[chosen], &args[1..])
             }
             Control::AllGather { .. } | Control::AxisIndex { .. } => Err(crate::graph::no_batch(control)),
+            Control::Print { format, levels } => {
+                let values: Vec<Array> = args[1..].iter().map(|x| (*x).clone()).collect();
+                crate::print::print(format, levels, &values)?;
+                Ok(vec![Array::from(0i32)])
+            }
         }
     }
 }
 
 /// The element at a position along axis 0.
-fn element(x: &Array, at: usize) -> Result<Array> {
+pub(crate) fn element(x: &Array, at: usize) -> Result<Array> {
     let shape = Shape::from(&x.shape()[1..]);
     let n = shape.size();
     by_dtype!(x.dtype(), T => {

@@ -241,6 +241,15 @@ pub enum Control {
         /// How many elements the batch has.
         size: usize,
     },
+    /// Prints its operands: `(token, x…) -> (token)`. Tokens are `i32[]`, 0, and say what is printed
+    /// first: a print happens if something depends on its token, after those that its own depends on.
+    Print {
+        /// What to print, with a placeholder `{}` per `x`; see [`print`](crate::print).
+        format: String,
+        /// The leading axes of every `x`: batches, the outermost first, of which each element is
+        /// printed.
+        levels: Vec<usize>,
+    },
 }
 
 impl Control {
@@ -252,6 +261,7 @@ impl Control {
             Control::Switch { .. } => "switch",
             Control::AllGather { .. } => "all_gather",
             Control::AxisIndex { .. } => "axis_index",
+            Control::Print { .. } => "print",
         }
     }
 
@@ -261,7 +271,7 @@ impl Control {
             Control::Scan { body, .. } => SmallVec::from_slice(&[*body]),
             Control::While { cond, body, .. } => SmallVec::from_slice(&[*cond, *body]),
             Control::Switch { branches } => branches.iter().copied().collect(),
-            Control::AllGather { .. } | Control::AxisIndex { .. } => SmallVec::new(),
+            Control::AllGather { .. } | Control::AxisIndex { .. } | Control::Print { .. } => SmallVec::new(),
         }
     }
 
@@ -276,7 +286,7 @@ impl Control {
             Control::Scan { body, .. } => *body = callees[0],
             Control::While { cond, body, .. } => (*cond, *body) = (callees[0], callees[1]),
             Control::Switch { branches } => *branches = callees[..branches.len()].to_vec(),
-            Control::AllGather { .. } | Control::AxisIndex { .. } => {}
+            Control::AllGather { .. } | Control::AxisIndex { .. } | Control::Print { .. } => {}
         }
         new
     }

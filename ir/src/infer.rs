@@ -523,6 +523,18 @@ pub fn control(control: &Control, program: &Program, args: &[Aval]) -> Result<Ve
             count(name, "the operands", 0, args.len())?;
             vec![Aval::new(Dtype::I32, Shape::scalar())]
         }
+        Control::Print { format, levels } => {
+            let token = Aval::new(Dtype::I32, Shape::scalar());
+            // A text more than placeholders, and a token.
+            count(name, "the operands", crate::print::pieces(format)?.len(), args.len())?;
+            if args[0] != token {
+                return Err(Error::dtype(format!("`{name}`: the token must be {token}, not {}", args[0])));
+            }
+            if let Some(x) = args[1..].iter().find(|x| !x.shape.starts_with(levels)) {
+                return Err(Error::shape(format!("`{name}`: {x} has not the leading axes {levels:?}")));
+            }
+            vec![token]
+        }
     };
     for aval in &results {
         check_size(format_args!("a result of `{name}`"), aval)?;

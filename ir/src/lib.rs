@@ -23,6 +23,7 @@ pub mod kernel;
 pub mod linalg;
 pub mod math;
 pub mod op;
+pub mod print;
 mod resident;
 pub mod scalar;
 pub mod schedule;

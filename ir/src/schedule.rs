@@ -56,7 +56,12 @@ impl Schedule {
     /// counts as one step, a branch as the longest one.
     pub fn launches(&self) -> usize {
         let of = |step: &Step| match &step.kernel.body {
-            Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Linalg(_) => 1,
+            Body::Loops(_)
+            | Body::Contract(_)
+            | Body::Scatter(_)
+            | Body::Argsort(_)
+            | Body::Linalg(_)
+            | Body::Print(_) => 1,
             Body::Call(call) => call.callee.launches(),
             Body::Scan(scan) => scan.length.saturating_mul(scan.body.launches()),
             Body::While(w) => w.cond.launches() + w.body.launches(),

@@ -315,3 +315,46 @@ fn mutant_kernels_are_refused() {
         "carry 0 is f32[] before a step and f32[1] after it",
     );
 }
+
+/// Prints have a text on both levels, and what doesn't fit the format or the levels is refused.
+#[test]
+fn prints_have_a_text() {
+    let text = "egrad 1
+
+fn @0 f(%0: i32[], %1: f32[2,3], %2: i32[2]) -> (i32[]) {
+  %3: (i32[]) = print %0 %1 %2 {format = \"{{x}} = {}\\n\\\"{}\\\"\", levels = [2]}
+  %4: i32[] = get %3 {index = 0}
+  return %4
+}
+";
+    let program = Program::parse(text).unwrap();
+    assert_eq!(program.to_string(), text);
+    for (what, by, message) in [
+        ("{{x}}", "{x}", "braces are doubled"),
+        ("= {}\\n", "= \\n", "the operands number 3, not 2"),
+        ("levels = [2]", "levels = [3]", "has not the leading axes [3]"),
+        ("print %0", "print %2", "the token must be i32[]"),
+    ] {
+        let error = Program::parse(&text.replace(what, by)).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
+    let text = "\
+kernel print(b0: read i32[1], b1: read f32[6], b2: write i32[1]) strict {
+  print \"x = {}\" levels [2] {
+    token = b0
+    value b1 shape [2, 3]
+    result = b2
+  }
+}
+";
+    parse(text);
+    for (what, by, message) in [
+        ("x = {}", "x = {", "braces are doubled"),
+        ("x = {}", "x", "prints 1 values with 0 placeholders"),
+        ("[2, 3]", "[3, 2]", "has not the levels [2]"),
+        ("[2, 3]", "[2, 4]", "b1 is 6 f32, not 8 f32"),
+    ] {
+        let error = Kernel::parse(&text.replace(what, by)).unwrap().verify().unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
+}

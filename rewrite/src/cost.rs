@@ -61,6 +61,7 @@ pub(crate) fn kernel_ns(machine: &Machine, operands: &[Operand], body: &Body) ->
         Body::Scan(s) => machine.launch_ns + s.length as f64 * step_ns(machine, &s.body),
         Body::While(w) => machine.launch_ns + GUESSED_STEPS * (step_ns(machine, &w.cond) + step_ns(machine, &w.body)),
         Body::Switch(s) => machine.launch_ns + s.branches.iter().map(|b| step_ns(machine, b)).fold(0.0, f64::max),
+        Body::Print(_) => machine.launch_ns + moved_ns(machine, operands),
         // Element by element, wherever the indices say.
         Body::Scatter(c) => {
             let [x, _, updates] = c.sizes().unwrap_or_default().map(|n| n as f64);

@@ -76,10 +76,11 @@ pub(crate) fn schedule(plan: &Plan<'_>, numerics: Numerics) -> Result<(Schedule,
             Body::Call(_)
             | Body::Scatter(_)
             | Body::Argsort(_)
-            | Body::Linalg(_)
             | Body::Scan(_)
             | Body::While(_)
-            | Body::Switch(_) => group.lowered.operands.iter().any(|o| o.written && o.len > 0),
+            | Body::Switch(_)
+            | Body::Linalg(_)
+            | Body::Print(_) => group.lowered.operands.iter().any(|o| o.written && o.len > 0),
         };
         if !stores {
             continue; // every result is empty

@@ -37,6 +37,7 @@ fn calls(schedule: &Schedule) -> usize {
         | Body::Scatter(_)
         | Body::Argsort(_)
         | Body::Linalg(_)
+        | Body::Print(_)
         | Body::Scan(_)
         | Body::While(_)
         | Body::Switch(_) => 0,
@@ -266,6 +267,7 @@ fn one_function_called_often_is_compiled_once() {
         | Body::Scatter(_)
         | Body::Argsort(_)
         | Body::Linalg(_)
+        | Body::Print(_)
         | Body::Scan(_)
         | Body::While(_)
         | Body::Switch(_) => None,

@@ -237,7 +237,9 @@ impl Driver<'_, '_> {
                     let inner = self.code.offset(block, program.scratch);
                     self.run(&call.callee().program, &inputs, &outputs, inner);
                 }
-                Work::Rows(_) | Work::Control(_) => unreachable!("loops over such schedules aren't compiled"),
+                Work::Rows(_) | Work::Control(_) | Work::Print(_) => {
+                    unreachable!("loops over such schedules aren't compiled")
+                }
             }
         }
         for (result, from, bytes) in program.handed_out(inputs.len()) {

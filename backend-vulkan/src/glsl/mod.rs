@@ -78,10 +78,11 @@ pub(crate) fn print(launch: &Launch, caps: &Caps, device: &str) -> Result<Shader
             Body::Call(_)
             | Body::Scatter(_)
             | Body::Argsort(_)
-            | Body::Linalg(_)
             | Body::Scan(_)
             | Body::While(_)
-            | Body::Switch(_),
+            | Body::Switch(_)
+            | Body::Linalg(_)
+            | Body::Print(_),
         ) => {
             return Err(Error::internal(format!("kernel `{}` isn't one of form {:?}", kernel.name, launch.form)));
         }

@@ -68,10 +68,11 @@ pub(super) fn is_loaded(kernel: &Kernel, operand: usize) -> bool {
         Body::Call(_)
         | Body::Scatter(_)
         | Body::Argsort(_)
-        | Body::Linalg(_)
         | Body::Scan(_)
         | Body::While(_)
-        | Body::Switch(_) => false,
+        | Body::Switch(_)
+        | Body::Linalg(_)
+        | Body::Print(_) => false,
     }
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn check(launch: &Launch, caps: &Caps, device: &str) -> Result<()> {
         | Body::Scatter(_)
         | Body::Argsort(_)
         | Body::Linalg(_)
+        | Body::Print(_)
         | Body::Scan(_)
         | Body::While(_)
         | Body::Switch(_) => {}

@@ -90,10 +90,11 @@ pub(crate) fn emit(launch: &Launch, caps: &Caps, device: &str) -> Result<Module>
             Body::Call(_)
             | Body::Scatter(_)
             | Body::Argsort(_)
-            | Body::Linalg(_)
             | Body::Scan(_)
             | Body::While(_)
-            | Body::Switch(_),
+            | Body::Switch(_)
+            | Body::Linalg(_)
+            | Body::Print(_),
             _,
         )
         | (Body::Loops(_), Form::Tile(_) | Form::Cooperative(_))

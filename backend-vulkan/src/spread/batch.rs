@@ -77,10 +77,11 @@ pub(super) fn batched(kernel: &Kernel, places: &[&Placed], scope: &Scope) -> Opt
         Body::Call(_)
         | Body::Scatter(_)
         | Body::Argsort(_)
-        | Body::Linalg(_)
         | Body::Scan(_)
         | Body::While(_)
-        | Body::Switch(_) => {
+        | Body::Switch(_)
+        | Body::Linalg(_)
+        | Body::Print(_) => {
             return None;
         }
     };

@@ -27,7 +27,9 @@ const MOST_GUARDED: usize = 64;
 pub(super) fn decides(schedule: &Schedule) -> bool {
     schedule.steps.iter().any(|step| match &step.kernel.body {
         Body::While(_) | Body::Switch(_) => true,
-        Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Linalg(_) => false,
+        Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Linalg(_) | Body::Print(_) => {
+            false
+        }
         Body::Call(call) => decides(&call.callee),
         Body::Scan(scan) => decides(&scan.body),
     })
@@ -40,6 +42,7 @@ fn size(schedule: &Schedule) -> Option<usize> {
         let own = match &step.kernel.body {
             Body::Loops(_) | Body::Contract(_) => 1,
             Body::Scatter(_) | Body::Argsort(_) => 2,
+            Body::Print(_) => 0,
             // Refused when it is spread.
             Body::Linalg(_) => 1,
             Body::Call(call) if decides(&call.callee) => size(&call.callee)?.saturating_mul(call.count),

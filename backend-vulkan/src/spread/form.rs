@@ -135,10 +135,11 @@ pub(super) fn form(mut kernel: Kernel, bindings: &[Binding], caps: &Caps) -> (Ke
         Body::Call(_)
         | Body::Scatter(_)
         | Body::Argsort(_)
-        | Body::Linalg(_)
         | Body::Scan(_)
         | Body::While(_)
-        | Body::Switch(_) => Form::Team(1),
+        | Body::Switch(_)
+        | Body::Linalg(_)
+        | Body::Print(_) => Form::Team(1),
     };
     (kernel, form)
 }

@@ -23,10 +23,11 @@ pub(super) fn loops(kernel: &Kernel) -> Option<Rows> {
         Body::Loops(_)
         | Body::Contract(_)
         | Body::Call(_)
-        | Body::Linalg(_)
         | Body::Scan(_)
         | Body::While(_)
-        | Body::Switch(_) => None,
+        | Body::Switch(_)
+        | Body::Linalg(_)
+        | Body::Print(_) => None,
     }
 }
 

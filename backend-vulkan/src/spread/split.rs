@@ -57,6 +57,7 @@ pub(super) fn split(part: Part, worth: Worth, spread: &mut Spread) -> Result<Vec
         | Body::Scatter(_)
         | Body::Argsort(_)
         | Body::Linalg(_)
+        | Body::Print(_)
         | Body::Scan(_)
         | Body::While(_)
         | Body::Switch(_) => return Ok(vec![part]),

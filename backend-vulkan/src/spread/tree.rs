@@ -77,6 +77,10 @@ impl<'a> Expansion<'a> {
             Body::Scan(scan) => self.scan(nodes, kernel, scan, at, scope),
             Body::While(w) => self.repeat(nodes, kernel, w, at, scope),
             Body::Switch(switch) => self.switch(nodes, switch, at, scope),
+            // A shader has nowhere to print to.
+            Body::Print(_) => {
+                Err(Error::device("Vulkan can't print (`debug_print`): run the function on the CPU or the interpreter"))
+            }
         }
     }
 

@@ -102,10 +102,11 @@ pub(super) fn points(body: &Body) -> usize {
         Body::Call(_)
         | Body::Scatter(_)
         | Body::Argsort(_)
-        | Body::Linalg(_)
         | Body::Scan(_)
         | Body::While(_)
-        | Body::Switch(_) => 0,
+        | Body::Switch(_)
+        | Body::Linalg(_)
+        | Body::Print(_) => 0,
     }
 }
 
@@ -118,10 +119,11 @@ fn axes(body: &Body) -> usize {
         Body::Call(_)
         | Body::Scatter(_)
         | Body::Argsort(_)
-        | Body::Linalg(_)
         | Body::Scan(_)
         | Body::While(_)
-        | Body::Switch(_) => 0,
+        | Body::Switch(_)
+        | Body::Linalg(_)
+        | Body::Print(_) => 0,
     }
 }
 
@@ -171,10 +173,11 @@ fn touched(body: &Body, operand: usize) -> Option<(usize, usize)> {
         Body::Call(_)
         | Body::Scatter(_)
         | Body::Argsort(_)
-        | Body::Linalg(_)
         | Body::Scan(_)
         | Body::While(_)
-        | Body::Switch(_) => Vec::new(),
+        | Body::Switch(_)
+        | Body::Linalg(_)
+        | Body::Print(_) => Vec::new(),
     };
     let low = all.iter().map(|t| t.0).min()?;
     Some((low, all.iter().map(|t| t.1).max()?))
@@ -219,6 +222,7 @@ fn narrow(part: Part, limits: Limits) -> Part {
         | Body::Scatter(_)
         | Body::Argsort(_)
         | Body::Linalg(_)
+        | Body::Print(_)
         | Body::Scan(_)
         | Body::While(_)
         | Body::Switch(_)) => other,
@@ -280,6 +284,7 @@ fn halve(part: &Part, axis: usize) -> Option<[Part; 2]> {
             | Body::Scatter(_)
             | Body::Argsort(_)
             | Body::Linalg(_)
+            | Body::Print(_)
             | Body::Scan(_)
             | Body::While(_)
             | Body::Switch(_)) => other.clone(),
@@ -292,10 +297,11 @@ fn halve(part: &Part, axis: usize) -> Option<[Part; 2]> {
         Body::Call(_)
         | Body::Scatter(_)
         | Body::Argsort(_)
-        | Body::Linalg(_)
         | Body::Scan(_)
         | Body::While(_)
-        | Body::Switch(_) => 0,
+        | Body::Switch(_)
+        | Body::Linalg(_)
+        | Body::Print(_) => 0,
     };
     let low = extent / 2;
     (extent > 1).then(|| [half(0, low), half(low, extent - low)])

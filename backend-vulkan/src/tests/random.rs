@@ -26,7 +26,8 @@ pub(crate) fn fast(mut kernel: Kernel) -> Kernel {
     };
     kernel.numerics = Numerics::Fast;
     match &mut kernel.body {
-        Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Linalg(_) => {}
+        Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Linalg(_) | Body::Print(_) => {
+        }
         Body::Call(call) => callee(&mut call.callee),
         Body::Scan(scan) => callee(&mut scan.body),
         Body::While(w) => [&mut w.cond, &mut w.body].into_iter().for_each(callee),

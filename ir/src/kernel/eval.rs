@@ -2,7 +2,7 @@
 
 use super::{
     Acc, Along, Argsort, Backend, Body, Call, Contract, Executable, Inst, Kernel, Linalg, LoopNest, Matrix, Operand,
-    Run, Scan, Scatter, Slot, Switch, While,
+    Print, Run, Scan, Scatter, Slot, Switch, While,
 };
 use crate::array::Array;
 use crate::dtype::{Dtype, Element, Literal};
@@ -63,6 +63,7 @@ impl Kernel {
             Body::Switch(switch) => run_switch(switch, &mut memory, mode)?,
             Body::Scatter(scatter) => run_scatter(scatter, &mut memory, mode),
             Body::Argsort(argsort) => run_argsort(argsort, &mut memory, mode)?,
+            Body::Print(print) => run_print(print, &mut memory)?,
             Body::Linalg(linalg) => run_linalg(linalg, &mut memory),
         }
         .ok_or_else(|| self.fail("an instruction has no meaning for its operands".into()))?;
@@ -297,6 +298,16 @@ fn run_argsort(c: &Argsort, memory: &mut [Bound<'_>], mode: Elementary) -> Resul
         }
     }
     Ok(Some(()))
+}
+
+fn run_print(p: &Print, memory: &mut [Bound<'_>]) -> Result<Option<()>> {
+    let shaped = |(operand, shape): &(usize, Vec<usize>)| match &memory[*operand] {
+        Bound::Read(array) => array.reshape(&shape[..]),
+        Bound::Written(array) => array.reshape(&shape[..]),
+    };
+    let values = p.values.iter().map(shaped).collect::<Result<Vec<Array>>>()?;
+    crate::print::print(&p.format, &p.levels, &values)?;
+    Ok(memory[p.result].set(0, Literal::new(Dtype::I32, 0.0)))
 }
 
 fn run_linalg(c: &Linalg, memory: &mut [Bound<'_>]) -> Option<()> {

@@ -83,6 +83,8 @@ pub enum Body {
     Scatter(Scatter),
     /// Where the elements of rows are in ascending order.
     Argsort(Argsort),
+    /// Prints elements.
+    Print(Print),
     /// A factorisation, triangular solve or Fourier transform of matrices.
     Linalg(Linalg),
 }
@@ -286,6 +288,22 @@ pub struct Argsort {
     pub result: usize,
 }
 
+/// Prints operands, as [`Control::Print`](crate::Control::Print) means it. It runs once, not in
+/// parallel with itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Print {
+    /// What to print.
+    pub format: String,
+    /// The leading axes of every value, of which each element is printed.
+    pub levels: Vec<usize>,
+    /// What is printed before, one `i32`: position in [`Kernel::operands`].
+    pub token: usize,
+    /// Per value its position in [`Kernel::operands`], and its shape.
+    pub values: Vec<(usize, Vec<usize>)>,
+    /// One `i32`, written: 0.
+    pub result: usize,
+}
+
 /// A factorisation, triangular solve or Fourier transform of each matrix of a batch, as
 /// [`Op::Linalg`](crate::Op::Linalg) means it: matrices are row-major, one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -417,9 +435,12 @@ impl Body {
     /// The functions, compiled by themselves, that a call, a loop or a branch runs.
     pub fn callees(&self) -> SmallVec<[&Arc<Schedule>; 2]> {
         match self {
-            Body::Loops(_) | Body::Contract(_) | Body::Scatter(_) | Body::Argsort(_) | Body::Linalg(_) => {
-                SmallVec::new()
-            }
+            Body::Loops(_)
+            | Body::Contract(_)
+            | Body::Scatter(_)
+            | Body::Argsort(_)
+            | Body::Linalg(_)
+            | Body::Print(_) => SmallVec::new(),
             Body::Call(call) => SmallVec::from_slice(&[&call.callee]),
             Body::Scan(scan) => SmallVec::from_slice(&[&scan.body]),
             Body::While(w) => SmallVec::from_slice(&[&w.cond, &w.body]),

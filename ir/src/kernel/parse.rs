@@ -2,7 +2,7 @@
 
 use super::{
     Acc, Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, Linalg, LoopNest, Matrix, Operand, Pass,
-    Positions, Scan, Scatter, Slot, Store, Switch, ValueId, While,
+    Positions, Print, Scan, Scatter, Slot, Store, Switch, ValueId, While,
 };
 use crate::error::Result;
 use crate::op::{Binary, Compare, Factor, Reduce, Triangle, Unary};
@@ -94,9 +94,10 @@ impl Parser<'_> {
             Token::Word("switch") => Body::Switch(self.switch(depth)?),
             Token::Word("scatter") => Body::Scatter(self.scatter()?),
             Token::Word("argsort") => Body::Argsort(self.argsort()?),
+            Token::Word("print") => Body::Print(self.print()?),
             Token::Word("linalg") => Body::Linalg(self.linalg()?),
             _ => {
-                let all = "`parallel`, `contract`, `call`, `scatter`, `argsort`, `linalg`, `scan`, `while` or `switch`";
+                let all = "`parallel`, `contract`, `call`, `scatter`, `argsort`, `linalg`, `print`, `scan`, `while` or `switch`";
                 return Err(self.cursor.expected(all));
             }
         };
@@ -394,6 +395,24 @@ impl Parser<'_> {
         let [x, result] = [self.named("x")?, self.named("result")?];
         self.cursor.expect(Token::Mark('}'), "that ends the argsort")?;
         Ok(Argsort { outer, length, inner, x, result })
+    }
+
+    fn print(&mut self) -> Result<Print> {
+        self.cursor.keyword("print")?;
+        let format = self.cursor.name("a format")?;
+        self.cursor.keyword("levels")?;
+        let levels = self.cursor.numbers()?.to_vec();
+        self.cursor.expect(Token::Mark('{'), "that starts the operands")?;
+        let token = self.named("token")?;
+        let mut values = Vec::new();
+        while self.cursor.eat(Token::Word("value"))? {
+            let operand = self.operand()?;
+            self.cursor.keyword("shape")?;
+            values.push((operand, self.cursor.numbers()?.to_vec()));
+        }
+        let result = self.named("result")?;
+        self.cursor.expect(Token::Mark('}'), "that ends the print")?;
+        Ok(Print { format, levels, token, values, result })
     }
 
     fn linalg(&mut self) -> Result<Linalg> {

@@ -90,13 +90,13 @@
 //! A `while cond_consts 0 body_consts 1` has the parts `cond` and `body`, a `switch b0` its `branch`es.
 
 use super::{
-    Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, Linalg, LoopNest, Matrix, Scan, Scatter, Slot, Switch,
-    ValueId, While,
+    Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, Linalg, LoopNest, Matrix, Print, Scan, Scatter, Slot,
+    Switch, ValueId, While,
 };
 use crate::Numerics;
 use crate::op::Triangle;
 use crate::schedule::Schedule;
-use crate::text::Name;
+use crate::text::{Name, Quoted};
 use std::fmt;
 
 impl fmt::Display for Kernel {
@@ -121,6 +121,7 @@ impl fmt::Display for Kernel {
             Body::Switch(s) => switch(f, s)?,
             Body::Scatter(c) => scatter(f, c)?,
             Body::Argsort(c) => argsort(f, c)?,
+            Body::Print(p) => print(f, p)?,
             Body::Linalg(c) => linalg(f, c)?,
         }
         f.write_str("}\n")
@@ -259,6 +260,15 @@ fn scatter(f: &mut fmt::Formatter<'_>, c: &Scatter) -> fmt::Result {
 fn argsort(f: &mut fmt::Formatter<'_>, c: &Argsort) -> fmt::Result {
     let Argsort { outer, length, inner, x, result } = c;
     writeln!(f, "  argsort outer {outer} length {length} inner {inner} {{\n    x = b{x}\n    result = b{result}\n  }}")
+}
+
+fn print(f: &mut fmt::Formatter<'_>, p: &Print) -> fmt::Result {
+    let Print { format, levels, token, values, result } = p;
+    writeln!(f, "  print {} levels {levels:?} {{\n    token = b{token}", Quoted(format))?;
+    for (operand, shape) in values {
+        writeln!(f, "    value b{operand} shape {shape:?}")?;
+    }
+    writeln!(f, "    result = b{result}\n  }}")
 }
 
 fn linalg(f: &mut fmt::Formatter<'_>, c: &Linalg) -> fmt::Result {

@@ -1,8 +1,8 @@
 //! The verifier of kernels and schedules: what backends may rely on.
 
 use super::{
-    Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, Linalg, LoopNest, Matrix, Operand, Scan, Scatter, Slot,
-    Store, Switch, ValueId, While,
+    Affine, Along, Argsort, Body, Call, Contract, Inst, Kernel, Linalg, LoopNest, Matrix, Operand, Print, Scan,
+    Scatter, Slot, Store, Switch, ValueId, While,
 };
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
@@ -66,6 +66,7 @@ impl Kernel {
             Body::Switch(switch) => check_switch(switch, &self.operands),
             Body::Scatter(scatter) => check_scatter(scatter, &self.operands),
             Body::Argsort(argsort) => check_argsort(argsort, &self.operands),
+            Body::Print(print) => check_print(print, &self.operands),
             Body::Linalg(linalg) => check_linalg(linalg, &self.operands),
         };
         checked.map_err(|what| Error::internal(format!("kernel `{}`: {what}", self.name)))
@@ -478,6 +479,22 @@ fn check_argsort(c: &Argsort, operands: &[Operand]) -> Check {
     }
     let len = c.outer.checked_mul(c.length).and_then(|n| n.checked_mul(c.inner));
     check_whole(operands, &[("x", c.x, None, len), ("result", c.result, Some(Dtype::I32), len)])
+}
+
+fn check_print(p: &Print, operands: &[Operand]) -> Check {
+    let pieces = crate::print::pieces(&p.format).map_err(|e| e.report().message.clone())?;
+    if p.values.len() + 1 != pieces.len() {
+        return Err(format!("prints {} values with {} placeholders", p.values.len(), pieces.len() - 1));
+    }
+    if let Some((_, shape)) = p.values.iter().find(|(_, shape)| !shape.starts_with(&p.levels)) {
+        return Err(format!("a value of shape {shape:?} has not the levels {:?}", p.levels));
+    }
+    let len = |shape: &[usize]| shape.iter().try_fold(1usize, |n, extent| n.checked_mul(*extent));
+    let values = p.values.iter().map(|(operand, shape)| ("value", *operand, None, len(shape)));
+    let mut want = vec![("token", p.token, Some(Dtype::I32), Some(1))];
+    want.extend(values);
+    want.push(("result", p.result, Some(Dtype::I32), Some(1)));
+    check_whole(operands, &want)
 }
 
 fn check_linalg(c: &Linalg, operands: &[Operand]) -> Check {

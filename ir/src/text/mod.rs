@@ -59,7 +59,7 @@ impl fmt::Display for Name<'_> {
 }
 
 /// A text between quotes.
-struct Quoted<'a>(&'a str);
+pub(crate) struct Quoted<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -184,6 +184,9 @@ fn line(f: &mut fmt::Formatter<'_>, id: NodeId, node: &Node) -> fmt::Result {
         NodeKind::Control(Control::Switch { .. }) => {}
         NodeKind::Control(Control::AllGather { up, size } | Control::AxisIndex { up, size }) => {
             write!(f, " {{up = {up}, size = {size}}}")?;
+        }
+        NodeKind::Control(Control::Print { format, levels }) => {
+            write!(f, " {{format = {}, levels = {levels:?}}}", Quoted(format))?;
         }
         NodeKind::Get(i) => write!(f, " {{index = {i}}}")?,
     }

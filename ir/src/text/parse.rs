@@ -334,8 +334,8 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// What is over no function, but looks beyond its own.
-const BEYOND: [&str; 2] = ["all_gather", "axis_index"];
+/// What is over no function, but looks or speaks beyond its own.
+const BEYOND: [&str; 3] = ["all_gather", "axis_index", "print"];
 
 struct Attr<'a> {
     name: &'a str,
@@ -491,6 +491,10 @@ impl<'a> Attrs<'a> {
             ("axis_index", _) => {
                 Control::AxisIndex { up: self.number("up", name, at)?, size: self.number("size", name, at)? }
             }
+            ("print", _) => Control::Print {
+                format: self.text("format", name, at)?,
+                levels: self.list("levels", name, at, number)?,
+            },
             _ => return Ok(None),
         }))
     }

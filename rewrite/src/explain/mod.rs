@@ -525,6 +525,7 @@ impl<'a> Explanation<'a> {
             | Body::Scatter(_)
             | Body::Argsort(_)
             | Body::Linalg(_)
+            | Body::Print(_)
             | Body::Scan(_)
             | Body::While(_)
             | Body::Switch(_) => false,

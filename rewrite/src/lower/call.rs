@@ -76,6 +76,15 @@ pub(crate) fn call(chosen: &dyn Chosen, number: usize) -> Result<Lowered, Illega
             let outputs = results(chosen, number, &mut operands, &|_| 0);
             (Body::Switch(kernel::Switch { branches: branches.to_vec(), index, inputs, outputs }), "switch")
         }
+        (What::Control(Control::Print { format, levels }), _) => {
+            let slots = inputs(&|_| 0);
+            let shape = |v: &ValueIx| chosen.choices().value(*v).aval.shape.to_vec();
+            let values = slots.iter().zip(&call.args).skip(1).map(|(slot, v)| (slot.operand, shape(v))).collect();
+            let token = slots[0].operand;
+            let result = results(chosen, number, &mut operands, &|_| 0)[0].operand;
+            let print = kernel::Print { format: format.clone(), levels: levels.clone(), token, values, result };
+            (Body::Print(print), "print")
+        }
         (What::Control(Control::AllGather { .. } | Control::AxisIndex { .. }), _) => {
             unreachable!("refused before")
         }
@@ -83,7 +92,7 @@ pub(crate) fn call(chosen: &dyn Chosen, number: usize) -> Result<Lowered, Illega
             unreachable!("a schedule for each function")
         }
     };
-    let name = format!("{verb}_{}", callee.name);
+    let name = if callee.name.is_empty() { verb.to_owned() } else { format!("{verb}_{}", callee.name) };
     Ok(Lowered { body, operands: operands.operands, values: operands.values, name, size: 4 })
 }
 

@@ -9,6 +9,7 @@
 //! vmap  … of a batch further out   =>  the same, of one that is a `vmap` nearer
 //! jvp   all_gather x       =>  all_gather ẋ
 //! vjp   all_gather x       =>  (Σ of all_gather ȳ, along axis 0)[axis_index]
+//! vmap  print t x…         =>  print t x…, of all elements
 //! ```
 //!
 //! So the transpose of a sum over the elements is a sum over theirs, as JAX has it.
@@ -30,6 +31,8 @@ pub(super) fn flow(control: &Control, edge: Edge, from: &[bool]) -> Vec<bool> {
         (Control::AllGather { up, .. }, Edge::Batch) => *up > 0 && operand,
         (Control::AxisIndex { up, .. }, Edge::Batch) => *up == 0,
         (Control::AxisIndex { .. }, Edge::Tangent | Edge::Cotangent) => false,
+        // A token is no number, and one for all elements.
+        (Control::Print { .. }, _) => false,
         (Control::AllGather { .. } | Control::Scan { .. } | Control::While { .. } | Control::Switch { .. }, _) => {
             operand
         }
@@ -47,7 +50,11 @@ pub(super) fn jvp(
     (y, span): (Id, Span),
     tangent: &mut [Option<Id>],
 ) -> Result<()> {
-    let (Some(x), Some(result)) = (operands.first(), work.result(y, 0)) else { return Ok(()) };
+    let (false, Some(x), Some(result)) =
+        (matches!(control, Control::Print { .. }), operands.first(), work.result(y, 0))
+    else {
+        return Ok(());
+    };
     if let Some(t) = tangent[usize::from(*x)] {
         let pushed = work.call(functions, &What::Control(control.clone()), &[t], span)?;
         tangent[usize::from(result)] = Some(pushed.results[0]);
@@ -113,8 +120,44 @@ pub(super) fn vmap(
             let what = What::Control(Control::AxisIndex { up: up - 1, size: *of });
             (work.call(functions, &what, &[], span)?.results[0], false)
         }
-        (Control::AllGather { .. } | Control::Scan { .. } | Control::While { .. } | Control::Switch { .. }, _) => {
+        (Control::Print { format, levels }, [(token, batched), xs @ ..]) => {
+            let token = if *batched { joined(work, *token, span) } else { *token };
+            (printed(work, functions, (format, levels), (token, xs), size, span)?, false)
+        }
+        (
+            Control::AllGather { .. }
+            | Control::Scan { .. }
+            | Control::While { .. }
+            | Control::Switch { .. }
+            | Control::Print { .. },
+            _,
+        ) => {
             return Err(no_batch(control).at(span));
         }
     }])
+}
+
+/// One token for those of all elements.
+fn joined(work: &mut Workspace, tokens: Id, span: Span) -> Id {
+    work.op(&Op::Reduce { kind: Reduce::Max, axes: Axes::from_slice(&[0]) }, &[tokens], span)
+}
+
+/// A print for every element of a batch: the batch is a level further out than those there are. If the
+/// elements share what is printed, it is printed once.
+fn printed(
+    work: &mut Workspace,
+    functions: &Functions<'_>,
+    (format, levels): (&str, &[usize]),
+    (token, xs): (Id, &[(Id, bool)]),
+    size: usize,
+    span: Span,
+) -> Result<Id> {
+    let differs = xs.iter().any(|(_, batched)| *batched);
+    let mut operands = vec![token];
+    for (x, batched) in xs {
+        operands.push(if differs && !batched { repeated(work, *x, size, span) } else { *x });
+    }
+    let levels = differs.then_some(size).into_iter().chain(levels.iter().copied()).collect();
+    let print = Control::Print { format: format.to_owned(), levels };
+    Ok(work.call(functions, &What::Control(print), &operands, span)?.results[0])
 }

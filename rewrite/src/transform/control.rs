@@ -50,7 +50,9 @@ pub(super) fn flow(functions: &mut Functions<'_>, control: &Control, edge: Edge,
             }
             of_any(functions, branches, edge, &from[1..])
         }
-        Control::AllGather { .. } | Control::AxisIndex { .. } => axis::flow(control, edge, from),
+        Control::AllGather { .. } | Control::AxisIndex { .. } | Control::Print { .. } => {
+            axis::flow(control, edge, from)
+        }
     }
 }
 
@@ -211,7 +213,7 @@ pub(super) fn jvp(
             let params = [Part::Value(0)].into_iter().chain(own.into_iter().map(shift)).collect();
             (Control::Switch { branches }, params, results)
         }
-        Control::AllGather { .. } | Control::AxisIndex { .. } => {
+        Control::AllGather { .. } | Control::AxisIndex { .. } | Control::Print { .. } => {
             return axis::jvp(work, functions, (control, operands), (y, span), tangent);
         }
     };
@@ -273,7 +275,7 @@ pub(super) fn vjp(
             return Err(Error::missing_rule(m).at(span));
         }
         Control::Switch { branches } => pull_switch(work, functions, branches, operands, (y, &seeds), &active, span)?,
-        Control::AllGather { .. } | Control::AxisIndex { .. } => {
+        Control::AllGather { .. } | Control::AxisIndex { .. } | Control::Print { .. } => {
             axis::pull(work, functions, control, &seeds, span)?.map(|gradient| (0, gradient)).into_iter().collect()
         }
     };
@@ -692,7 +694,7 @@ pub(super) fn vmap(
             let called = work.call(functions, &What::Control(control), &classes, span)?;
             Ok(called.results.into_iter().zip(results).collect())
         }
-        Control::AllGather { .. } | Control::AxisIndex { .. } => {
+        Control::AllGather { .. } | Control::AxisIndex { .. } | Control::Print { .. } => {
             axis::vmap(work, functions, control, operands, size, span)
         }
     }

@@ -245,7 +245,8 @@ impl<'t> Functions<'t> {
 
     /// The same of one node.
     pub(super) fn node_looks_at_batches(&mut self, kind: &NodeKind) -> bool {
-        matches!(kind, NodeKind::Control(Control::AllGather { .. } | Control::AxisIndex { .. }))
+        // What is printed for every element goes through the rule, so that it is printed in one order.
+        matches!(kind, NodeKind::Control(Control::AllGather { .. } | Control::AxisIndex { .. } | Control::Print { .. }))
             || kind.callees().iter().any(|f| self.looks_at_batches(*f))
     }
 
@@ -593,7 +594,8 @@ pub(crate) fn tidied(program: &Program) -> Program {
                     over @ (Control::While { .. }
                     | Control::Switch { .. }
                     | Control::AllGather { .. }
-                    | Control::AxisIndex { .. }),
+                    | Control::AxisIndex { .. }
+                    | Control::Print { .. }),
                 ) => {
                     for callee in over.callees() {
                         fixed[callee.index()] = true;
@@ -667,7 +669,8 @@ pub(crate) fn tidied(program: &Program) -> Program {
                     Control::While { .. }
                     | Control::Switch { .. }
                     | Control::AllGather { .. }
-                    | Control::AxisIndex { .. },
+                    | Control::AxisIndex { .. }
+                    | Control::Print { .. },
                 ) => {
                     let to = |f: FnId| new[f.index()].as_ref().map_or(f, |(to, _)| *to);
                     (node.kind.over(to), args, node.avals.clone())

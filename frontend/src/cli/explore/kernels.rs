@@ -14,6 +14,7 @@ pub(crate) fn ops(kernel: &Kernel) -> Vec<&'static str> {
         }
         Body::Scatter(scatter) => return vec![egrad_ir::op::scatter_name(scatter.kind)],
         Body::Argsort(_) => return vec!["argsort"],
+        Body::Print(_) => return vec!["print"],
         Body::Linalg(c) => return vec![c.kind.name()],
         Body::Loops(nest) => nest,
     };
