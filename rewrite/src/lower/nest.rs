@@ -66,9 +66,13 @@ fn fill(
         .copied()
         .filter(|m| literal(chosen, *m).is_none() && is_reduction(&chosen.alternative(*m).op))
         .collect();
-    let shape = &choices.value(*reductions.first().unwrap_or(&members[0])).aval.shape;
-    let domain = extents(shape);
-    if reductions.iter().any(|r| extents(&choices.value(*r).aval.shape) != domain) {
+    let shape = |m: &ValueIx| &choices.value(*m).aval.shape;
+    let nothing = |m: &ValueIx| shape(m).contains(&0);
+    let first = reductions.first().or_else(|| members.iter().find(|m| !nothing(m))).unwrap_or(&members[0]);
+    let domain = extents(shape(first));
+    // Over an empty domain nothing is computed, so it is no place for what has elements.
+    let lost = nothing(first) && !members.iter().all(nothing);
+    if lost || reductions.iter().any(|r| extents(shape(r)) != domain) {
         return Err(Illegal::Together.into());
     }
     let mut nest = Nest {
