@@ -153,9 +153,10 @@ unsafe fn scatter<T: Sortable>(s: &Scatter, fill: Option<T>, number: usize, posi
     let result = unsafe { part::<T>(at[s.result], first, positions.len() * s.inner) };
     match fill {
         Some(number) => result.fill(number),
-        // SAFETY: so has x, which nothing writes meanwhile.
         None => {
-            result.copy_from_slice(unsafe { elements::<T>(at[s.x] + (first * size_of::<T>()) as u64, result.len()) })
+            // SAFETY: so has x, which nothing writes meanwhile.
+            let x = unsafe { elements::<T>(at[s.x] + (first * size_of::<T>()) as u64, result.len()) };
+            result.copy_from_slice(x);
         }
     }
     let [_, indices, updates] = s.sizes().expect("verified: they can be counted");
@@ -220,6 +221,24 @@ unsafe fn argsort<T: Sortable>(s: &Argsort, number: usize, at: &[u64]) {
         // SAFETY: the element is inside the result, which is as long as x, and belongs to this row.
         unsafe { *(at[s.result] as *mut i32).add(first + i * s.inner) = T::position(placed) as i32 };
     }
+}
+
+/// # Safety
+/// As for [`Rows::row`], of the float type of the kernel's operands.
+unsafe fn matrix<T: Real>(m: &Matrices, number: usize, at: &[u64]) {
+    let sizes = m.linalg.sizes().expect("verified: they can be counted");
+    let read = |k: usize| {
+        let len = sizes[k] * m.linalg.batch;
+        // SAFETY: the operand has this length, which the verifier has checked.
+        let whole = unsafe { elements::<T>(at[m.linalg.read[k]], len) };
+        &whole[number * sizes[k]..][..sizes[k]]
+    };
+    let x = read(0);
+    let y = if m.linalg.read.len() > 1 { read(1) } else { &[] };
+    let size = sizes[m.linalg.read.len()];
+    // SAFETY: the result has a batch of matrices of this size, and this one is the row's own.
+    let result = unsafe { part::<T>(at[m.linalg.result], number * size, size) };
+    m.run(x, y, result);
 }
 
 #[cfg(test)]
@@ -287,22 +306,4 @@ mod tests {
             }
         }
     }
-}
-
-/// # Safety
-/// As for [`Rows::row`], of the float type of the kernel's operands.
-unsafe fn matrix<T: Real>(m: &Matrices, number: usize, at: &[u64]) {
-    let sizes = m.linalg.sizes().expect("verified: they can be counted");
-    let read = |k: usize| {
-        let len = sizes[k] * m.linalg.batch;
-        // SAFETY: the operand has this length, which the verifier has checked.
-        let whole = unsafe { elements::<T>(at[m.linalg.read[k]], len) };
-        &whole[number * sizes[k]..][..sizes[k]]
-    };
-    let x = read(0);
-    let y = if m.linalg.read.len() > 1 { read(1) } else { &[] };
-    let size = sizes[m.linalg.read.len()];
-    // SAFETY: the result has a batch of matrices of this size, and this one is the row's own.
-    let result = unsafe { part::<T>(at[m.linalg.result], number * size, size) };
-    m.run(x, y, result);
 }
