@@ -331,7 +331,7 @@ fn @0 f(%0: i32[], %1: f32[2,3], %2: i32[2]) -> (i32[]) {
     assert_eq!(program.to_string(), text);
     for (what, by, message) in [
         ("{{x}}", "{x}", "braces are doubled"),
-        ("= {}\\n", "= \\n", "the operands number 3, not 2"),
+        ("= {}\\n", "= \\n", "the operands number 2, not 3"),
         ("levels = [2]", "levels = [3]", "has not the leading axes [3]"),
         ("print %0", "print %2", "the token must be i32[]"),
     ] {

@@ -548,7 +548,7 @@ fn malformed_kernels_are_refused() {
         (
             "parallel",
             "serial",
-            "expected `parallel`, `contract`, `call`, `scatter`, `argsort`, `linalg`, `scan`, `while` or `switch`",
+            "expected `parallel`, `contract`, `call`, `scatter`, `argsort`, `linalg`, `print`, `scan`, `while` or `switch`",
         ),
         ("p0 in 0..3", "p1 in 0..3", "expected axis `p0`, found `p1`"),
         ("p0 in 0..3", "p0 in 1..3", "expected `0` where the axis starts"),
