@@ -16,7 +16,7 @@
 //!     keys.into_iter().zip(sizes.windows(2)).map(layer).collect::<Vec<(Tensor, Tensor)>>()
 //! });
 //! let layers = layers(&random::key(0)).unwrap();
-//! assert_eq!(*layers[1].0.shape(), [128, 10]);
+//! assert_eq!(layers[1].0.shape()[..], [128, 10]);
 //! ```
 
 use crate::raise;
@@ -117,7 +117,7 @@ macro_rules! named {
         #[doc = concat!("[`variance_scaling`] by ", $scale, ", [`Fan::", stringify!($fan), "`] and [`Spread::",
             stringify!($spread), "`].\n\n", $source, "\n\n```\n# use egrad::{Dtype, init, jit, random, random::Key};\n",
             "let w = jit(|key: Key| init::", stringify!($name), "(key, [3, 4], Dtype::F32))(&random::key(0)).unwrap();\n",
-            "assert_eq!(*w.shape(), [3, 4]);\n```\n\n# Errors and panics\nAs [`variance_scaling`].")]
+            "assert_eq!(w.shape()[..], [3, 4]);\n```\n\n# Errors and panics\nAs [`variance_scaling`].")]
         #[track_caller]
         pub fn $name(key: Key, shape: impl Into<Shape>, dtype: Dtype) -> Tensor {
             scaled(stringify!($name), key, &shape.into(), dtype, ($scale, Fan::$fan, Spread::$spread))

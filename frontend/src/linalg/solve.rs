@@ -169,7 +169,7 @@ pub fn inv(a: Tensor) -> Tensor {
 ///
 /// ```
 /// # use egrad::{Array, jit, linalg};
-/// let a = Array::from_vec(vec![3.0f64, 0.0, 0.0, 0.0, 2.0, 0.0], [3, 2]).unwrap();
+/// let a = Array::from_vec(vec![3.0f64, 0.0, 0.0, 2.0, 0.0, 0.0], [3, 2]).unwrap();
 /// let p = jit(linalg::pinv)(&a).unwrap();
 /// assert!((p.as_slice::<f64>().unwrap()[0] - 1.0 / 3.0).abs() < 1e-12);
 /// ```

@@ -148,7 +148,7 @@ fn permuted(name: &str, mut key: [Tensor; 2], mut x: Tensor, axis: usize, span: 
 /// # use egrad::{Array, Tensor, jit, random, random::Key};
 /// let batch = jit(|key: Key, x: Tensor| random::choice(key, x, [8]));
 /// let x = Array::from_vec(vec![0.0f32; 100 * 3], [100, 3]).unwrap();
-/// assert_eq!(*batch(&random::key(0), &x).unwrap().shape(), [8, 3]);
+/// assert_eq!(batch(&random::key(0), &x).unwrap().shape()[..], [8, 3]);
 /// ```
 ///
 /// # Errors and panics

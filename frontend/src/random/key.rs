@@ -222,7 +222,7 @@ pub fn split<T: Words, const N: usize>(key: Key<T>) -> [Key<T>; N] {
 /// ```
 /// use egrad::{Dtype, jit, random, random::Key, vmap};
 /// let f = jit(|key: Key| vmap(|key: Key| random::normal(key, [2], Dtype::F32), 0)(random::split_many(key, 5)));
-/// assert_eq!(*f(&random::key(0)).unwrap().shape(), [5, 2]);
+/// assert_eq!(f(&random::key(0)).unwrap().shape()[..], [5, 2]);
 /// ```
 ///
 /// # Errors and panics
