@@ -9,7 +9,7 @@
 //! the inner axes is its index), so that batches of any size run the same pipelines.
 
 use super::tree::Scope;
-use super::{Binding, Memory, Moves, Part};
+use super::{Binding, Memory, Moves, Part, window};
 use egrad_ir::kernel::{Affine, Along, Body, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Store, ValueId};
 use egrad_ir::schedule::Buffer;
 use egrad_ir::{Error, Numerics, Result};
@@ -104,45 +104,16 @@ pub(super) fn batched(kernel: &Kernel, places: &[&Placed], scope: &Scope) -> Opt
 /// A loop nest with the batch's axes outermost.
 fn over(nest: &LoopNest, batch: &[usize], places: &[&Placed]) -> LoopNest {
     let none = vec![0; batch.len()];
-    let index = |a: &Affine, outer: &[usize]| Affine {
-        offset: a.offset,
-        strides: outer.iter().chain(&a.strides).copied().collect(),
+    let index = |operand: Option<usize>, a: &Affine| {
+        let outer = operand.map_or(&none[..], |operand| &places[operand].strides);
+        Affine { offset: a.offset, strides: outer.iter().chain(&a.strides).copied().collect() }
     };
     // No element of the batch has other positions than another.
     let position = |a: &Along| Along {
         strides: std::iter::repeat_n(0, batch.len()).chain(a.strides.iter().copied()).collect(),
         ..a.clone()
     };
-    let inst = |inst: &Inst| match inst {
-        Inst::Index(a) => Inst::Index(index(a, &none)),
-        Inst::Load { operand, index: a } => {
-            Inst::Load { operand: *operand, index: index(a, &places[*operand].strides) }
-        }
-        Inst::LoadWithin { operand, index: a, along } => Inst::LoadWithin {
-            operand: *operand,
-            index: index(a, &places[*operand].strides),
-            along: along.iter().map(position).collect(),
-        },
-        Inst::Within(along) => Inst::Within(along.iter().map(position).collect()),
-        Inst::Literal(_)
-        | Inst::Unary(..)
-        | Inst::Binary(..)
-        | Inst::Compare(..)
-        | Inst::Select(..)
-        | Inst::IntegerPow(..)
-        | Inst::Convert(..) => inst.clone(),
-    };
-    let pass = |pass: &Pass| Pass {
-        loops: pass.loops.clone(),
-        insts: pass.insts.iter().map(inst).collect(),
-        accs: pass.accs.clone(),
-        stores: pass
-            .stores
-            .iter()
-            .map(|s| Store { index: index(&s.index, &places[s.operand].strides), ..s.clone() })
-            .collect(),
-    };
-    LoopNest { domain: [batch, &nest.domain].concat(), passes: nest.passes.iter().map(pass).collect() }
+    window::map(nest, [batch, &nest.domain].concat(), &index, &position)
 }
 
 /// A matrix product with the batch's axes outermost.

@@ -232,7 +232,7 @@ fn narrow(part: Part, limits: Limits) -> Part {
 
 /// The loop nest over another domain, with other indices and positions; of instructions that are an index, the
 /// operand is `None`.
-fn map(
+pub(super) fn map(
     nest: &LoopNest,
     domain: Vec<usize>,
     index: &dyn Fn(Option<usize>, &Affine) -> Affine,
