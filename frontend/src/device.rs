@@ -93,11 +93,12 @@ pub use rewrite::Calls;
 pub(crate) use rewrite::Fusion;
 
 /// A program that is ready to run on a device.
+#[derive(Clone)]
 pub(crate) enum Ready {
     /// Functions of primitives, for the interpreter.
     Plain { program: Program, mode: Elementary },
     /// Kernels, for a backend.
-    Kernels { device: Device, executable: Box<dyn Executable> },
+    Kernels { device: Device, executable: Arc<dyn Executable> },
 }
 
 impl Ready {
@@ -112,7 +113,7 @@ impl Ready {
             rewrite::compile(program, &options).map(|c| c.schedule)
         };
         let compile = |device: Device, backend: &dyn Backend, schedule: Schedule| {
-            Ok(Ready::Kernels { device, executable: backend.compile(schedule)? })
+            Ok(Ready::Kernels { device, executable: Arc::from(backend.compile(schedule)?) })
         };
         // A GPU inlines calls unless told otherwise.
         let on_gpu = if options.calls == Calls::Auto { Calls::Inline } else { options.calls };

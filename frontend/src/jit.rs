@@ -63,7 +63,8 @@ where
 }
 
 /// The function run op by op: every call traces it anew and dispatches each primitive to the
-/// device as a kernel of its own, as if there were no `jit`.
+/// device as a kernel of its own, as if there were no `jit`. The kernels are compiled again when what
+/// is traced has changed.
 ///
 /// ```
 /// use egrad::{Array, Tensor, eager};
@@ -117,6 +118,7 @@ struct Cache {
 }
 
 /// A compiled program.
+#[derive(Clone)]
 struct Core {
     /// The avals of the arguments' leaves, and the structure.
     avals: Vec<Aval>,
@@ -135,6 +137,11 @@ struct Core {
 }
 
 impl Core {
+    /// The same with other captured arrays.
+    fn with(&self, hidden: Vec<Array>) -> Core {
+        Core { hidden, ..self.clone() }
+    }
+
     #[inline]
     fn takes(&self, args: &Flat<'_, Array>) -> bool {
         args.leaves.len() == self.avals.len()
@@ -183,20 +190,27 @@ where
     fn find_or_compile(&self, args: &Flat<'_, Array>) -> Result<Arc<Core>> {
         let key = (args.leaves.iter().map(|x| x.aval().clone()).collect::<Vec<_>>(), args.structure.clone());
         let known = self.cache.borrow().all.get(&key).cloned();
-        let core = match known {
-            Some(core) => core,
-            None => Arc::new(self.compile(&key.0, &key.1)?),
+        let core = match (known, self.mode) {
+            (Some(core), Mode::Compiled) => core,
+            (known, _) => {
+                let traced = record::<F, A>(&self.f, &key.0, &key.1, self.span)?;
+                match known.filter(|core| core.program == traced.program && core.out == traced.extra.0) {
+                    Some(core) if traced.hidden.is_empty() => return Ok(core),
+                    Some(core) => return Ok(Arc::new(core.with(traced.hidden))),
+                    None => Arc::new(self.compile(traced, &key.0, &key.1)?),
+                }
+            }
         };
+        let mut cache = self.cache.borrow_mut();
+        cache.all.insert(key, Arc::clone(&core));
         if self.mode == Mode::Compiled {
-            let mut cache = self.cache.borrow_mut();
-            cache.all.insert(key, Arc::clone(&core));
             cache.last = Some(Arc::clone(&core));
         }
         Ok(core)
     }
 
-    fn compile(&self, avals: &[Aval], structure: &Structure) -> Result<Core> {
-        let Trace { program, hidden, extra: (out, outline) } = record::<F, A>(&self.f, avals, structure, self.span)?;
+    fn compile(&self, traced: Trace<(Structure, Outline)>, avals: &[Aval], structure: &Structure) -> Result<Core> {
+        let Trace { program, hidden, extra: (out, outline) } = traced;
         let options = self.cache.borrow().options.clone();
         let fusion = match self.mode {
             Mode::Compiled => Fusion::Search,
@@ -266,7 +280,7 @@ where
         self.options(options)
     }
 
-    /// How many programs have been compiled, one for each type of arguments met.
+    /// How many compiled programs there are, one for each type of arguments met.
     pub fn compiled(&self) -> usize {
         self.state.cache.borrow().all.len()
     }

@@ -7,6 +7,7 @@ use egrad_ir::schedule::{BufferId, Schedule};
 use egrad_ir::{Aval, Error, Function, Program, Result};
 
 /// What a run takes, in bytes.
+#[derive(Clone)]
 pub(crate) struct Memory {
     inputs: usize,
     results: usize,

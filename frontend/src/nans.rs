@@ -5,6 +5,7 @@ use egrad_ir::{Array, Error, NodeId, NodeKind, Program, Result};
 use egrad_rewrite::{Calls, rules::Tables, transform};
 
 /// A program whose transforms are expanded, to be run op by op.
+#[derive(Clone)]
 pub(crate) struct Nans {
     program: Program,
     /// How many of the parameters are leaves of arguments; the others are captured arrays.

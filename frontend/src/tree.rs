@@ -277,7 +277,7 @@ impl<'a, L> Parts<'a, L> {
 }
 
 /// The paths of a tree's leaves, and what its structure is where. See [`Tree::outline`].
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Outline {
     leaves: Vec<String>,
     /// Per part of the structure its path and what it is.

@@ -248,6 +248,26 @@ fn programs_are_compiled_once_per_type() {
     assert!(f(&vec![b, vector(&[1.0, 2.0, 3.0])]).is_err());
 }
 
+/// Every call is traced; what is captured or decided there counts, and nothing is compiled twice in a row.
+#[test]
+fn eager_calls_see_what_has_changed() {
+    let scale = std::rc::Rc::new(std::cell::RefCell::new(vector(&[2.0, 3.0])));
+    let negate = std::rc::Rc::new(std::cell::Cell::new(false));
+    let (own, minus) = (std::rc::Rc::clone(&scale), std::rc::Rc::clone(&negate));
+    let f = eager(move |x: Tensor| {
+        let y = x * Tensor::from(&*own.borrow());
+        if minus.get() { -y } else { y }
+    });
+    let x = vector(&[1.0, 10.0]);
+    check(&f(&x).unwrap(), &[2.0, 30.0]);
+    check(&f(&x).unwrap(), &[2.0, 30.0]);
+    *scale.borrow_mut() = vector(&[5.0, 7.0]);
+    check(&f(&x).unwrap(), &[5.0, 70.0]);
+    negate.set(true);
+    check(&f(&x).unwrap(), &[-5.0, -70.0]);
+    assert_eq!(f.compiled(), 1);
+}
+
 #[test]
 fn eager_runs_every_primitive_by_itself() {
     let f = |x: Tensor| ((x.sin() * x).exp() + 1).sum();

@@ -151,10 +151,7 @@ macro_rules! float {
                     Binary::Atan2 => |x, y| f64::from(x).atan2(f64::from(y)) as $T,
                     Binary::Pow if mode == Elementary::Shared => |x, y| math::$module::pow(&mut $Lanes, x, y),
                     Binary::Pow => |x, y| f64::from(x).powf(f64::from(y)) as $T,
-                    Binary::Max => |x, y| {
-                        if x.is_nan() || y.is_nan() { $T::NAN }
-                        else if x > y || (x == y && x.is_sign_positive()) { x } else { y }
-                    },
+                    Binary::Max => $T::reduce(Reduce::Max)?.1,
                     Binary::Min => |x, y| {
                         if x.is_nan() || y.is_nan() { $T::NAN }
                         else if x < y || (x == y && x.is_sign_negative()) { x } else { y }
@@ -172,10 +169,14 @@ macro_rules! float {
                 Some(power(self, n, 1.0, |x, y| x * y, |x| 1.0 / x))
             }
 
+            #[inline]
             fn reduce(kind: Reduce) -> Option<Monoid<$T>> {
                 Some(match kind {
                     Reduce::Sum => (0.0, |x, y| x + y),
-                    Reduce::Max => ($T::NEG_INFINITY, $T::binary(Binary::Max, Elementary::Std)?),
+                    Reduce::Max => ($T::NEG_INFINITY, |x, y| {
+                        if x.is_nan() || y.is_nan() { $T::NAN }
+                        else if x > y || (x == y && x.is_sign_positive()) { x } else { y }
+                    }),
                     Reduce::Prod => (1.0, |x, y| x * y),
                 })
             }
@@ -192,6 +193,7 @@ macro_rules! float {
                 $T::from_bits(x.bits() as $bits)
             }
 
+            #[inline]
             fn canonical(self) -> $T {
                 if self.is_nan() { $T::NAN } else { self }
             }
@@ -271,6 +273,7 @@ macro_rules! integer {
                 (n >= 0).then(|| power(self, n, 1, $T::wrapping_mul, |x| x))
             }
 
+            #[inline]
             fn reduce(kind: Reduce) -> Option<Monoid<$T>> {
                 Some(match kind {
                     Reduce::Sum => (0, $T::wrapping_add),
@@ -291,6 +294,7 @@ macro_rules! integer {
                 x.bits() as $T
             }
 
+            #[inline]
             fn canonical(self) -> $T {
                 self
             }
