@@ -150,6 +150,7 @@ pub use device::{Calls, Device, Options, device_get, device_put};
 pub use egrad_derive::Tree;
 pub use egrad_ir::print::{Sink as PrintSink, set_sink as set_print_sink};
 pub use egrad_ir::{Array, Aval, Dtype, Element, Error, Literal, Numerics, Policy, Program, Result, Shape, Span};
+pub use egrad_ir::{bf16, f16};
 pub use function::{ArgAt, Args, Function};
 pub use functions::stack;
 pub use jit::{Compiled, Jit, Report, eager, jit, trace, trace_avals};

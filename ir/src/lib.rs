@@ -35,6 +35,7 @@ mod verify;
 pub use array::Array;
 pub use dtype::{Dtype, Element, Literal};
 pub use error::{Error, Report, Result, Span};
+pub use half::{bf16, f16};
 pub use graph::{Aval, Control, FnId, Function, Node, NodeId, NodeKind, Policy, Program, Transform};
 pub use op::{Binary, Compare, DotDims, Factor, Linalg, Op, Reduce, Triangle, Unary};
 pub use resident::Resident;
