@@ -447,8 +447,7 @@ impl Context {
         let queues = [vk::DeviceQueueCreateInfo::default().queue_family_index(family).queue_priorities(&[1.0])];
         let core = vk::PhysicalDeviceFeatures::default().shader_float64(caps.float64).shader_int64(caps.int64);
         let matrices = !caps.cooperative.is_empty();
-        let mut f11 =
-            vk::PhysicalDeviceVulkan11Features::default().storage_buffer16_bit_access(caps.storage16);
+        let mut f11 = vk::PhysicalDeviceVulkan11Features::default().storage_buffer16_bit_access(caps.storage16);
         let mut f12 = vk::PhysicalDeviceVulkan12Features::default()
             .storage_buffer8_bit_access(caps.storage8)
             .timeline_semaphore(true)

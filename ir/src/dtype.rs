@@ -28,17 +28,8 @@ pub enum Dtype {
 
 impl Dtype {
     /// Every element type.
-    pub const ALL: [Dtype; 9] = [
-        Dtype::F32,
-        Dtype::F64,
-        Dtype::F16,
-        Dtype::Bf16,
-        Dtype::I32,
-        Dtype::I64,
-        Dtype::U32,
-        Dtype::U8,
-        Dtype::Bool,
-    ];
+    pub const ALL: [Dtype; 9] =
+        [Dtype::F32, Dtype::F64, Dtype::F16, Dtype::Bf16, Dtype::I32, Dtype::I64, Dtype::U32, Dtype::U8, Dtype::Bool];
 
     /// The name used in text: `f32`, `f64`, `f16`, `bf16`, `i32`, `i64`, `u32`, `u8`, `bool`.
     pub fn name(self) -> &'static str {

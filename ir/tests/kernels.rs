@@ -542,7 +542,7 @@ fn malformed_kernels_are_refused() {
         ("row_softmax(", "(", "expected the kernel's name, found `(`"),
         ("b1: write", "b2: write", "line 1, column 38"),
         ("b1: write", "b1: scribble", "expected `read` or `write`, found `scribble`"),
-        ("f32[51], b1", "f16[51], b1", "expected an element type"),
+        ("f32[51], b1", "f8[51], b1", "expected an element type"),
         ("[51], b1", "[99999999999999999999], b1", "expected a number of elements"),
         ("strict", "lenient", "expected `fast` or `strict`"),
         (

@@ -33,7 +33,7 @@ WIDE = {"f64", "i64"}
 FLOATS = [0.0, -0.0, 0.5, -0.5, 1.5, -1.5, 2.9, 127.6, 255.0, 255.9, 256.0, -1.0, 300.7, -300.7, 2147483520.0]
 FLOATS += [2147483648.0, -2147483648.0, 4294967040.0, 4294967296.0, -3e9, 9.3e18, -9.3e18, 1e30, -1e30]
 FLOATS += [float("inf"), float("-inf"), float("nan")]
-TINY = [6e-8, 1e-7, 3.1e-5, 6.1e-5, 1e-39, 65504.0, 65519.0, 65520.0, 1.00390625, 1.01171875, 1.00048828125, 257.0, 2049.0]
+TINY = [6e-8, 1e-7, 3.1e-5, 6.1e-5, 65504.0, 65519.0, 65520.0, 1.00390625, 1.01171875, 1.00048828125, 257.0, 2049.0]
 VALUES = {
     "f32": FLOATS + TINY,
     "f16": FLOATS + TINY,
@@ -186,7 +186,8 @@ def short_cases(random):
             yield case(op, f, values)
         for op, f in OF_TWO.items():
             yield case(op, f, x, y)
-        for n in [-2, 0, 1, 2, 3, 7]:
+        # JAX rounds every product of higher powers.
+        for n in [-1, 0, 1, 2]:
             yield case("powi", lambda x, n=n: lax.integer_pow(x, n), values, n=n)
         for n in [1, 7, 33]:
             rows = random.normal(0, 3, (3, n)).astype(dtype)

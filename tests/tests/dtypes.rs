@@ -142,14 +142,30 @@ fn same(op: &Value, operands: &[Array], got: &Array, want: &Array) -> bool {
     let most = if op == "mean" { 1e-6 * largest } else { 0.0 };
     let unit = if EXACT.iter().any(|exact| op == exact) { 0.0 } else { unit(want.dtype()) };
     let close = |(g, w): (f64, f64)| {
-        g == w || (g.is_nan() && w.is_nan()) || (g - w).abs() <= most.max(unit * w.abs().max(f64::from(f16::MIN_POSITIVE)))
+        g == w
+            || (g.is_nan() && w.is_nan())
+            || (g - w).abs() <= most.max(unit * w.abs().max(f64::from(f16::MIN_POSITIVE)))
     };
     got.aval() == want.aval() && got.to_f64().into_iter().zip(want.to_f64()).all(close)
 }
 
 /// What is the same to the last bit in 16 bits, too.
 const EXACT: [&str; 16] = [
-    "neg", "sign", "abs", "floor", "round", "add", "sub", "mul", "div", "max", "min", "cummax", "sort", "iota", "convert",
+    "neg",
+    "sign",
+    "abs",
+    "floor",
+    "round",
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "max",
+    "min",
+    "cummax",
+    "sort",
+    "iota",
+    "convert",
     "take_missing",
 ];
 

@@ -84,14 +84,7 @@ impl Form {
     /// Lanes per vector.
     pub(crate) fn per_vector(self) -> usize {
         match self {
-            Form::F32
-            | Form::I32
-            | Form::U32
-            | Form::U8
-            | Form::F16
-            | Form::Bf16
-            | Form::Mask32
-            | Form::Bit => 4,
+            Form::F32 | Form::I32 | Form::U32 | Form::U8 | Form::F16 | Form::Bf16 | Form::Mask32 | Form::Bit => 4,
             Form::F64 | Form::I64 | Form::Mask64 => 2,
         }
     }
@@ -100,14 +93,9 @@ impl Form {
     pub(crate) fn compared(self, lanes: usize) -> Form {
         match self {
             _ if lanes == 1 => Form::Bit,
-            Form::F32
-            | Form::I32
-            | Form::U32
-            | Form::U8
-            | Form::F16
-            | Form::Bf16
-            | Form::Mask32
-            | Form::Bit => Form::Mask32,
+            Form::F32 | Form::I32 | Form::U32 | Form::U8 | Form::F16 | Form::Bf16 | Form::Mask32 | Form::Bit => {
+                Form::Mask32
+            }
             Form::F64 | Form::I64 | Form::Mask64 => Form::Mask64,
         }
     }
@@ -322,9 +310,7 @@ impl Code<'_> {
                 | Form::F16
                 | Form::Bf16
                 | Form::Bit
-                | Form::Mask64 => {
-                    chunk.iter().copied().collect()
-                }
+                | Form::Mask64 => chunk.iter().copied().collect(),
             };
             let mut x = self.f.ins().scalar_to_vector(ty, chunk[0]);
             for (i, y) in chunk.iter().enumerate().skip(1) {
@@ -427,14 +413,9 @@ impl Code<'_> {
         match form {
             Form::U8 => self.f.ins().istore8(Code::memory(), x, address, disp),
             Form::F16 | Form::Bf16 => self.f.ins().istore16(Code::memory(), x, address, disp),
-            Form::F32
-            | Form::F64
-            | Form::I32
-            | Form::I64
-            | Form::U32
-            | Form::Bit
-            | Form::Mask32
-            | Form::Mask64 => self.f.ins().store(Code::memory(), x, address, disp),
+            Form::F32 | Form::F64 | Form::I32 | Form::I64 | Form::U32 | Form::Bit | Form::Mask32 | Form::Mask64 => {
+                self.f.ins().store(Code::memory(), x, address, disp)
+            }
         };
     }
 

@@ -67,7 +67,8 @@ pub(crate) fn check(launch: &Launch, caps: &Caps, device: &str) -> Result<()> {
         return lacks("bytes in storage buffers (`storageBuffer8BitAccess`), as `bool` and `u8` are stored");
     }
     if kernel.operands.iter().any(|o| o.dtype.bytes() == 2) && !caps.storage16 {
-        let what = "elements of two bytes in storage buffers (`storageBuffer16BitAccess`), as `f16` and `bf16` are stored";
+        let what =
+            "elements of two bytes in storage buffers (`storageBuffer16BitAccess`), as `f16` and `bf16` are stored";
         return lacks(what);
     }
     if launch.buffers() > caps.bindings as usize {

@@ -434,7 +434,9 @@ impl Emitter {
     fn constant(&mut self, dtype: Dtype, bits: u64) -> Word {
         let (ty, b) = (self.computed(dtype), &mut self.b);
         *self.constants.entry((ty, bits)).or_insert_with(|| match dtype {
-            Dtype::F32 | Dtype::I32 | Dtype::U32 | Dtype::U8 | Dtype::F16 | Dtype::Bf16 => b.constant_bit32(ty, bits as u32),
+            Dtype::F32 | Dtype::I32 | Dtype::U32 | Dtype::U8 | Dtype::F16 | Dtype::Bf16 => {
+                b.constant_bit32(ty, bits as u32)
+            }
             Dtype::F64 | Dtype::I64 => b.constant_bit64(ty, bits),
             Dtype::Bool if bits == 0 => b.constant_false(ty),
             Dtype::Bool => b.constant_true(ty),

@@ -376,14 +376,7 @@ impl Emitter {
                 let id = built(self.b.u_greater_than(boolean, None, bits, infinity));
                 Value { id, dtype: Dtype::Bool }
             }
-            Dtype::F64
-            | Dtype::F16
-            | Dtype::Bf16
-            | Dtype::I32
-            | Dtype::I64
-            | Dtype::U32
-            | Dtype::U8
-            | Dtype::Bool => {
+            Dtype::F64 | Dtype::F16 | Dtype::Bf16 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => {
                 self.compare(Compare::Ne, x, x)
             }
         }
@@ -393,14 +386,9 @@ impl Emitter {
     fn bits(&mut self, dtype: Dtype) -> Word {
         match dtype {
             Dtype::F64 => self.b.type_vector(self.types.u32, 2),
-Dtype::F32
-            | Dtype::F16
-            | Dtype::Bf16
-            | Dtype::I32
-            | Dtype::I64
-            | Dtype::U32
-            | Dtype::U8
-            | Dtype::Bool => self.types.u32,
+            Dtype::F32 | Dtype::F16 | Dtype::Bf16 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => {
+                self.types.u32
+            }
         }
     }
 

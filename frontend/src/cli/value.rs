@@ -260,6 +260,8 @@ mod tests {
             ("[[0], [255]]", Dtype::U8, &[2, 1]),
             ("[true, false]", Dtype::Bool, &[2]),
             ("[1e300, -0.0]", Dtype::F64, &[2]),
+            ("[0.1, -65504.0, 6e-8, nan]", Dtype::F16, &[4]),
+            ("[0.1, 3.39e38, -0.0, inf]", Dtype::Bf16, &[4]),
             ("[]", Dtype::F32, &[0]),
             ("[[]]", Dtype::F32, &[1, 0]),
         ] {
@@ -296,6 +298,7 @@ mod tests {
         wrong("256", Dtype::U8, &[], "`256` is not an integer from 0 to 255");
         wrong("1", Dtype::Bool, &[], "`1` is not `true` or `false`");
         wrong("1e39", Dtype::F32, &[], "`1e39` is not a number");
+        wrong("65520", Dtype::F16, &[], "`65520` is not a number");
         wrong("1 2", Dtype::F32, &[], "the end is expected, there is `2`");
         wrong("", Dtype::F32, &[], "the text ends");
         wrong("[1, 2", Dtype::F32, &[2], "`,` or `]` is expected, the text ends");

@@ -25,7 +25,9 @@ pub(super) fn encode(path: &Path, entries: &BTreeMap<String, &Array>) -> Result<
         zip.start_file(format!("{name}.npy"), options).map_err(|e| broken_entry(path, name, e))?;
         let Some(descr) = descr(array.dtype()) else {
             let (path, own, wide) = (path.display(), array.dtype(), array.dtype().computed());
-            let m = format!("{path}: entry `{name}`: NumPy's files have no {own}: convert it to {wide}, or save safetensors");
+            let m = format!(
+                "{path}: entry `{name}`: NumPy's files have no {own}: convert it to {wide}, or save safetensors"
+            );
             return Err(Error::dtype(m));
         };
         zip.write_all(&header(descr, array)).map_err(|e| broken_entry(path, name, e))?;
@@ -198,8 +200,7 @@ fn descr(dtype: Dtype) -> Option<&'static str> {
 
 fn header(descr: &str, array: &Array) -> Vec<u8> {
     let shape: Vec<String> = array.shape().iter().map(|n| format!("{n},")).collect();
-    let mut text =
-        format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}), }}", shape.join(" "));
+    let mut text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}), }}", shape.join(" "));
     // Version 2 leaves room for any rank; with its newline the header ends at a multiple of 64.
     while !(12 + text.len() + 1).is_multiple_of(64) {
         text.push(' ');

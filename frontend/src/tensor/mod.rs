@@ -447,7 +447,8 @@ impl Tensor {
     }
 
     /// The same numbers as another element type: float to integer truncates and saturates (NaN becomes
-    /// 0), integer to integer keeps the low bits, to bool is `x != 0`.
+    /// 0), integer to integer keeps the low bits, to bool is `x != 0`; to `f16` and `bf16` it rounds the `f32`
+    /// to the nearest (ties to even).
     ///
     /// ```
     /// # use egrad::{Array, Dtype, Tensor, jit};
