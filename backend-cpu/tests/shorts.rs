@@ -1,7 +1,6 @@
 //! Floats of 16 bits as those of 32 and back, as the crate `half` has it: to the bit, in vectors and one by
 //! one.
 
-#[allow(dead_code)]
 mod common;
 
 use common::{kernel, schedule};

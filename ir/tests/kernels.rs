@@ -448,7 +448,7 @@ fn mutant_contracts_are_refused() {
     check(&|_, c| c.b.operand = 2, "written");
     check(&|_, c| c.b.operand = 3, "no operand b3");
     check(&|_, c| c.dtype = Dtype::F64, "b0 is f32");
-    check(&|_, c| c.dtype = Dtype::I32, "contracts floats");
+    check(&|_, c| c.dtype = Dtype::I32, "contracts f32 or f64");
     check(&|o, _| o.push(write(Dtype::F32, 1)), "b3 is written, but never stored");
     let mut empty = contract();
     if let Body::Contract(c) = &mut empty.body {

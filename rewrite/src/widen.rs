@@ -43,8 +43,8 @@ pub(crate) fn widened_program(program: &Program) -> Result<Cow<'_, Program>> {
 /// use egrad_ir::Program;
 /// let program = Program::parse("egrad 1 fn @0 f(%0: bf16[3]) { %1 = sin %0 return %1 }")?;
 /// let wide = egrad_rewrite::widened(program.entry())?;
-/// let ops: Vec<&str> = wide.nodes().skip(1).map(|(_, node)| node.kind.name()).collect();
-/// assert_eq!(ops, ["convert", "sin", "convert"]);
+/// let text = wide.to_string();
+/// assert!(text.contains("convert %0 {dtype = f32}") && text.contains("sin %1") && text.contains("convert %2 {dtype = bf16}"));
 /// # Ok::<(), egrad_ir::Error>(())
 /// ```
 pub fn widened(f: &Function) -> Result<Cow<'_, Function>> {

@@ -133,7 +133,6 @@ fn unit(dtype: Dtype) -> f64 {
 
 /// Equal, zeros of both signs and any NaN too; of means, up to the order of the sum. Functions and sums in 16
 /// bits may round to the other neighbour.
-
 fn same(op: &Value, operands: &[Array], got: &Array, want: &Array) -> bool {
     if !want.dtype().is_float() {
         return got == want;
