@@ -297,7 +297,7 @@ fn floats_of_16_bits() {
                 }
                 let got = compiled(vulkan, Dtype::F32, dtype, &wide, glsl);
                 for (i, x) in wide.elements::<f32>().unwrap().iter().enumerate() {
-                    let want = Literal::new(dtype, f64::from(*x));
+                    let want = Literal::new(dtype, if x.is_nan() { f64::NAN } else { f64::from(*x) });
                     assert_eq!(got.literal(i), want, "{dtype} of {x:?} ({:#x}); GLSL: {glsl}", x.to_bits());
                 }
             }
