@@ -112,8 +112,8 @@ impl Products {
             Dtype::F32 => unsafe { product::<f32>(c, extents, at, 0.0, 1.0) },
             // SAFETY: as above, for `f64`.
             Dtype::F64 => unsafe { product::<f64>(c, extents, at, 0.0, 1.0) },
-            Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => {
-                unreachable!("verified: contractions are of floats")
+            Dtype::F16 | Dtype::Bf16 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => {
+                unreachable!("verified: contractions are of `f32` or `f64`")
             }
         }
     }

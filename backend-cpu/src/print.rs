@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use egrad_ir::kernel::{Kernel, Print};
-use egrad_ir::{Array, Dtype, Element, Result};
+use egrad_ir::{Array, Dtype, Element, Result, bf16, f16};
 use std::slice;
 
 /// A print of a verified kernel.
@@ -34,6 +34,8 @@ impl Printer {
                 match dtype {
                     Dtype::F32 => array::<f32>(at[*operand], shape),
                     Dtype::F64 => array::<f64>(at[*operand], shape),
+                    Dtype::F16 => array::<f16>(at[*operand], shape),
+                    Dtype::Bf16 => array::<bf16>(at[*operand], shape),
                     Dtype::I32 => array::<i32>(at[*operand], shape),
                     Dtype::I64 => array::<i64>(at[*operand], shape),
                     Dtype::U32 => array::<u32>(at[*operand], shape),

@@ -10,7 +10,7 @@
 use crate::launch;
 use crate::linalg::{Matrices, Real};
 use egrad_ir::kernel::{Argsort, Kernel, Linalg, Scatter};
-use egrad_ir::{Dtype, Literal, Reduce, Sortable};
+use egrad_ir::{Dtype, Literal, Reduce, Sortable, bf16, f16};
 use smallvec::SmallVec;
 use std::ops::Range;
 use std::slice;
@@ -92,6 +92,8 @@ impl Rows {
             match self.dtype {
                 Dtype::F32 => self.row::<f32>(number, [i, parts], &at),
                 Dtype::F64 => self.row::<f64>(number, [i, parts], &at),
+                Dtype::F16 => self.row::<f16>(number, [i, parts], &at),
+                Dtype::Bf16 => self.row::<bf16>(number, [i, parts], &at),
                 Dtype::I32 => self.row::<i32>(number, [i, parts], &at),
                 Dtype::I64 => self.row::<i64>(number, [i, parts], &at),
                 Dtype::U32 => self.row::<u32>(number, [i, parts], &at),

@@ -30,6 +30,7 @@ pub(crate) struct Caps {
     pub(crate) float64: bool,
     pub(crate) int64: bool,
     pub(crate) storage8: bool,
+    pub(crate) storage16: bool,
     /// Whether `Fma` rounds once.
     pub(crate) fused: bool,
     pub(crate) f32: FloatCaps,
@@ -264,6 +265,7 @@ impl Instance {
         let mut float = vk::PhysicalDeviceVulkan12Properties::default();
         let mut p11 = vk::PhysicalDeviceVulkan11Properties::default();
         let mut p13 = vk::PhysicalDeviceVulkan13Properties::default();
+        let mut f11 = vk::PhysicalDeviceVulkan11Features::default();
         let mut f12 = vk::PhysicalDeviceVulkan12Features::default();
         let mut f13 = vk::PhysicalDeviceVulkan13Features::default();
         let mut core = vk::PhysicalDeviceFeatures::default();
@@ -272,7 +274,8 @@ impl Instance {
                 vk::PhysicalDeviceProperties2::default().push_next(&mut p11).push_next(&mut float).push_next(&mut p13);
             // SAFETY: the structures chained are those of versions the device speaks.
             unsafe { self.raw.get_physical_device_properties2(raw, &mut properties) };
-            let mut features = vk::PhysicalDeviceFeatures2::default().push_next(&mut f12).push_next(&mut f13);
+            let mut features =
+                vk::PhysicalDeviceFeatures2::default().push_next(&mut f11).push_next(&mut f12).push_next(&mut f13);
             // SAFETY: as above.
             unsafe { self.raw.get_physical_device_features2(raw, &mut features) };
             core = features.features;
@@ -318,6 +321,7 @@ impl Instance {
             float64: yes(core.shader_float64) && !without.float64,
             int64: yes(core.shader_int64) && !without.int64,
             storage8: yes(f12.storage_buffer8_bit_access) && !without.storage8,
+            storage16: yes(f11.storage_buffer16_bit_access) && !without.storage16,
             // Vulkan doesn't say. Every card of this decade fuses, no software device does.
             fused: kind != DeviceKind::Software,
             f32: FloatCaps {
@@ -365,6 +369,7 @@ impl Instance {
             float64: caps.float64,
             int64: caps.int64,
             storage8: caps.storage8,
+            storage16: caps.storage16,
             subgroup: caps.subgroup,
             workgroup: caps.workgroup,
             local_bytes: caps.local_bytes,
@@ -442,6 +447,7 @@ impl Context {
         let queues = [vk::DeviceQueueCreateInfo::default().queue_family_index(family).queue_priorities(&[1.0])];
         let core = vk::PhysicalDeviceFeatures::default().shader_float64(caps.float64).shader_int64(caps.int64);
         let matrices = !caps.cooperative.is_empty();
+        let mut f11 = vk::PhysicalDeviceVulkan11Features::default().storage_buffer16_bit_access(caps.storage16);
         let mut f12 = vk::PhysicalDeviceVulkan12Features::default()
             .storage_buffer8_bit_access(caps.storage8)
             .timeline_semaphore(true)
@@ -456,6 +462,7 @@ impl Context {
         let mut create = vk::DeviceCreateInfo::default()
             .queue_create_infos(&queues)
             .enabled_features(&core)
+            .push_next(&mut f11)
             .push_next(&mut f12)
             .push_next(&mut f13);
         if matrices {

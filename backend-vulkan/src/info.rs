@@ -36,6 +36,8 @@ pub struct DeviceInfo {
     pub int64: bool,
     /// Whether shaders can address single bytes, as `bool` and `u8` are stored.
     pub storage8: bool,
+    /// Whether shaders can address two bytes, as `f16` and `bf16` are stored.
+    pub storage16: bool,
     /// How many invocations a subgroup has, where subgroups can exchange values.
     pub subgroup: Option<u32>,
     /// The most invocations of a workgroup.
@@ -75,7 +77,13 @@ impl DeviceInfo {
             .collect();
         vec![
             format!("driver {}, {}", self.driver, has(self.timeline, "timeline semaphores")),
-            format!("{}, {}, {}", has(self.float64, "f64"), has(self.int64, "i64"), has(self.storage8, "bool")),
+            format!(
+                "{}, {}, {}, {}",
+                has(self.float64, "f64"),
+                has(self.int64, "i64"),
+                has(self.storage8, "bool"),
+                has(self.storage16, "f16")
+            ),
             format!("workgroups of {} with {} KiB in common, {subgroup}", self.workgroup, self.local_bytes >> 10),
             format!("cooperative matrices: {matrices}"),
             format!(
@@ -126,6 +134,7 @@ pub(crate) mod tests {
             float64: true,
             int64: true,
             storage8: true,
+            storage16: true,
             subgroup: Some(32),
             workgroup: 256,
             local_bytes: 48 << 10,
@@ -144,7 +153,7 @@ pub(crate) mod tests {
         assert_eq!(info.to_string(), "Fast 9000 (discrete, Vulkan 1.3)");
         let lines = [
             "driver swift 7.1, timeline semaphores",
-            "f64, i64, bool",
+            "f64, i64, bool, f16",
             "workgroups of 256 with 48 KiB in common, subgroups of 32",
             "cooperative matrices: none",
             "memory 8192 MiB and 16384 MiB of the host's, apart from the host, buffers up to 128 MiB",
@@ -154,7 +163,7 @@ pub(crate) mod tests {
         (info.storage8, info.subgroup, info.shared_memory) = (false, None, true);
         info.lacks = Some("wings: take another".into());
         assert_eq!(info.to_string(), "Fast 9000 (discrete, Vulkan 1.3); unusable: lacks wings: take another");
-        assert_eq!(info.features()[1], "f64, i64, no bool");
+        assert_eq!(info.features()[1], "f64, i64, no bool, f16");
         assert!(info.features()[2].ends_with("no subgroup operations"));
         assert_eq!(info.features()[3], "cooperative matrices: f32 16x16x8");
         assert!(info.features()[4].contains("shared with the host"));

@@ -126,6 +126,8 @@ pub struct Without {
     pub int64: bool,
     /// Storage of single bytes.
     pub storage8: bool,
+    /// Storage of elements of two bytes.
+    pub storage16: bool,
     /// Exchanges between the invocations of a subgroup.
     pub subgroups: bool,
     /// Workgroups in a row beyond this many.

@@ -227,7 +227,7 @@ pub(crate) fn bytes(aval: &Aval) -> u64 {
 unsafe fn take(dtype: Dtype, from: *const u8, to: *mut u8, bytes: usize) {
     match dtype {
         // SAFETY: the caller's promise; every bit pattern is an element of these types.
-        Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 => unsafe {
+        Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 => unsafe {
             std::ptr::copy_nonoverlapping(from, to, bytes)
         },
         Dtype::Bool => {

@@ -67,6 +67,13 @@ where
     let flat = Flat::of(args);
     let all: Vec<Array> = flat.leaves.iter().map(|x| (*x).clone()).collect();
     let floats: Vec<usize> = (0..all.len()).filter(|i| all[*i].dtype().is_float()).collect();
+    if let Some(dtype) = floats.iter().map(|i| all[*i].dtype()).find(|d| d.computed() != *d) {
+        let m = format!(
+            "`check_grads` of {dtype}: its differences say nothing of derivatives; check in {} or f64",
+            dtype.computed()
+        );
+        return Err(Error::dtype(m).at(span));
+    }
     let names: Vec<String> = paths(args).iter().map(|p| argument(p)).collect();
     let names: Vec<String> = floats.iter().map(|i| names[*i].clone()).collect();
     let at: Vec<Array> = floats.iter().map(|i| all[*i].clone()).collect();

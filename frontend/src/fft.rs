@@ -262,9 +262,9 @@ pub fn rfftfreq(n: usize, d: f64, dtype: Dtype) -> Tensor {
 #[track_caller]
 fn frequencies(name: &str, k: Tensor, n: usize, d: f64, dtype: Dtype) -> Tensor {
     if !dtype.is_float() {
-        raise::throw(Error::dtype(format!("`{name}` gives f32 or f64, not {dtype}")).at(Span::here()));
+        raise::throw(Error::dtype(format!("`{name}` gives floats, not {dtype}")).at(Span::here()));
     }
-    k.convert(dtype) / (n as f64 * d)
+    (k.convert(dtype.computed()) / (n as f64 * d)).convert(dtype)
 }
 
 /// The results of [`fft`](fft()) along these axes with frequency 0 in the middle.

@@ -32,6 +32,9 @@ impl Tensor {
     #[track_caller]
     pub fn igamma(self, x: impl Operand) -> Tensor {
         let (a, x) = self.with(x);
+        if a.dtype().computed() != a.dtype() {
+            return a.wide().igamma(x.wide()).convert(a.dtype());
+        }
         let rule = |(a, x): (Tensor, Tensor), (da, dx): (Tensor, Tensor)| {
             (lower(a, x), da * slope(a, x, Wanted::Slope) + dx * density(a, x))
         };
@@ -43,6 +46,9 @@ impl Tensor {
     #[track_caller]
     pub fn igammac(self, x: impl Operand) -> Tensor {
         let (a, x) = self.with(x);
+        if a.dtype().computed() != a.dtype() {
+            return a.wide().igammac(x.wide()).convert(a.dtype());
+        }
         let rule = |(a, x): (Tensor, Tensor), (da, dx): (Tensor, Tensor)| {
             (upper(a, x), -(da * slope(a, x, Wanted::Slope) + dx * density(a, x)))
         };

@@ -107,6 +107,24 @@
 //! The error travels by unwinding, without the panic hook's message. Outside of a trace, and under
 //! `panic = "abort"`, it is an ordinary panic with the same text.
 //!
+//! # Floats of 16 bits
+//!
+//! [`f16`] and [`bf16`] save memory: they are computed with in `f32`, and every operation rounds its result once,
+//! sums (also those in products, convolutions, cumulative sums and scatters) when they are complete.
+//! Linear algebra, Fourier transforms and random draws don't take them. To train with them, keep the
+//! parameters in `f32`:
+//!
+//! ```
+//! use egrad::{Array, Dtype, Tensor, grad, jit};
+//! let loss = |w: Tensor, x: Tensor| {
+//!     let y = x.convert(Dtype::Bf16).matmul(w.convert(Dtype::Bf16)).tanh();
+//!     y.convert(Dtype::F32).powi(2).mean()
+//! };
+//! let x = Array::from_vec(vec![1.0f32; 6], [2, 3]).unwrap();
+//! let slope = jit(grad(loss))(&Array::from_vec(vec![0.25f32; 12], [3, 4]).unwrap(), &x).unwrap();
+//! assert_eq!(slope.dtype(), Dtype::F32);
+//! ```
+//!
 //! # As in JAX, and not
 //!
 //! Broadcasting, derivatives at kinks, and what happens to NaN and infinity are JAX's. Different
@@ -150,6 +168,7 @@ pub use device::{Calls, Device, Options, device_get, device_put};
 pub use egrad_derive::Tree;
 pub use egrad_ir::print::{Sink as PrintSink, set_sink as set_print_sink};
 pub use egrad_ir::{Array, Aval, Dtype, Element, Error, Literal, Numerics, Policy, Program, Result, Shape, Span};
+pub use egrad_ir::{bf16, f16};
 pub use function::{ArgAt, Args, Function};
 pub use functions::stack;
 pub use jit::{Compiled, Jit, Report, eager, jit, trace, trace_avals};

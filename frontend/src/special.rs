@@ -87,6 +87,9 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn lgamma(self) -> Tensor {
+        if self.dtype().computed() != self.dtype() {
+            return self.wide().lgamma().convert(self.dtype());
+        }
         let finite = self.abs().lt(f64::INFINITY);
         let x = finite.select(self, 1.0);
         // Below ½, Γ(x) Γ(1 - x) = π / sin πx.
@@ -128,6 +131,9 @@ impl Tensor {
     /// exists.
     #[track_caller]
     pub fn digamma(self) -> Tensor {
+        if self.dtype().computed() != self.dtype() {
+            return self.wide().digamma().convert(self.dtype());
+        }
         // Below ½, ψ(x) = ψ(1 - x) - π / tan πx.
         let x = self;
         let reflected = x.lt(0.5);

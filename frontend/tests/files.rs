@@ -4,7 +4,7 @@
 mod common;
 
 use common::file;
-use egrad::{Array, Error, Result, Tree, files};
+use egrad::{Array, Error, Result, Tree, bf16, f16, files};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -100,6 +100,28 @@ fn integers_of_every_type() {
 }
 
 #[test]
+fn floats_of_16_bits() {
+    let halves = || [1.5, -0.0, 65504.0, 6e-8, f32::INFINITY, 0.1].map(f16::from_f32).to_vec();
+    let f16s = BTreeMap::from([("f16".to_owned(), array(halves(), &[2, 3]))]);
+    let mut both = f16s.clone();
+    both.insert("bf16".to_owned(), array([1.5, 3e38, 0.1, 1e-40].map(bf16::from_f32).to_vec(), &[4]));
+    assert_eq!(files::read_safetensors(fixture("halves.safetensors")).unwrap(), both);
+    let path = fresh("halves.safetensors");
+    files::save_safetensors(&path, &both).unwrap();
+    assert_eq!(files::load_safetensors(&path, &both).unwrap(), both);
+
+    let all = files::read_npz(fixture("halves.npz")).unwrap();
+    assert_eq!([&all["f16"], &all["big"]], [&f16s["f16"]; 2]);
+    let path = fresh("halves.npz");
+    files::save_npz(&path, &f16s).unwrap();
+    assert_eq!(files::load_npz(&path, &f16s).unwrap(), f16s);
+    let expect = "entry `bf16`: NumPy's files have no bf16: convert it to f32, or save safetensors";
+    refused(files::save_npz(&path, &both), "dtype", expect);
+    // What was there is still there.
+    assert_eq!(files::load_npz(&path, &f16s).unwrap(), f16s);
+}
+
+#[test]
 fn names_may_be_read_without_a_tree() {
     let names = ["empty", "layers.0.b", "layers.0.w", "layers.1", "mask", "scalar"];
     let all = files::read_npz(fixture("numpy.npz")).unwrap();
@@ -149,7 +171,7 @@ fn other_element_types_are_refused() {
     refused(
         files::read_npz(fixture("unsupported.npz")),
         "dtype",
-        "unsupported.npz: entry `half`: arrays have no element type '<f2'",
+        "unsupported.npz: entry `complex`: arrays have no element type '<c8'",
     );
     refused(
         files::read_safetensors(fixture("unsupported.safetensors")),

@@ -6,6 +6,7 @@ use crate::graph::Aval;
 use crate::resident::{Remote, Resident};
 use crate::shape::Shape;
 use aligned_vec::{AVec, ConstAlign};
+use half::{bf16, f16};
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -58,6 +59,8 @@ pub enum Storage<T: Element> {
 pub enum Data {
     F32(Storage<f32>),
     F64(Storage<f64>),
+    F16(Storage<f16>),
+    Bf16(Storage<bf16>),
     I32(Storage<i32>),
     I64(Storage<i64>),
     U32(Storage<u32>),
@@ -108,6 +111,8 @@ macro_rules! stored {
 stored! {
     f32,  F32,  0.0,   POOL_F32,  LOCAL_F32;
     f64,  F64,  0.0,   POOL_F64,  LOCAL_F64;
+    f16,  F16,  f16::ZERO,  POOL_F16,  LOCAL_F16;
+    bf16, Bf16, bf16::ZERO, POOL_BF16, LOCAL_BF16;
     i32,  I32,  0,     POOL_I32,  LOCAL_I32;
     i64,  I64,  0,     POOL_I64,  LOCAL_I64;
     u32,  U32,  0,     POOL_U32,  LOCAL_U32;
@@ -251,6 +256,8 @@ impl Array {
         let data = match aval.dtype {
             Dtype::F32 => Data::F32(Storage::Pooled(Pooled::scratch(len)?)),
             Dtype::F64 => Data::F64(Storage::Pooled(Pooled::scratch(len)?)),
+            Dtype::F16 => Data::F16(Storage::Pooled(Pooled::scratch(len)?)),
+            Dtype::Bf16 => Data::Bf16(Storage::Pooled(Pooled::scratch(len)?)),
             Dtype::I32 => Data::I32(Storage::Pooled(Pooled::scratch(len)?)),
             Dtype::I64 => Data::I64(Storage::Pooled(Pooled::scratch(len)?)),
             Dtype::U32 => Data::U32(Storage::Pooled(Pooled::scratch(len)?)),
@@ -270,6 +277,8 @@ impl Array {
         match array.host_mut().expect("not shared yet") {
             Data::F32(s) => s.slice_mut().fill(f32::from_bits(bits as u32)),
             Data::F64(s) => s.slice_mut().fill(f64::from_bits(bits)),
+            Data::F16(s) => s.slice_mut().fill(f16::from_bits(bits as u16)),
+            Data::Bf16(s) => s.slice_mut().fill(bf16::from_bits(bits as u16)),
             Data::I32(s) => s.slice_mut().fill(bits as u32 as i32),
             Data::I64(s) => s.slice_mut().fill(bits as i64),
             Data::U32(s) => s.slice_mut().fill(bits as u32),
@@ -402,6 +411,8 @@ impl Array {
         Ok(match self.host()? {
             Data::F32(s) => s.slice().as_ptr().cast(),
             Data::F64(s) => s.slice().as_ptr().cast(),
+            Data::F16(s) => s.slice().as_ptr().cast(),
+            Data::Bf16(s) => s.slice().as_ptr().cast(),
             Data::I32(s) => s.slice().as_ptr().cast(),
             Data::I64(s) => s.slice().as_ptr().cast(),
             Data::U32(s) => s.slice().as_ptr().cast(),
@@ -416,6 +427,8 @@ impl Array {
         Some(match self.host_mut()? {
             Data::F32(s) => s.slice_mut().as_mut_ptr().cast(),
             Data::F64(s) => s.slice_mut().as_mut_ptr().cast(),
+            Data::F16(s) => s.slice_mut().as_mut_ptr().cast(),
+            Data::Bf16(s) => s.slice_mut().as_mut_ptr().cast(),
             Data::I32(s) => s.slice_mut().as_mut_ptr().cast(),
             Data::I64(s) => s.slice_mut().as_mut_ptr().cast(),
             Data::U32(s) => s.slice_mut().as_mut_ptr().cast(),
@@ -456,6 +469,8 @@ impl Array {
         match self.fetched() {
             Data::F32(s) => s.slice().iter().map(|x| f64::from(*x)).collect(),
             Data::F64(s) => s.slice().to_vec(),
+            Data::F16(s) => s.slice().iter().map(|x| x.to_f64()).collect(),
+            Data::Bf16(s) => s.slice().iter().map(|x| x.to_f64()).collect(),
             Data::I32(s) => s.slice().iter().map(|x| f64::from(*x)).collect(),
             Data::I64(s) => s.slice().iter().map(|x| *x as f64).collect(),
             Data::U32(s) => s.slice().iter().map(|x| f64::from(*x)).collect(),
@@ -480,6 +495,8 @@ impl Array {
         match dtype {
             Dtype::F32 => Array::from_vec(data.iter().map(|x| *x as f32).collect(), shape),
             Dtype::F64 => Array::from_vec(data.to_vec(), shape),
+            Dtype::F16 => Array::from_vec(data.iter().map(|x| f16::from_f32(*x as f32)).collect(), shape),
+            Dtype::Bf16 => Array::from_vec(data.iter().map(|x| bf16::from_f32(*x as f32)).collect(), shape),
             Dtype::I32 => Array::from_vec(data.iter().map(|x| *x as i32).collect(), shape),
             Dtype::I64 => Array::from_vec(data.iter().map(|x| *x as i64).collect(), shape),
             Dtype::U32 => Array::from_vec(data.iter().map(|x| *x as u32).collect(), shape),
@@ -522,6 +539,8 @@ fn literal(data: &Data, i: usize) -> Literal {
     match data {
         Data::F32(s) => s.slice()[i].literal(),
         Data::F64(s) => s.slice()[i].literal(),
+        Data::F16(s) => s.slice()[i].literal(),
+        Data::Bf16(s) => s.slice()[i].literal(),
         Data::I32(s) => s.slice()[i].literal(),
         Data::I64(s) => s.slice()[i].literal(),
         Data::U32(s) => s.slice()[i].literal(),

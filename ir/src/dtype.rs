@@ -1,5 +1,6 @@
 //! Element types and scalar literals.
 
+use half::{bf16, f16};
 use std::fmt;
 
 /// The type of a tensor's elements.
@@ -9,6 +10,10 @@ pub enum Dtype {
     F32,
     /// 64-bit IEEE 754 floating point.
     F64,
+    /// 16-bit IEEE 754 floating point, with 5 bits of exponent; computed with in `f32`, as [`Bf16`](Self::Bf16).
+    F16,
+    /// The upper half of an `f32`: 16 bits, 8 of them exponent.
+    Bf16,
     /// 32-bit signed integer; arithmetic wraps around, as that of every integer type.
     I32,
     /// 64-bit signed integer.
@@ -23,13 +28,16 @@ pub enum Dtype {
 
 impl Dtype {
     /// Every element type.
-    pub const ALL: [Dtype; 7] = [Dtype::F32, Dtype::F64, Dtype::I32, Dtype::I64, Dtype::U32, Dtype::U8, Dtype::Bool];
+    pub const ALL: [Dtype; 9] =
+        [Dtype::F32, Dtype::F64, Dtype::F16, Dtype::Bf16, Dtype::I32, Dtype::I64, Dtype::U32, Dtype::U8, Dtype::Bool];
 
-    /// The name used in text: `f32`, `f64`, `i32`, `i64`, `u32`, `u8`, `bool`.
+    /// The name used in text: `f32`, `f64`, `f16`, `bf16`, `i32`, `i64`, `u32`, `u8`, `bool`.
     pub fn name(self) -> &'static str {
         match self {
             Dtype::F32 => "f32",
             Dtype::F64 => "f64",
+            Dtype::F16 => "f16",
+            Dtype::Bf16 => "bf16",
             Dtype::I32 => "i32",
             Dtype::I64 => "i64",
             Dtype::U32 => "u32",
@@ -48,6 +56,7 @@ impl Dtype {
         match self {
             Dtype::F32 | Dtype::I32 | Dtype::U32 => 4,
             Dtype::F64 | Dtype::I64 => 8,
+            Dtype::F16 | Dtype::Bf16 => 2,
             Dtype::U8 | Dtype::Bool => 1,
         }
     }
@@ -55,7 +64,7 @@ impl Dtype {
     /// Whether values of this type have tangents and cotangents.
     pub fn is_float(self) -> bool {
         match self {
-            Dtype::F32 | Dtype::F64 => true,
+            Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 => true,
             Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => false,
         }
     }
@@ -64,7 +73,7 @@ impl Dtype {
     pub fn is_integer(self) -> bool {
         match self {
             Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 => true,
-            Dtype::F32 | Dtype::F64 | Dtype::Bool => false,
+            Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 | Dtype::Bool => false,
         }
     }
 
@@ -72,7 +81,22 @@ impl Dtype {
     pub fn is_unsigned(self) -> bool {
         match self {
             Dtype::U32 | Dtype::U8 => true,
-            Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::I64 | Dtype::Bool => false,
+            Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 | Dtype::I32 | Dtype::I64 | Dtype::Bool => false,
+        }
+    }
+
+    /// The type that operations on this one compute in, which holds all its numbers: `f32` for floats of
+    /// 16 bits, of which kernels know how to store and to convert them, and the type itself for others.
+    ///
+    /// ```
+    /// use egrad_ir::Dtype;
+    /// assert_eq!(Dtype::Bf16.computed(), Dtype::F32);
+    /// assert_eq!(Dtype::U8.computed(), Dtype::U8);
+    /// ```
+    pub fn computed(self) -> Dtype {
+        match self {
+            Dtype::F16 | Dtype::Bf16 => Dtype::F32,
+            Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => self,
         }
     }
 
@@ -89,6 +113,7 @@ impl Dtype {
             (Dtype::Bool, _) => true,
             (Dtype::U8, to) => to != Dtype::Bool,
             (Dtype::F32, to) => to == Dtype::F64,
+            (Dtype::F16 | Dtype::Bf16, to) => matches!(to, Dtype::F32 | Dtype::F64),
             (Dtype::I32 | Dtype::U32, to) => matches!(to, Dtype::I64 | Dtype::F64),
             (Dtype::F64 | Dtype::I64, _) => false,
         }
@@ -123,6 +148,8 @@ macro_rules! element {
 element! {
     f32,  F32,  |x| u64::from(x.to_bits());
     f64,  F64,  |x| x.to_bits();
+    f16,  F16,  |x| u64::from(x.to_bits());
+    bf16, Bf16, |x| u64::from(x.to_bits());
     i32,  I32,  |x| u64::from(x as u32);
     i64,  I64,  |x| x as u64;
     u32,  U32,  u64::from;
@@ -138,12 +165,14 @@ pub struct Literal {
 }
 
 impl Literal {
-    /// `value` rounded to `dtype`: to the nearest float, truncated towards zero (saturating) for
-    /// integers, and `value != 0` for `bool`.
+    /// `value` rounded to `dtype`: to the nearest float (of 16 bits: that of the nearest `f32`), truncated
+    /// towards zero (saturating) for integers, and `value != 0` for `bool`.
     pub fn new(dtype: Dtype, value: f64) -> Literal {
         match dtype {
             Dtype::F32 => (value as f32).literal(),
             Dtype::F64 => value.literal(),
+            Dtype::F16 => f16::from_f32(value as f32).literal(),
+            Dtype::Bf16 => bf16::from_f32(value as f32).literal(),
             Dtype::I32 => (value as i32).literal(),
             Dtype::I64 => (value as i64).literal(),
             Dtype::U32 => (value as u32).literal(),
@@ -152,7 +181,7 @@ impl Literal {
         }
     }
 
-    /// `value` as `dtype`: the nearest float, the low bits for integers, and `value != 0` for `bool`.
+    /// `value` as `dtype`: the float that [`new`](Self::new) says, the low bits for integers, and `value != 0` for `bool`.
     ///
     /// ```
     /// use egrad_ir::{Dtype, Element, Literal};
@@ -162,6 +191,8 @@ impl Literal {
         match dtype {
             Dtype::F32 => (value as f32).literal(),
             Dtype::F64 => (value as f64).literal(),
+            Dtype::F16 => f16::from_f32(value as f32).literal(),
+            Dtype::Bf16 => bf16::from_f32(value as f32).literal(),
             Dtype::I32 => (value as i32).literal(),
             Dtype::I64 => value.literal(),
             Dtype::U32 => (value as u32).literal(),
@@ -178,7 +209,7 @@ impl Literal {
             Dtype::I64 => text.parse::<i64>().ok().map(Element::literal),
             Dtype::U32 => text.parse::<u32>().ok().map(Element::literal),
             Dtype::U8 => text.parse::<u8>().ok().map(Element::literal),
-            Dtype::F32 | Dtype::F64 | Dtype::Bool => None,
+            Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 | Dtype::Bool => None,
         }
     }
 
@@ -197,6 +228,7 @@ impl Literal {
         let fits = match dtype {
             Dtype::F32 | Dtype::I32 | Dtype::U32 => bits <= u64::from(u32::MAX),
             Dtype::F64 | Dtype::I64 => true,
+            Dtype::F16 | Dtype::Bf16 => bits <= u64::from(u16::MAX),
             Dtype::U8 => bits <= u64::from(u8::MAX),
             Dtype::Bool => bits <= 1,
         };
@@ -208,6 +240,8 @@ impl Literal {
         match self.dtype {
             Dtype::F32 => f64::from(f32::from_bits(self.bits as u32)),
             Dtype::F64 => f64::from_bits(self.bits),
+            Dtype::F16 => f16::from_bits(self.bits as u16).to_f64(),
+            Dtype::Bf16 => bf16::from_bits(self.bits as u16).to_f64(),
             Dtype::I32 => f64::from(self.bits as u32 as i32),
             Dtype::I64 => self.bits as i64 as f64,
             Dtype::U32 | Dtype::U8 | Dtype::Bool => self.bits as f64,
@@ -219,7 +253,7 @@ impl Literal {
         match self.dtype {
             Dtype::I32 => Some(i64::from(self.bits as u32 as i32)),
             Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => Some(self.bits as i64),
-            Dtype::F32 | Dtype::F64 => None,
+            Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 => None,
         }
     }
 }
@@ -234,16 +268,24 @@ impl fmt::Display for Literal {
             Dtype::I32 => write!(f, "{}", self.bits as u32 as i32),
             Dtype::I64 => write!(f, "{}", self.bits as i64),
             Dtype::U32 | Dtype::U8 => write!(f, "{}", self.bits),
-            Dtype::F32 | Dtype::F64 if v.is_nan() => {
+            Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 if v.is_nan() => {
                 if *self == Literal::new(self.dtype, f64::NAN) {
                     f.write_str("nan")
                 } else {
                     write!(f, "nan({:#x})", self.bits)
                 }
             }
-            Dtype::F32 | Dtype::F64 if v.is_infinite() => f.write_str(if v > 0.0 { "inf" } else { "-inf" }),
+            Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 if v.is_infinite() => {
+                f.write_str(if v > 0.0 { "inf" } else { "-inf" })
+            }
             Dtype::F32 => write!(f, "{:?}", f32::from_bits(self.bits as u32)),
             Dtype::F64 => write!(f, "{v:?}"),
+            Dtype::F16 | Dtype::Bf16 => {
+                // Few digits tell apart what has few bits.
+                let rounded = |digits: usize| format!("{v:.digits$e}").parse::<f64>().ok();
+                let short = (0..10).filter_map(rounded).find(|short| Literal::new(self.dtype, *short) == *self);
+                write!(f, "{:?}", short.unwrap_or(v))
+            }
         }
     }
 }

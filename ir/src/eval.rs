@@ -391,14 +391,17 @@ pub fn eval_op(op: &Op, args: &[&Array], mode: Elementary) -> Result<Array> {
             let (_, f) = T::reduce(*kind).ok_or_else(refused)?;
             let fix = T::fix(mode);
             let (x, places) = (slice::<T>(args[0])?, Places::new(args[0], args[1], *axis, *batch)?);
-            let mut out = fill::<T>(&aval, |i| x[i])?;
-            let elements = out.as_mut_slice::<T>().ok_or_else(refused)?;
+            let mut sums: Vec<_> = x.iter().map(|x| x.widen()).collect();
+            let mut touched = vec![false; x.len()];
             for (i, update) in slice::<T>(args[2])?.iter().enumerate() {
                 if let Some(at) = places.of(i) {
-                    elements[at] = fix(f(elements[at], *update));
+                    sums[at] = f(sums[at], update.widen());
+                    touched[at] = true;
                 }
             }
-            Ok(out)
+            // Floats of 16 bits are all rounded.
+            let all = T::DTYPE.computed() != T::DTYPE;
+            fill::<T>(&aval, |i| if all || touched[i] { fix(T::narrow(sums[i])) } else { x[i] })
         }),
         Op::Argsort(axis) => by_dtype!(args[0].dtype(), T => {
             let x = slice::<T>(args[0])?;
@@ -526,7 +529,7 @@ fn reduce<T: Scalar>(kind: Reduce, axes: &[usize], x: &Array, aval: &Aval, mode:
         let mut lanes = zero.clone();
         for middle in Offsets::new(&reduced, &reduced_strides) {
             for j in 0..length {
-                lanes.add(j, x[base + middle + j * step]);
+                lanes.add(j, x[base + middle + j * step].widen());
             }
         }
         lanes.finish(mode)
@@ -536,7 +539,7 @@ fn reduce<T: Scalar>(kind: Reduce, axes: &[usize], x: &Array, aval: &Aval, mode:
 fn dot<T: Scalar>(dims: &DotDims, x: &Array, y: &Array, aval: &Aval, mode: Elementary) -> Result<Array> {
     let refused = || Error::internal(format!("no `dot_general` of {}", x.aval()));
     let zero = Lanes::<T>::new(Reduce::Sum).ok_or_else(refused)?;
-    let (mul, fix) = (T::binary(Binary::Mul, mode).ok_or_else(refused)?, T::fix(mode));
+    let (mul, fix) = (<T::Wide as Scalar>::binary(Binary::Mul, mode).ok_or_else(refused)?, T::fix(mode));
     let operands = [x.shape(), y.shape()];
     let offsets = |side: usize, axes: &[usize]| -> Vec<usize> {
         let strides = operands[side].strides();
@@ -553,11 +556,11 @@ fn dot<T: Scalar>(dims: &DotDims, x: &Array, y: &Array, aval: &Aval, mode: Eleme
         let (b, row, column) = (i / columns / rows, i / columns % rows, i % columns);
         let (x0, y0) = (batch[0][b] + free[0][row], batch[1][b] + free[1][column]);
         if dims.contract[0].is_empty() {
-            return fix(mul(x[x0], y[y0]));
+            return fix(T::narrow(mul(x[x0].widen(), y[y0].widen())));
         }
         let mut lanes = zero.clone();
         for (k, (dx, dy)) in contract[0].iter().zip(&contract[1]).enumerate() {
-            lanes.add(k % innermost, mul(x[x0 + dx], y[y0 + dy]));
+            lanes.add(k % innermost, mul(x[x0 + dx].widen(), y[y0 + dy].widen()));
         }
         lanes.finish(mode)
     })

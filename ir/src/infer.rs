@@ -239,6 +239,10 @@ fn per_axis(name: &str, x: &Aval, lists: &[(&str, &Axes)]) -> Result<()> {
 fn linalg(l: Linalg, args: &[&Aval]) -> Result<Aval> {
     let name = l.name();
     accept(name, args.iter().all(|x| x.dtype.is_float()), args)?;
+    if let Some(x) = args.iter().find(|x| x.dtype.computed() != x.dtype) {
+        let (own, wide) = (x.dtype, x.dtype.computed());
+        return Err(Error::dtype(format!("`{name}` doesn't take {own}: convert to {wide} first, and the result back")));
+    }
     let Some(lead) = args.iter().map(|x| x.shape.rank()).min().and_then(|rank| rank.checked_sub(2)) else {
         let which = args.iter().find(|x| x.shape.rank() < 2).unwrap_or(&args[0]);
         return Err(Error::shape(format!("`{name}` takes matrices, with at least two axes, not {which}")));

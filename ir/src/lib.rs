@@ -36,6 +36,7 @@ pub use array::Array;
 pub use dtype::{Dtype, Element, Literal};
 pub use error::{Error, Report, Result, Span};
 pub use graph::{Aval, Control, FnId, Function, Node, NodeId, NodeKind, Policy, Program, Transform};
+pub use half::{bf16, f16};
 pub use op::{Binary, Compare, DotDims, Factor, Linalg, Op, Reduce, Triangle, Unary};
 pub use resident::Resident;
 pub use shape::Shape;

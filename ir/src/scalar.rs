@@ -9,12 +9,15 @@
 //! * integer arithmetic wraps around; `x / 0` has every bit set (-1, or the largest unsigned number),
 //!   and `x rem 0 = x`;
 //! * conversion from float to integer truncates and saturates, NaN becomes 0; between integers it
-//!   keeps the low bits; to bool it is `x != 0`.
+//!   keeps the low bits; to bool it is `x != 0`;
+//! * an operation on `f16` or `bf16` is that of `f32`, rounded once to the nearest (ties to even):
+//!   sums and products of matrices when they are complete. Conversions to them go by way of `f32`.
 
 use crate::dtype::{Dtype, Element, Literal};
 use crate::erf;
 use crate::math::{self, Scalar32, Scalar64};
 use crate::op::{Binary, Compare, Reduce, Unary};
+use half::{bf16, f16};
 
 /// Which elementary functions an interpreter computes with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -39,12 +42,18 @@ pub(crate) type Monoid<T> = (T, fn(T, T) -> T);
 /// An element type's own version of every primitive. `None`: the type has no such operation, which
 /// [`infer`](crate::infer::infer) has refused.
 pub(crate) trait Scalar: Element + PartialOrd {
+    /// What reductions are made in: `f32` for floats of 16 bits, for others the type itself.
+    type Wide: Scalar<Wide = Self::Wide>;
     fn unary(op: Unary, mode: Elementary) -> Option<fn(Self) -> Self>;
     fn binary(op: Binary, mode: Elementary) -> Option<fn(Self, Self) -> Self>;
     /// xⁿ, see [`integer_pow`].
     fn integer_pow(self, n: i32) -> Option<Self>;
     /// The identity of a reduction and its operation.
-    fn reduce(kind: Reduce) -> Option<Monoid<Self>>;
+    fn reduce(kind: Reduce) -> Option<Monoid<Self::Wide>>;
+    /// The number as reductions take it.
+    fn widen(self) -> Self::Wide;
+    /// What a reduction made, rounded to the type.
+    fn narrow(wide: Self::Wide) -> Self;
     /// The number nearest to `x`, by the rules of [`Literal::new`].
     fn from_f64(x: f64) -> Self;
     /// The number `x`, by the rules of [`Literal::wrapped`].
@@ -96,6 +105,8 @@ fn power<T: Copy>(x: T, n: i32, one: T, mul: fn(T, T) -> T, reciprocal: fn(T) ->
 macro_rules! float {
     ($($T:ident, $bits:ident, $module:ident, $Lanes:ident;)*) => {$(
         impl Scalar for $T {
+            type Wide = $T;
+
             fn unary(op: Unary, mode: Elementary) -> Option<fn($T) -> $T> {
                 let shared = mode == Elementary::Shared;
                 Some(match op {
@@ -181,6 +192,14 @@ macro_rules! float {
                 })
             }
 
+            fn widen(self) -> $T {
+                self
+            }
+
+            fn narrow(wide: $T) -> $T {
+                wide
+            }
+
             fn from_f64(x: f64) -> $T {
                 x as $T
             }
@@ -205,6 +224,89 @@ float! {
     f64, u64, double, Scalar64;
 }
 
+/// A function of 16-bit floats: that of `f32`, rounded once.
+macro_rules! rounded {
+    ($op:expr, $mode:expr, $Class:ident::$function:ident$args:tt {
+        $($Variant:ident)*; as they are: $($Same:ident)*; refused: $($Refused:ident)*
+    }) => {
+        match $op {
+            $($Class::$Variant => match $mode {
+                Elementary::Std => rounded!($Class::$function $args $Variant Std),
+                Elementary::Shared => rounded!($Class::$function $args $Variant Shared),
+            },)*
+            $($Class::$Same => |x| x,)*
+            $($Class::$Refused => return None,)*
+        }
+    };
+    ($Class:ident::$function:ident($($x:ident),*) $Variant:ident $Mode:ident) => {
+        |$($x: Self),*| {
+            let f = f32::$function($Class::$Variant, Elementary::$Mode);
+            f.map_or(Self::NAN, |f| Self::narrow(f($($x.widen()),*)))
+        }
+    };
+}
+
+macro_rules! half {
+    ($($T:ident;)*) => {$(
+        impl Scalar for $T {
+            type Wide = f32;
+
+            fn unary(op: Unary, mode: Elementary) -> Option<fn($T) -> $T> {
+                Some(rounded!(op, mode, Unary::unary(x) {
+                    Neg Abs Sign Floor Round Sqrt Rsqrt Exp Expm1 Log Log1p Sin Cos Asin Acos Atan Tanh Logistic
+                    Erf Erfc ErfInv;
+                    as they are: StopGradient Barrier;
+                    refused: Not
+                }))
+            }
+
+            fn binary(op: Binary, mode: Elementary) -> Option<fn($T, $T) -> $T> {
+                Some(rounded!(op, mode, Binary::binary(x, y) {
+                    Add Sub Mul Div Rem Atan2 Pow Max Min;
+                    as they are:;
+                    refused: And Or Xor ShiftLeft ShiftRightLogical ShiftRightArithmetic
+                }))
+            }
+
+            fn integer_pow(self, n: i32) -> Option<$T> {
+                self.widen().integer_pow(n).map($T::narrow)
+            }
+
+            fn reduce(kind: Reduce) -> Option<Monoid<f32>> {
+                f32::reduce(kind)
+            }
+
+            fn widen(self) -> f32 {
+                self.to_f32()
+            }
+
+            fn narrow(wide: f32) -> $T {
+                $T::from_f32(wide)
+            }
+
+            fn from_f64(x: f64) -> $T {
+                $T::from_f32(x as f32)
+            }
+
+            fn from_i64(x: i64) -> $T {
+                $T::from_f32(x as f32)
+            }
+
+            fn from_literal(x: Literal) -> $T {
+                $T::from_bits(x.bits() as u16)
+            }
+
+            fn canonical(self) -> $T {
+                if self.is_nan() { $T::NAN } else { self }
+            }
+        }
+    )*};
+}
+half! {
+    f16;
+    bf16;
+}
+
 /// 1 / (1 + e⁻ˣ) without overflow on either side.
 fn logistic(x: f64) -> f64 {
     if x < 0.0 {
@@ -218,6 +320,8 @@ fn logistic(x: f64) -> f64 {
 macro_rules! integer {
     ($($T:ident, $Unsigned:ident, $Signed:ident, $abs:expr, $sign:expr;)*) => {$(
         impl Scalar for $T {
+            type Wide = $T;
+
             fn unary(op: Unary, _mode: Elementary) -> Option<fn($T) -> $T> {
                 Some(match op {
                     Unary::Neg => $T::wrapping_neg,
@@ -282,6 +386,14 @@ macro_rules! integer {
                 })
             }
 
+            fn widen(self) -> $T {
+                self
+            }
+
+            fn narrow(wide: $T) -> $T {
+                wide
+            }
+
             fn from_f64(x: f64) -> $T {
                 x as $T
             }
@@ -315,6 +427,8 @@ fn places(y: impl Into<u64>) -> Option<u32> {
 }
 
 impl Scalar for bool {
+    type Wide = bool;
+
     fn unary(op: Unary, _mode: Elementary) -> Option<fn(bool) -> bool> {
         Some(match op {
             Unary::Not => |x| !x,
@@ -371,6 +485,14 @@ impl Scalar for bool {
         None
     }
 
+    fn widen(self) -> bool {
+        self
+    }
+
+    fn narrow(wide: bool) -> bool {
+        wide
+    }
+
     fn from_f64(x: f64) -> bool {
         x != 0.0
     }
@@ -398,6 +520,14 @@ macro_rules! by_dtype {
             }
             $crate::Dtype::F64 => {
                 type $T = f64;
+                $body
+            }
+            $crate::Dtype::F16 => {
+                type $T = $crate::f16;
+                $body
+            }
+            $crate::Dtype::Bf16 => {
+                type $T = $crate::bf16;
                 $body
             }
             $crate::Dtype::I32 => {
@@ -480,7 +610,7 @@ pub(crate) fn converted<T: Scalar>(x: Literal) -> T {
 
 /// What a reduction starts from; `None` for bool.
 pub fn identity(kind: Reduce, dtype: Dtype) -> Option<Literal> {
-    by_dtype!(dtype, T => Some(T::reduce(kind)?.0.literal()))
+    by_dtype!(dtype, T => Some(T::narrow(T::reduce(kind)?.0).literal()))
 }
 
 /// How many lanes a reduction has. See [`Acc`](crate::kernel::Acc) for the order.
@@ -488,9 +618,9 @@ pub const LANES: usize = 8;
 
 /// A reduction in progress, in the order documented on [`Acc`](crate::kernel::Acc).
 #[derive(Clone)]
-pub(crate) struct Lanes<T> {
-    lanes: [T; LANES],
-    op: fn(T, T) -> T,
+pub(crate) struct Lanes<T: Scalar> {
+    lanes: [T::Wide; LANES],
+    op: fn(T::Wide, T::Wide) -> T::Wide,
 }
 
 impl<T: Scalar> Lanes<T> {
@@ -500,7 +630,7 @@ impl<T: Scalar> Lanes<T> {
     }
 
     /// Adds the element at index `innermost` of the innermost loop.
-    pub(crate) fn add(&mut self, innermost: usize, x: T) {
+    pub(crate) fn add(&mut self, innermost: usize, x: T::Wide) {
         let lane = &mut self.lanes[innermost % LANES];
         *lane = (self.op)(*lane, x);
     }
@@ -508,6 +638,6 @@ impl<T: Scalar> Lanes<T> {
     pub(crate) fn finish(&self, mode: Elementary) -> T {
         let [a, b, c, d, e, f, g, h] = self.lanes;
         let o = self.op;
-        T::fix(mode)(o(o(o(a, e), o(c, g)), o(o(b, f), o(d, h))))
+        T::fix(mode)(T::narrow(o(o(o(a, e), o(c, g)), o(o(b, f), o(d, h)))))
     }
 }

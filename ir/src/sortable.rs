@@ -3,6 +3,7 @@
 use crate::dtype::{Element, Literal};
 use crate::op::Reduce;
 use crate::scalar::Scalar;
+use half::{bf16, f16};
 use std::cmp::Ordering;
 
 /// What backends that sort and scatter in plain Rust need of elements.
@@ -45,7 +46,9 @@ macro_rules! sortable {
             }
             #[inline]
             fn combine(kind: Reduce, x: $T, y: $T) -> $T {
-                <$T as Scalar>::reduce(kind).map_or(x, |(_, op)| op(x, y).canonical())
+                <$T as Scalar>::reduce(kind).map_or(x, |(_, op)| {
+                    <$T as Scalar>::narrow(op(x.widen(), y.widen())).canonical()
+                })
             }
         }
     )*};
@@ -62,6 +65,8 @@ sortable! {
         let key = if bits >> 63 == 0 { bits | 1 << 63 } else { !bits };
         (if x.is_nan() { u64::MAX } else { key }, at)
     }, |placed| placed.1;
+    f16: u64 = |x, at| <f32 as Sortable>::placed(x.to_f32(), at), |placed| placed as u32;
+    bf16: u64 = |x, at| <f32 as Sortable>::placed(x.to_f32(), at), |placed| placed as u32;
     i32: u64 = |x, at| beside(x as u32 ^ 1 << 31, at), |placed| placed as u32;
     i64: (u64, u32) = |x, at| (x as u64 ^ 1 << 63, at), |placed| placed.1;
     u32: u64 = beside, |placed| placed as u32;

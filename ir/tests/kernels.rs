@@ -448,7 +448,7 @@ fn mutant_contracts_are_refused() {
     check(&|_, c| c.b.operand = 2, "written");
     check(&|_, c| c.b.operand = 3, "no operand b3");
     check(&|_, c| c.dtype = Dtype::F64, "b0 is f32");
-    check(&|_, c| c.dtype = Dtype::I32, "contracts floats");
+    check(&|_, c| c.dtype = Dtype::I32, "contracts f32 or f64");
     check(&|o, _| o.push(write(Dtype::F32, 1)), "b3 is written, but never stored");
     let mut empty = contract();
     if let Body::Contract(c) = &mut empty.body {
@@ -542,7 +542,7 @@ fn malformed_kernels_are_refused() {
         ("row_softmax(", "(", "expected the kernel's name, found `(`"),
         ("b1: write", "b2: write", "line 1, column 38"),
         ("b1: write", "b1: scribble", "expected `read` or `write`, found `scribble`"),
-        ("f32[51], b1", "f16[51], b1", "expected an element type"),
+        ("f32[51], b1", "f8[51], b1", "expected an element type"),
         ("[51], b1", "[99999999999999999999], b1", "expected a number of elements"),
         ("strict", "lenient", "expected `fast` or `strict`"),
         (

@@ -276,6 +276,8 @@ fn inst_weight(inst: &Inst, known: &[bool]) -> f64 {
         },
         Inst::Compare(..) | Inst::Select(..) => 1.0,
         Inst::IntegerPow(n, _) => (f64::from(n.unsigned_abs()) + 1.0).log2().ceil() + if *n < 0 { 4.0 } else { 0.0 },
+        // To 16 bits, in integers.
+        Inst::Convert(to, _) if to.computed() != *to => 10.0,
         Inst::Convert(..) => 2.0,
     }
 }

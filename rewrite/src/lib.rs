@@ -17,11 +17,13 @@ pub mod saturate;
 mod schedule;
 pub mod term;
 mod transform;
+mod widen;
 
 pub use calls::Calls;
 pub use compare::{Compared, Comparison, Difference, compare};
 pub use saturate::{Saturated, saturate};
 pub use transform::{Expanded, egraph_of, expand_timed, expand_with, keep_calls};
+pub use widen::widened;
 
 use egrad_ir::schedule::Schedule;
 use egrad_ir::{Function, Node, NodeKind, Numerics, Program, Result, Transform};
@@ -71,7 +73,8 @@ pub enum Fusion {
 /// A compiled program, with what each stage made.
 #[derive(Clone, Debug)]
 pub struct Compilation {
-    /// The entry function with every transform expanded: primitives, and calls that are kept.
+    /// The entry function with every transform expanded: primitives, and calls that are kept. What is
+    /// computed with floats of 16 bits is [`widened`].
     pub transformed: Function,
     /// The functions that are called, by the numbers that `transformed` and `extracted` use.
     pub functions: Program,
@@ -228,11 +231,12 @@ pub fn compile_plain(transformed: Function, options: &Options) -> Result<Compila
     compile_transformed(&program, options)
 }
 
-/// Compiles a program that [`transform`] gave: load, simplify, fuse, extract, schedule.
+/// Compiles a program that [`transform`] gave: widen, load, simplify, fuse, extract, schedule.
 ///
 /// # Errors
 /// If no enabled rule makes a kernel of some primitive, or a primitive has no batching rule.
 pub fn compile_transformed(program: &Program, options: &Options) -> Result<Compilation> {
+    let program = &*widen::widened_program(program)?;
     let tables = rules::Tables::standard();
     let none = rules::Tables::default();
     let allow = |r: &rules::Rule| r.float.allowed(options.numerics) && !options.disabled.iter().any(|d| d == r.name);

@@ -1,4 +1,4 @@
-//! Integers of every type: against JAX, and the same bits on every device.
+//! Integers of every type, and floats of 16 bits: against JAX, and the same bits on every device.
 
 use egrad::*;
 use egrad_vulkan::{Selection, Vulkan};
@@ -38,7 +38,9 @@ fn array(x: &Value) -> Array {
     let float = |x: &Value| x.as_f64().unwrap_or_else(|| x.as_str().unwrap().parse().unwrap());
     match dtype(&x["dtype"]) {
         Dtype::F32 => Array::from_vec(data.iter().map(|x| float(x) as f32).collect(), shape),
-        Dtype::F64 => Array::from_vec(data.iter().map(float).collect(), shape),
+        dtype @ (Dtype::F64 | Dtype::F16 | Dtype::Bf16) => {
+            Array::from_f64(dtype, &data.iter().map(float).collect::<Vec<_>>(), shape)
+        }
         Dtype::I32 => Array::from_vec(whole().map(|x| x as i32).collect(), shape),
         Dtype::I64 => Array::from_vec(whole().collect(), shape),
         Dtype::U32 => Array::from_vec(whole().map(|x| x as u32).collect(), shape),
@@ -55,6 +57,20 @@ fn operation(case: &Value, x: &[Tensor]) -> Tensor {
         "sign" => x[0].sign(),
         "not" => !x[0],
         "abs" => x[0].abs(),
+        "floor" => x[0].floor(),
+        "round" => x[0].round(),
+        "sqrt" => x[0].sqrt(),
+        "exp" => x[0].exp(),
+        "log" => x[0].log(),
+        "log1p" => x[0].log1p(),
+        "expm1" => x[0].expm1(),
+        "sin" => x[0].sin(),
+        "tanh" => x[0].tanh(),
+        "logistic" => x[0].sigmoid(),
+        "erf" => x[0].erf(),
+        "div" => x[0] / x[1],
+        "pow" => x[0].pow(x[1]),
+        "atan2" => x[0].atan2(x[1]),
         "add" => x[0] + x[1],
         "sub" => x[0] - x[1],
         "mul" => x[0] * x[1],
@@ -106,16 +122,51 @@ fn operation(case: &Value, x: &[Tensor]) -> Tensor {
     }
 }
 
-/// Equal, zeros of both signs and any NaN too; of means, up to the order of the sum.
+/// The distance of neighbours from 1 up.
+fn unit(dtype: Dtype) -> f64 {
+    match dtype {
+        Dtype::F16 => f64::from(f16::EPSILON),
+        Dtype::Bf16 => f64::from(bf16::EPSILON),
+        _ => 0.0,
+    }
+}
+
+/// Equal, zeros of both signs and any NaN too; of means, up to the order of the sum. Functions and sums in 16
+/// bits may round to the other neighbour.
 fn same(op: &Value, operands: &[Array], got: &Array, want: &Array) -> bool {
     if !want.dtype().is_float() {
         return got == want;
     }
     let largest = operands.iter().flat_map(Array::to_f64).fold(0.0, |m: f64, x| m.max(x.abs()));
     let most = if op == "mean" { 1e-6 * largest } else { 0.0 };
-    let close = |(g, w): (f64, f64)| g == w || (g.is_nan() && w.is_nan()) || (g - w).abs() <= most;
+    let unit = if EXACT.iter().any(|exact| op == exact) { 0.0 } else { unit(want.dtype()) };
+    let close = |(g, w): (f64, f64)| {
+        g == w
+            || (g.is_nan() && w.is_nan())
+            || (g - w).abs() <= most.max(unit * w.abs().max(f64::from(f16::MIN_POSITIVE)))
+    };
     got.aval() == want.aval() && got.to_f64().into_iter().zip(want.to_f64()).all(close)
 }
+
+/// What is the same to the last bit in 16 bits, too.
+const EXACT: [&str; 16] = [
+    "neg",
+    "sign",
+    "abs",
+    "floor",
+    "round",
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "max",
+    "min",
+    "cummax",
+    "sort",
+    "iota",
+    "convert",
+    "take_missing",
+];
 
 #[test]
 fn what_jax_computes() {

@@ -21,6 +21,14 @@ impl Code<'_> {
                 let (one, zero) = (self.splat_bits(form, lanes, one), self.splat_bits(form, lanes, 0));
                 self.pick(a, &one, &zero)
             }
+            (Form::F16 | Form::Bf16, _) => {
+                let wide = self.widened(a);
+                self.convert(&wide, to)
+            }
+            (_, Form::F16 | Form::Bf16) => {
+                let wide = self.convert(a, Dtype::F32);
+                self.rounded(&wide, form)
+            }
             (Form::F32 | Form::F64, Form::Bit | Form::Mask32) => {
                 let zero = self.splat_bits(a.form, lanes, 0);
                 self.fcmp(FloatCC::NotEqual, a, &zero)

@@ -22,6 +22,9 @@ pub(crate) enum Form {
     U32,
     /// Bytes in memory, and 32-bit integers below 256 in computation.
     U8,
+    /// 16 bits in memory, and in computation the low ones of 32, which are only moved and converted.
+    F16,
+    Bf16,
     /// A truth value per lane as a byte 0 or 1: scalars only.
     Bit,
     /// A truth value per lane as 32 equal bits: vectors only.
@@ -51,6 +54,8 @@ impl Form {
             Dtype::I64 => Form::I64,
             Dtype::U32 => Form::U32,
             Dtype::U8 => Form::U8,
+            Dtype::F16 => Form::F16,
+            Dtype::Bf16 => Form::Bf16,
             Dtype::Bool if lanes == 1 => Form::Bit,
             Dtype::Bool => Form::Mask32,
         }
@@ -61,12 +66,12 @@ impl Form {
         match (self, lanes) {
             (Form::F32, 1) => F32,
             (Form::F64, 1) => F64,
-            (Form::I32 | Form::U32 | Form::U8, 1) => I32,
+            (Form::I32 | Form::U32 | Form::U8 | Form::F16 | Form::Bf16, 1) => I32,
             (Form::I64, 1) => I64,
             (Form::Bit, _) => I8,
             (Form::F32, _) => F32X4,
             (Form::F64, _) => F64X2,
-            (Form::I32 | Form::U32 | Form::U8 | Form::Mask32, _) => I32X4,
+            (Form::I32 | Form::U32 | Form::U8 | Form::F16 | Form::Bf16 | Form::Mask32, _) => I32X4,
             (Form::I64 | Form::Mask64, _) => I64X2,
         }
     }
@@ -79,7 +84,7 @@ impl Form {
     /// Lanes per vector.
     pub(crate) fn per_vector(self) -> usize {
         match self {
-            Form::F32 | Form::I32 | Form::U32 | Form::U8 | Form::Mask32 | Form::Bit => 4,
+            Form::F32 | Form::I32 | Form::U32 | Form::U8 | Form::F16 | Form::Bf16 | Form::Mask32 | Form::Bit => 4,
             Form::F64 | Form::I64 | Form::Mask64 => 2,
         }
     }
@@ -88,15 +93,26 @@ impl Form {
     pub(crate) fn compared(self, lanes: usize) -> Form {
         match self {
             _ if lanes == 1 => Form::Bit,
-            Form::F32 | Form::I32 | Form::U32 | Form::U8 | Form::Mask32 | Form::Bit => Form::Mask32,
+            Form::F32 | Form::I32 | Form::U32 | Form::U8 | Form::F16 | Form::Bf16 | Form::Mask32 | Form::Bit => {
+                Form::Mask32
+            }
             Form::F64 | Form::I64 | Form::Mask64 => Form::Mask64,
         }
     }
 
+    /// Whether its elements are computed with as floats.
     pub(crate) fn is_float(self) -> bool {
         match self {
             Form::F32 | Form::F64 => true,
-            Form::I32 | Form::I64 | Form::U32 | Form::U8 | Form::Bit | Form::Mask32 | Form::Mask64 => false,
+            Form::I32
+            | Form::I64
+            | Form::U32
+            | Form::U8
+            | Form::F16
+            | Form::Bf16
+            | Form::Bit
+            | Form::Mask32
+            | Form::Mask64 => false,
         }
     }
 
@@ -104,6 +120,7 @@ impl Form {
     pub(crate) fn bits(self) -> u32 {
         match self {
             Form::U8 => 8,
+            Form::F16 | Form::Bf16 => 16,
             Form::F32 | Form::I32 | Form::U32 | Form::Bit | Form::Mask32 => 32,
             Form::F64 | Form::I64 | Form::Mask64 => 64,
         }
@@ -261,7 +278,15 @@ impl Code<'_> {
                 let one = self.f.ins().iconst(I8, 1);
                 self.f.ins().band(byte, one)
             }
-            Form::F32 | Form::F64 | Form::I32 | Form::I64 | Form::U32 | Form::U8 | Form::Bit => x,
+            Form::F32
+            | Form::F64
+            | Form::I32
+            | Form::I64
+            | Form::U32
+            | Form::U8
+            | Form::F16
+            | Form::Bf16
+            | Form::Bit => x,
         }
     }
 
@@ -276,9 +301,16 @@ impl Code<'_> {
         for chunk in scalars.chunks(form.per_vector()) {
             let chunk: Values = match form {
                 Form::Mask32 => chunk.iter().map(|x| self.byte_to_i32(*x)).collect(),
-                Form::F32 | Form::F64 | Form::I32 | Form::I64 | Form::U32 | Form::U8 | Form::Bit | Form::Mask64 => {
-                    chunk.iter().copied().collect()
-                }
+                Form::F32
+                | Form::F64
+                | Form::I32
+                | Form::I64
+                | Form::U32
+                | Form::U8
+                | Form::F16
+                | Form::Bf16
+                | Form::Bit
+                | Form::Mask64 => chunk.iter().copied().collect(),
             };
             let mut x = self.f.ins().scalar_to_vector(ty, chunk[0]);
             for (i, y) in chunk.iter().enumerate().skip(1) {
@@ -300,6 +332,8 @@ impl Code<'_> {
         let v = (0..form.count(lanes))
             .map(|k| match form {
                 Form::U8 if lanes == 1 => self.f.ins().uload8(I32, Code::memory(), address, disp),
+                Form::F16 | Form::Bf16 if lanes == 1 => self.f.ins().uload16(I32, Code::memory(), address, disp),
+                Form::F16 | Form::Bf16 => self.load_shorts(address, disp + 8 * k as i32),
                 Form::U8 | Form::Mask32 => {
                     let x = self.load_bytes(address, disp + 4 * k as i32);
                     if form == Form::U8 {
@@ -325,6 +359,14 @@ impl Code<'_> {
         self.f.ins().uwiden_low(x)
     }
 
+    /// Four times 16 bits, widened.
+    fn load_shorts(&mut self, address: Value, disp: i32) -> Value {
+        let shorts = self.f.ins().load(I64, Code::memory(), address, disp);
+        let x = self.f.ins().scalar_to_vector(I64X2, shorts);
+        let x = self.cast(I16X8, x);
+        self.f.ins().uwiden_low(x)
+    }
+
     /// Stores a group to neighbouring elements at `address + disp`.
     pub(crate) fn store(&mut self, a: &Group, address: Value, disp: i32) {
         match a.form {
@@ -346,7 +388,15 @@ impl Code<'_> {
                     self.store_bytes(x, address, disp + 4 * k as i32);
                 }
             }
-            Form::U8 => self.store_lane(a.form, a.v[0], address, disp),
+            Form::F16 | Form::Bf16 if a.lanes > 1 => {
+                for (k, x) in a.v.iter().enumerate() {
+                    let x = self.f.ins().unarrow(*x, *x);
+                    let x = self.cast(I64X2, x);
+                    let x = self.f.ins().extractlane(x, 0);
+                    self.f.ins().store(Code::memory(), x, address, disp + 8 * k as i32);
+                }
+            }
+            Form::U8 | Form::F16 | Form::Bf16 => self.store_lane(a.form, a.v[0], address, disp),
             Form::F32 | Form::F64 | Form::I32 | Form::I64 | Form::U32 | Form::Bit => self.keep(a, address, disp),
         }
     }
@@ -360,11 +410,13 @@ impl Code<'_> {
 
     /// Stores one lane of a group of that form.
     pub(crate) fn store_lane(&mut self, form: Form, x: Value, address: Value, disp: i32) {
-        if form == Form::U8 {
-            self.f.ins().istore8(Code::memory(), x, address, disp);
-        } else {
-            self.f.ins().store(Code::memory(), x, address, disp);
-        }
+        match form {
+            Form::U8 => self.f.ins().istore8(Code::memory(), x, address, disp),
+            Form::F16 | Form::Bf16 => self.f.ins().istore16(Code::memory(), x, address, disp),
+            Form::F32 | Form::F64 | Form::I32 | Form::I64 | Form::U32 | Form::Bit | Form::Mask32 | Form::Mask64 => {
+                self.f.ins().store(Code::memory(), x, address, disp)
+            }
+        };
     }
 
     /// Stores a group as it is computed with, in memory of the function's own.

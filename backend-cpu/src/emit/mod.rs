@@ -18,6 +18,7 @@ mod math;
 mod nest;
 mod ops;
 mod pass;
+mod short;
 mod within;
 
 pub(crate) use nest::HEADER;

@@ -385,9 +385,16 @@ impl<'f, 'p> Nest<'f, 'p> {
         let form = Form::of(literal.dtype(), lanes);
         let bits = match form {
             Form::Mask32 => literal.bits().wrapping_neg(),
-            Form::F32 | Form::F64 | Form::I32 | Form::I64 | Form::U32 | Form::U8 | Form::Bit | Form::Mask64 => {
-                literal.bits()
-            }
+            Form::F32
+            | Form::F64
+            | Form::I32
+            | Form::I64
+            | Form::U32
+            | Form::U8
+            | Form::F16
+            | Form::Bf16
+            | Form::Bit
+            | Form::Mask64 => literal.bits(),
         };
         self.code.splat_bits(form, lanes, bits)
     }

@@ -62,7 +62,8 @@ impl Maker {
         } else {
             for _ in 0..self.numbers.below(3) {
                 let value = own[self.numbers.below(own.len())];
-                if self.dtypes[value] != Dtype::Bool {
+                let dtype = self.dtypes[value];
+                if dtype != Dtype::Bool && dtype.computed() == dtype {
                     let kind = match self.numbers.below(6) {
                         0 | 1 => Reduce::Max,
                         2 if !self.smooth => Reduce::Prod,
@@ -152,6 +153,9 @@ impl Maker {
             (!all.is_empty()).then(|| all[m.numbers.below(all.len())])
         };
         let dtype = self.dtypes[x];
+        let moved = |op| matches!(op, Unary::StopGradient | Unary::Barrier);
+        // Of these the kernels know no arithmetic.
+        let short = dtype.computed() != dtype;
         let id = ValueId::from;
         Some(match n {
             4 | 5 => {
@@ -165,8 +169,9 @@ impl Maker {
                     Unary::StopGradient | Unary::Barrier => true,
                     _ => dtype.is_float(),
                 };
-                takes.then_some((Inst::Unary(op, id(x)), dtype))?
+                (takes && (!short || moved(op))).then_some((Inst::Unary(op, id(x)), dtype))?
             }
+            6 | 7 if short => return None,
             6 | 7 => {
                 let y = of(self, dtype)?;
                 let smooth = [Binary::Add, Binary::Sub, Binary::Mul, Binary::Max, Binary::Min];
@@ -193,7 +198,7 @@ impl Maker {
                 }
                 (Inst::Convert(to, id(x)), to)
             }
-            _ if self.smooth => return None,
+            _ if self.smooth || short => return None,
             _ if self.numbers.below(2) == 0 => {
                 let y = of(self, dtype)?;
                 (Inst::Compare(Compare::ALL[self.numbers.below(6)], id(x), id(y)), Dtype::Bool)

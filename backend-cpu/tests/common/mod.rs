@@ -8,7 +8,7 @@ use egrad_cpu::Cpu;
 use egrad_ir::kernel::{Backend, Kernel, Run};
 use egrad_ir::scalar::Elementary;
 use egrad_ir::schedule::{Buffer, BufferId, Schedule, Step};
-use egrad_ir::{Array, Aval, Dtype, Literal, Numerics};
+use egrad_ir::{Array, Aval, Dtype, Literal, Numerics, bf16, f16};
 
 /// Whether random functions are of kernels whose results change little when their arguments do.
 pub(crate) const SMOOTH: bool = false;
@@ -96,6 +96,14 @@ pub(crate) fn filled(dtype: Dtype, len: usize, fill: Fill, numbers: &mut Numbers
         Dtype::I64 => Array::from_vec(all.map(whole).collect(), [len]).unwrap(),
         Dtype::U32 => Array::from_vec(all.map(|x| whole(x) as u32).collect(), [len]).unwrap(),
         Dtype::U8 => Array::from_vec(all.map(|x| whole(x) as u8).collect(), [len]).unwrap(),
+        Dtype::F16 => {
+            let any = |(x, any): (&f64, &Option<i64>)| any.map_or(f16::from_f64(*x), |b| f16::from_bits(b as u16));
+            Array::from_vec(all.map(any).collect(), [len]).unwrap()
+        }
+        Dtype::Bf16 => {
+            let any = |(x, any): (&f64, &Option<i64>)| any.map_or(bf16::from_f64(*x), |b| bf16::from_bits(b as u16));
+            Array::from_vec(all.map(any).collect(), [len]).unwrap()
+        }
         Dtype::F32 | Dtype::F64 | Dtype::Bool => Array::from_f64(dtype, &data, [len]).unwrap(),
     }
 }

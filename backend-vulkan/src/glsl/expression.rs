@@ -35,7 +35,7 @@ pub(super) fn type_name(dtype: Dtype) -> &'static str {
         Dtype::F64 => "double",
         Dtype::I32 => "int",
         Dtype::I64 => "int64_t",
-        Dtype::U32 | Dtype::U8 => "uint",
+        Dtype::U32 | Dtype::U8 | Dtype::F16 | Dtype::Bf16 => "uint",
         Dtype::Bool => "bool",
     }
 }
@@ -97,7 +97,7 @@ impl<F: FnMut(Dtype, &str)> Expressions<F> {
                 i64::MIN => ("int64_t(0x8000000000000000UL)".into(), Rank::Whole),
                 n => (format!("{n}L"), if n < 0 { Rank::Prefix } else { Rank::Whole }),
             },
-            Dtype::U32 | Dtype::U8 => (format!("{}u", literal.bits()), Rank::Whole),
+            Dtype::U32 | Dtype::U8 | Dtype::F16 | Dtype::Bf16 => (format!("{}u", literal.bits()), Rank::Whole),
             Dtype::Bool => ((literal.bits() == 1).to_string(), Rank::Whole),
         };
         Expression { text, rank, dtype }
@@ -208,6 +208,14 @@ impl<F: FnMut(Dtype, &str)> Expressions<F> {
         let zero = self.literal(Literal::new(x.dtype, 0.0));
         match (x.dtype, to) {
             (from, to) if from == to => x,
+            (Dtype::F16, Dtype::F32) => self.called("from_f16", &[&x.text], to, to),
+            (Dtype::Bf16, Dtype::F32) => self.called("from_bf16", &[&x.text], to, to),
+            (Dtype::F32, Dtype::F16) => self.called("to_f16", &[&x.text], x.dtype, to),
+            (Dtype::F32, Dtype::Bf16) => self.called("to_bf16", &[&x.text], x.dtype, to),
+            (Dtype::F16 | Dtype::Bf16, _) | (_, Dtype::F16 | Dtype::Bf16) => {
+                let wide = self.convert(Dtype::F32, x);
+                self.convert(to, wide)
+            }
             (_, Dtype::Bool) => x.joined("!=", Rank::Equality, &zero, to),
             (Dtype::F32 | Dtype::F64, Dtype::I32) => self.called("to_int", &[&x.text], x.dtype, to),
             (Dtype::F32 | Dtype::F64, Dtype::I64) => self.called("to_long", &[&x.text], x.dtype, to),

@@ -1,7 +1,7 @@
 //! The functions that GLSL lacks or leaves loose, of `functions/`, and what each of them needs.
 //!
 //! They are written for `double`; those for `float` and for what all numbers have are the same text with
-//! other types. Bytes are computed with as `uint`.
+//! other types. Bytes are computed with as `uint`, and floats of 16 bits are moved as such.
 //! Paragraphs of a file are its definitions; a shader gets the ones that it uses.
 
 use egrad_ir::Dtype;
@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 
 const DOUBLE: &str = include_str!("functions/double.glsl");
 const FLOAT: &str = include_str!("functions/float.glsl");
+const SHORT: &str = include_str!("functions/short.glsl");
 const INT: &str = include_str!("functions/int.glsl");
 const LONG: &str = include_str!("functions/long.glsl");
 const UNSIGNED: &str = include_str!("functions/unsigned.glsl");
@@ -58,7 +59,7 @@ impl Included {
             Dtype::F64 => &*OF_F64,
             Dtype::I32 | Dtype::Bool => &*OF_I32,
             Dtype::I64 => &*OF_I64,
-            Dtype::U32 | Dtype::U8 => &*OF_U32,
+            Dtype::U32 | Dtype::U8 | Dtype::F16 | Dtype::Bf16 => &*OF_U32,
         };
         let at = library.by_name.get(name).unwrap_or_else(|| panic!("no function `{name}` for {dtype}"));
         self.paragraph(library, *at);
@@ -99,10 +100,10 @@ impl Library {
         let common = ANY_FLOAT.iter().map(|file| typed(file, dtype));
         let files: Vec<String> = match dtype {
             Dtype::F64 => [DOUBLE.into()].into_iter().chain(common).collect(),
-            Dtype::F32 => [FLOAT.into()].into_iter().chain(common).collect(),
+            Dtype::F32 => [FLOAT.into(), SHORT.into()].into_iter().chain(common).collect(),
             Dtype::I32 | Dtype::Bool => vec![INT.into()],
             Dtype::I64 => vec![LONG.into()],
-            Dtype::U32 | Dtype::U8 => vec![UNSIGNED.into()],
+            Dtype::U32 | Dtype::U8 | Dtype::F16 | Dtype::Bf16 => vec![UNSIGNED.into()],
         };
         let files = files.into_iter().chain([typed(ANY, dtype)]);
         let paragraphs: Vec<String> =
@@ -120,7 +121,7 @@ pub(super) fn typed(text: &str, dtype: Dtype) -> String {
         Dtype::F32 => ("float", "_32"),
         Dtype::I32 | Dtype::Bool => ("int", "_int"),
         Dtype::I64 => ("int64_t", "_long"),
-        Dtype::U32 | Dtype::U8 => ("uint", "_uint"),
+        Dtype::U32 | Dtype::U8 | Dtype::F16 | Dtype::Bf16 => ("uint", "_uint"),
     };
     let mut text = text.replace("double", name).replace("_64", suffix);
     for digit in '0'..='9' {

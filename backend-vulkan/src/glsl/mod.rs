@@ -94,6 +94,9 @@ pub(crate) fn print(launch: &Launch, caps: &Caps, device: &str) -> Result<Shader
     if kernel.operands.iter().any(|o| o.dtype.bytes() == 1) {
         text += "#extension GL_EXT_shader_8bit_storage : require\n";
     }
+    if kernel.operands.iter().any(|o| o.dtype.bytes() == 2) {
+        text += "#extension GL_EXT_shader_16bit_storage : require\n";
+    }
     if parts.text.contains(library::UNROLL) || parts.included.unrolls() {
         text += "#extension GL_EXT_control_flow_attributes : require\n";
     }
@@ -123,6 +126,7 @@ pub(crate) fn print(launch: &Launch, caps: &Caps, device: &str) -> Result<Shader
             Dtype::I64 => "int64_t",
             Dtype::U32 => "uint",
             Dtype::U8 | Dtype::Bool => "uint8_t",
+            Dtype::F16 | Dtype::Bf16 => "uint16_t",
         };
         writeln!(text, "layout(set = 0, binding = {i}) {access}buffer B{i} {{ {element} b{i}[]; }};")
             .expect("a string");

@@ -365,6 +365,7 @@ impl Printer<'_> {
             let stored = match value.dtype {
                 Dtype::Bool => format!("uint8_t(uint({}))", value.text),
                 Dtype::U8 => format!("uint8_t({})", value.text),
+                Dtype::F16 | Dtype::Bf16 => format!("uint16_t({})", value.text),
                 Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::I64 | Dtype::U32 => value.text,
             };
             let guard = match (self.team, pass.loops.is_empty()) {
@@ -410,7 +411,9 @@ impl Printer<'_> {
                     Dtype::Bool => {
                         Expression { text: format!("uint({element}) != 0"), rank: Rank::Equality, dtype: Dtype::Bool }
                     }
-                    Dtype::U8 => Expression::whole(format!("uint({element})"), Dtype::U8),
+                    dtype @ (Dtype::U8 | Dtype::F16 | Dtype::Bf16) => {
+                        Expression::whole(format!("uint({element})"), dtype)
+                    }
                     dtype @ (Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::I64 | Dtype::U32) => {
                         Expression::whole(element, dtype)
                     }
@@ -426,7 +429,9 @@ impl Printer<'_> {
                 let element = element(self.launch, *operand, &format!("{base} + ({inside} ? {moved} : 0u)"));
                 match self.kernel.operands[*operand].dtype {
                     Dtype::Bool => Expression::whole(format!("({inside} && uint({element}) != 0)"), Dtype::Bool),
-                    Dtype::U8 => Expression::whole(format!("({inside} ? uint({element}) : 0u)"), Dtype::U8),
+                    dtype @ (Dtype::U8 | Dtype::F16 | Dtype::Bf16) => {
+                        Expression::whole(format!("({inside} ? uint({element}) : 0u)"), dtype)
+                    }
                     dtype @ (Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::I64 | Dtype::U32) => {
                         let nothing = self.expressions().literal(Literal::new(dtype, 0.0)).text;
                         Expression::whole(format!("({inside} ? {element} : {nothing})"), dtype)

@@ -66,6 +66,11 @@ pub(crate) fn check(launch: &Launch, caps: &Caps, device: &str) -> Result<()> {
     if kernel.operands.iter().any(|o| o.dtype.bytes() == 1) && !caps.storage8 {
         return lacks("bytes in storage buffers (`storageBuffer8BitAccess`), as `bool` and `u8` are stored");
     }
+    if kernel.operands.iter().any(|o| o.dtype.bytes() == 2) && !caps.storage16 {
+        let what =
+            "elements of two bytes in storage buffers (`storageBuffer16BitAccess`), as `f16` and `bf16` are stored";
+        return lacks(what);
+    }
     if launch.buffers() > caps.bindings as usize {
         let (n, most) = (launch.buffers(), caps.bindings);
         return lacks(&format!("more than {most} buffers per kernel, here {n}"));

@@ -116,7 +116,9 @@ impl Shader<'_> {
     fn new(e: &mut Emitter, dtype: Dtype) -> Shader<'_> {
         let (float, int) = match dtype {
             Dtype::F64 => (e.f64_type(), e.u64_type()),
-            Dtype::F32 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => (e.types.f32, e.types.u32),
+            Dtype::F32 | Dtype::F16 | Dtype::Bf16 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => {
+                (e.types.f32, e.types.u32)
+            }
         };
         Shader { e, dtype, float, int }
     }
@@ -206,7 +208,9 @@ impl Lanes for Shader<'_> {
     fn int(&mut self, value: i64) -> Word {
         match self.dtype {
             Dtype::F64 => self.e.u64(value as u64),
-            Dtype::F32 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => self.e.u32(value as u32),
+            Dtype::F32 | Dtype::F16 | Dtype::Bf16 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => {
+                self.e.u32(value as u32)
+            }
         }
     }
 
@@ -225,7 +229,9 @@ impl Lanes for Shader<'_> {
     fn fma(&mut self, a: Word, b: Word, c: Word) -> Word {
         let fma = match self.dtype {
             Dtype::F64 => self.e.fma[1],
-            Dtype::F32 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => self.e.fma[0],
+            Dtype::F32 | Dtype::F16 | Dtype::Bf16 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => {
+                self.e.fma[0]
+            }
         };
         match fma {
             Fma::Fused => {

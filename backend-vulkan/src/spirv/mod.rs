@@ -12,7 +12,8 @@
 //!
 //! Integers are 32 or 64 bits wide and unsigned in type; operations choose the sign. Bools are bytes in
 //! memory and `OpTypeBool` in computation; a `u8` is a byte in memory and 32 bits below 256 in
-//! computation.
+//! computation. Floats of 16 bits are 32 bits below 2^16 in computation, where they are moved and
+//! converted (`short`).
 
 mod check;
 mod control;
@@ -21,6 +22,7 @@ mod index;
 mod math;
 mod nest;
 mod ops;
+mod short;
 mod team;
 mod tile;
 
@@ -147,6 +149,7 @@ struct Types {
     f64: Option<Word>,
     u64: Option<Word>,
     u8: Option<Word>,
+    u16: Option<Word>,
 }
 
 /// An operand of the kernel, or its guard.
@@ -198,6 +201,7 @@ impl Emitter {
             f64: None,
             u64: None,
             u8: None,
+            u16: None,
         };
         let mut emitter = Emitter {
             b,
@@ -405,7 +409,7 @@ impl Emitter {
         match dtype {
             Dtype::F32 => self.types.f32,
             Dtype::F64 => self.f64_type(),
-            Dtype::I32 | Dtype::U32 | Dtype::U8 => self.types.u32,
+            Dtype::I32 | Dtype::U32 | Dtype::U8 | Dtype::F16 | Dtype::Bf16 => self.types.u32,
             Dtype::I64 => self.u64_type(),
             Dtype::Bool => self.types.boolean,
         }
@@ -419,6 +423,10 @@ impl Emitter {
                 self.b.capability(Capability::StorageBuffer8BitAccess);
                 self.b.type_int(8, 0)
             }),
+            Dtype::F16 | Dtype::Bf16 => *self.types.u16.get_or_insert_with(|| {
+                self.b.capability(Capability::StorageBuffer16BitAccess);
+                self.b.type_int(16, 0)
+            }),
         }
     }
 
@@ -426,7 +434,9 @@ impl Emitter {
     fn constant(&mut self, dtype: Dtype, bits: u64) -> Word {
         let (ty, b) = (self.computed(dtype), &mut self.b);
         *self.constants.entry((ty, bits)).or_insert_with(|| match dtype {
-            Dtype::F32 | Dtype::I32 | Dtype::U32 | Dtype::U8 => b.constant_bit32(ty, bits as u32),
+            Dtype::F32 | Dtype::I32 | Dtype::U32 | Dtype::U8 | Dtype::F16 | Dtype::Bf16 => {
+                b.constant_bit32(ty, bits as u32)
+            }
             Dtype::F64 | Dtype::I64 => b.constant_bit64(ty, bits),
             Dtype::Bool if bits == 0 => b.constant_false(ty),
             Dtype::Bool => b.constant_true(ty),
@@ -468,13 +478,13 @@ impl Emitter {
         let pointer = self.element(operand, index);
         let stored = self.stored(dtype);
         let id = built(self.b.load(stored, None, pointer, None, []));
-        if dtype != Dtype::Bool && dtype != Dtype::U8 {
+        if dtype.bytes() >= 4 {
             return Value { id, dtype };
         }
-        // Bytes are only loaded, widened and stored, which needs no arithmetic on them.
+        // These are only loaded, widened and stored, which needs no arithmetic on them.
         let (boolean, u32, zero) = (self.types.boolean, self.types.u32, self.u32(0));
         let wide = built(self.b.u_convert(u32, None, id));
-        if dtype == Dtype::U8 {
+        if dtype != Dtype::Bool {
             return Value { id: wide, dtype };
         }
         Value { id: built(self.b.i_not_equal(boolean, None, wide, zero)), dtype }
@@ -487,8 +497,8 @@ impl Emitter {
             let (one, zero, u32, stored) = (self.u32(1), self.u32(0), self.types.u32, self.stored(Dtype::Bool));
             let wide = built(self.b.select(u32, None, id, one, zero));
             id = built(self.b.u_convert(stored, None, wide));
-        } else if value.dtype == Dtype::U8 {
-            let stored = self.stored(Dtype::U8);
+        } else if value.dtype.bytes() < 4 {
+            let stored = self.stored(value.dtype);
             id = built(self.b.u_convert(stored, None, id));
         }
         built(self.b.store(pointer, id, None, []));

@@ -128,7 +128,7 @@ impl Emitter {
         let keeps_nan = match x.dtype {
             Dtype::F32 => self.f32_caps.keeps_nan,
             Dtype::F64 => self.f64_caps.keeps_nan,
-            Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => true,
+            Dtype::F16 | Dtype::Bf16 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => true,
         };
         if !keeps_nan {
             self.exactly(value);
@@ -156,6 +156,7 @@ impl Emitter {
             (Dtype::U32 | Dtype::U8, Compare::Le) => B::u_less_than_equal,
             (Dtype::U32 | Dtype::U8, Compare::Gt) => B::u_greater_than,
             (Dtype::U32 | Dtype::U8, Compare::Ge) => B::u_greater_than_equal,
+            (Dtype::F16 | Dtype::Bf16, _) => unreachable!("verified: they are compared as `f32`"),
             (Dtype::Bool, Compare::Eq) => B::logical_equal,
             (Dtype::Bool, Compare::Ne) => B::logical_not_equal,
             (Dtype::Bool, Compare::Lt) => {
@@ -202,10 +203,18 @@ impl Emitter {
         }
         let zero = self.number(x.dtype, 0.0);
         match (x.dtype, to) {
+            (Dtype::F16 | Dtype::Bf16, _) => {
+                let wide = self.widened(x);
+                self.convert(to, wide)
+            }
             (_, Dtype::Bool) => self.compare(Compare::Ne, x, zero),
             (Dtype::Bool, _) => {
                 let [one, zero] = [1.0, 0.0].map(|n| self.number(to, n));
                 self.select(x, one, zero)
+            }
+            (_, Dtype::F16 | Dtype::Bf16) => {
+                let wide = self.convert(Dtype::F32, x);
+                self.rounded(to, wide)
             }
             (Dtype::F32 | Dtype::F64, Dtype::F32 | Dtype::F64) => self.value(to, |b, ty| b.f_convert(ty, None, x.id)),
             (Dtype::I32 | Dtype::I64, Dtype::F32 | Dtype::F64) => {
@@ -367,7 +376,7 @@ impl Emitter {
                 let id = built(self.b.u_greater_than(boolean, None, bits, infinity));
                 Value { id, dtype: Dtype::Bool }
             }
-            Dtype::F64 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => {
+            Dtype::F64 | Dtype::F16 | Dtype::Bf16 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => {
                 self.compare(Compare::Ne, x, x)
             }
         }
@@ -377,7 +386,9 @@ impl Emitter {
     fn bits(&mut self, dtype: Dtype) -> Word {
         match dtype {
             Dtype::F64 => self.b.type_vector(self.types.u32, 2),
-            Dtype::F32 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => self.types.u32,
+            Dtype::F32 | Dtype::F16 | Dtype::Bf16 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => {
+                self.types.u32
+            }
         }
     }
 

@@ -13,6 +13,7 @@ fn card() -> Caps {
         float64: true,
         int64: true,
         storage8: true,
+        storage16: true,
         fused: true,
         f32: FloatCaps::default(),
         f64: FloatCaps::default(),

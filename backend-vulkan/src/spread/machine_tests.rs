@@ -75,7 +75,7 @@ impl Machine<'_> {
             let first = self.read(b, o.len).1;
             let mut all = self.memory(b.memory).to_f64();
             let nothing = match new.dtype() {
-                Dtype::F32 | Dtype::F64 => f64::is_nan,
+                Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 => f64::is_nan,
                 Dtype::I32 => |x: f64| x == f64::from(i32::MIN),
                 Dtype::I64 => |x: f64| x == i64::MIN as f64,
                 Dtype::U32 | Dtype::U8 | Dtype::Bool => |_: f64| false,

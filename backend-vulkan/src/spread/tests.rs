@@ -11,7 +11,7 @@ use egrad_ir::{Array, Dtype};
 /// Elements of that type that tell positions apart.
 fn numbers(dtype: Dtype, len: usize, seed: usize) -> Array {
     let number = |i: usize| match dtype {
-        Dtype::F32 | Dtype::F64 => ((i * 7 + seed * 3) % 11) as f64 * 0.25 - 1.0,
+        Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 => ((i * 7 + seed * 3) % 11) as f64 * 0.25 - 1.0,
         Dtype::I32 | Dtype::I64 => ((i * 5 + seed) % 13) as f64 - 6.0,
         Dtype::U32 | Dtype::U8 => ((i * 5 + seed) % 13) as f64,
         Dtype::Bool => f64::from(u8::from((i + seed).is_multiple_of(3))),

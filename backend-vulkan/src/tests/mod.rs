@@ -162,6 +162,8 @@ fn within(times: f64, got: &Array, want: &Array, inputs: &[&Array]) -> Result<()
     let share = match want.dtype() {
         Dtype::F32 => 2e-5,
         Dtype::F64 => 1e-13,
+        Dtype::F16 => 2e-3,
+        Dtype::Bf16 => 2e-2,
         Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => 0.0,
     };
     // What an f64 was computed from may have been an f32.
@@ -239,6 +241,8 @@ fn close(got: Literal, want: Literal, ulps: f64) -> bool {
     let (tiny, epsilon) = match want.dtype() {
         Dtype::F32 => (f64::from(f32::MIN_POSITIVE), f64::from(f32::EPSILON)),
         Dtype::F64 => (f64::MIN_POSITIVE, f64::EPSILON),
+        // Converted and moved, which is exact.
+        Dtype::F16 | Dtype::Bf16 => return got == want || (g.is_nan() && w.is_nan()),
         Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => return got == want,
     };
     if w.is_nan() || g.is_nan() {

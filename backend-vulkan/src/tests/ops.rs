@@ -1,17 +1,17 @@
 //! Every primitive on every element type that takes it, over special values.
 
 use super::{Build, affine, alone, check, with};
-use crate::Without;
+use crate::{Shaders, Vulkan, Without};
 use egrad_ir::infer::infer;
-use egrad_ir::kernel::{Inst, Kernel};
+use egrad_ir::kernel::{Backend, Inst, Kernel};
 use egrad_ir::op::{Binary, Compare, Op, Unary};
-use egrad_ir::{Array, Aval, Dtype, Literal};
+use egrad_ir::{Array, Aval, Dtype, Literal, bf16, f16};
 
 /// Values at which functions differ or fail.
 fn special(dtype: Dtype) -> Vec<f64> {
     let int = f64::from(i32::MAX);
     match dtype {
-        Dtype::F32 | Dtype::F64 => {
+        Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 => {
             let mut all = vec![0.0, 0.1, 0.5, 1.0, 1.5, 2.0, 3.0, 7.25, 20.0, 88.0, 89.0, 104.0, 710.0, 1e-3, 1e-6];
             all.extend([1e-20, 1e10, int, int + 1.0, int + 1025.0, 1e30, 3e38, f64::INFINITY, f64::NAN]);
             all.extend([1.0 - 1e-7, 1.0 + 1e-6, std::f64::consts::PI, 2.5e4, 1.175_494_4e-38, 16_777_217.0]);
@@ -57,8 +57,12 @@ fn kernel(
     k.kernel(name)
 }
 
-/// The element type of the primitive's result, if it takes operands of these types.
+/// The element type of the primitive's result, if kernels compute it of operands of these types.
 fn takes(op: &Op, args: &[Dtype]) -> Option<Dtype> {
+    let moves = matches!(op, Op::Unary(Unary::StopGradient | Unary::Barrier));
+    if !moves && args.iter().any(|d| d.computed() != *d) {
+        return None;
+    }
     let avals: Vec<Aval> = args.iter().map(|d| Aval::new(*d, [2])).collect();
     infer(op, &avals.iter().collect::<Vec<_>>()).ok().map(|a| a.dtype)
 }
@@ -216,8 +220,10 @@ fn compare_and_select() {
         for dtype in Dtype::ALL {
             let [x, y] = pairs(dtype);
             for op in Compare::ALL {
-                let k = kernel(op.name(), &[&x, &y], Dtype::Bool, |a| Inst::Compare(*op, a[0], a[1]));
-                let p = check(vulkan, alone(k), &[&x, &y], 0.0).remove(0);
+                let wide = [&x, &y].map(|a| Array::from_f64(dtype.computed(), &a.to_f64(), a.shape().clone()).unwrap());
+                let wide = [&wide[0], &wide[1]];
+                let k = kernel(op.name(), &wide, Dtype::Bool, |a| Inst::Compare(*op, a[0], a[1]));
+                let p = check(vulkan, alone(k), &wide, 0.0).remove(0);
                 let k = kernel("select", &[&p, &x, &y], dtype, |a| Inst::Select(a[0], a[1], a[2]));
                 check(vulkan, alone(k), &[&p, &x, &y], 0.0);
             }
@@ -247,6 +253,54 @@ fn convert() {
             let x = array(from, &special(from));
             let k = kernel(&format!("{from}_to_{to}"), &[&x], to, |a| Inst::Convert(to, a[0]));
             check(vulkan, alone(k), &[&x], 0.0);
+        }
+    });
+}
+
+/// Every float of 16 bits as one of 32, and those with what lies between and beyond them back, to the bit.
+#[test]
+fn floats_of_16_bits() {
+    let mut wide: Vec<f32> = Vec::new();
+    for high in 0..=u16::MAX {
+        let bits = u32::from(high) << 16;
+        wide.extend([0x7fff, 0x8000, 0x8001].map(|low| f32::from_bits(bits | low)));
+        let (x, next) = (f16::from_bits(high & 0x7fff), f16::from_bits((high & 0x7fff) + 1));
+        let middle = (x.to_f32() + next.to_f32()) / 2.0;
+        let signed = if high >> 15 == 1 { -1.0 } else { 1.0 };
+        wide.extend([middle, middle.next_up(), middle.next_down()].map(|x| signed * x));
+    }
+    wide.extend((0..60_000u32).map(|i| f32::from_bits(i.wrapping_mul(0x9e37_79b9))));
+    // A device may take numbers that f32 has no exponent for as 0.
+    let least = |x: &f32| x.abs() >= f32::MIN_POSITIVE || *x == 0.0;
+    let wide: Vec<f32> = wide.into_iter().filter(|x| x.is_nan() || least(x)).collect();
+    let wide = Array::from_vec(wide.clone(), [wide.len()]).unwrap();
+    let all = 0..=u16::MAX;
+    let shorts = [
+        Array::from_vec(all.clone().map(f16::from_bits).collect(), [1 << 16]).unwrap(),
+        Array::from_vec(all.map(bf16::from_bits).collect(), [1 << 16]).unwrap(),
+    ];
+    let compiled = |vulkan: &Vulkan, from, to, x: &Array, glsl: bool| {
+        let k = kernel("convert", &[x], to, |a| Inst::Convert(to, a[0]));
+        let vulkan = Vulkan { shaders: if glsl { Shaders::Glsl } else { Shaders::Spirv }, ..vulkan.clone() };
+        let program = vulkan.compile(alone(k)).unwrap_or_else(|e| panic!("{from} to {to}: {e}"));
+        program.run(&[x]).unwrap().outputs[0].clone()
+    };
+    with(Without::default(), |vulkan| {
+        for glsl in [false, true].into_iter().filter(|glsl| !glsl || cfg!(feature = "shaderc")) {
+            for short in &shorts {
+                let dtype = short.dtype();
+                let got = compiled(vulkan, dtype, Dtype::F32, short, glsl);
+                let want = short.to_f64();
+                for (i, (got, want)) in got.to_f64().into_iter().zip(&want).enumerate() {
+                    let same = got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan());
+                    assert!(same, "{dtype} {i:#x}: {got:?}, not {want:?}; GLSL: {glsl}");
+                }
+                let got = compiled(vulkan, Dtype::F32, dtype, &wide, glsl);
+                for (i, x) in wide.elements::<f32>().unwrap().iter().enumerate() {
+                    let want = Literal::new(dtype, if x.is_nan() { f64::NAN } else { f64::from(*x) });
+                    assert_eq!(got.literal(i), want, "{dtype} of {x:?} ({:#x}); GLSL: {glsl}", x.to_bits());
+                }
+            }
         }
     });
 }

@@ -9,7 +9,7 @@ use egrad_ir::{Array, Dtype};
 fn numbers(dtype: Dtype, len: usize, seed: usize) -> Array {
     let wild = [0.0, 3.0, -1.0, 7.0, 2147483647.0, -2147483648.0, 5.0, 2.0];
     let number = |i: usize| match dtype {
-        Dtype::F32 | Dtype::F64 => ((i * 7 + seed * 3) % 11) as f64 * 0.25 - 1.0,
+        Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 => ((i * 7 + seed * 3) % 11) as f64 * 0.25 - 1.0,
         Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 => wild[(i * 5 + seed) % 8],
         Dtype::Bool => f64::from(u8::from((i + seed).is_multiple_of(3))),
     };

@@ -64,7 +64,7 @@ impl Numbers {
             Dtype::Bool => f64::from(u8::from(numbers.below(4) > 0)),
             Dtype::I32 | Dtype::I64 => numbers.below(9) as f64 - 4.0,
             Dtype::U32 | Dtype::U8 => numbers.below(9) as f64,
-            Dtype::F32 | Dtype::F64 => 2.0 * numbers.unit(),
+            Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 => 2.0 * numbers.unit(),
         };
         let read = kernel.operands.iter().filter(|o| !o.written);
         let all = read.map(|o| {
@@ -80,7 +80,7 @@ impl Numbers {
             Dtype::Bool => numbers.below(2) as f64,
             Dtype::I32 | Dtype::I64 => (1000.0 * numbers.unit()).trunc(),
             Dtype::U32 | Dtype::U8 => numbers.below(300) as f64,
-            Dtype::F32 | Dtype::F64 => 2.0 * numbers.unit(),
+            Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 => 2.0 * numbers.unit(),
         };
         Array::from_f64(dtype, &(0..len).map(|_| element(self)).collect::<Vec<_>>(), [len]).unwrap()
     }

@@ -54,6 +54,9 @@ fn devices_that_lack_something() {
     let bytes = Without { storage8: true, ..Without::default() };
     refused(bytes.clone(), unary(Unary::Not, Dtype::Bool), "`storageBuffer8BitAccess`");
     refused(bytes, unary(Unary::Not, Dtype::U8), "`storageBuffer8BitAccess`");
+    let shorts = Without { storage16: true, ..Without::default() };
+    refused(shorts.clone(), unary(Unary::Barrier, Dtype::F16), "`storageBuffer16BitAccess`");
+    refused(shorts, unary(Unary::Barrier, Dtype::Bf16), "`storageBuffer16BitAccess`), as `f16` and `bf16` are stored");
     let long = Without { int64: true, ..Without::default() };
     refused(long, unary(Unary::Neg, Dtype::I64), "lacks 64-bit integers (`shaderInt64`), which kernel `neg` needs");
     let range = Without { range: Some(12), ..Without::default() };

@@ -71,6 +71,7 @@ impl Side {
     fn new(name: &str, settings: &rewrite::Options) -> std::result::Result<Side, Failure> {
         let source = Source::named(name)?;
         let plain = rewrite::expand(&source.program).map_err(|e| source.blame(e))?;
+        let plain = rewrite::widened(&plain)?.into_owned();
         let compilation = rewrite::compile(&source.program, settings).map_err(|e| source.blame(e))?;
         let kernels = compilation.schedule.steps.iter().map(|s| s.kernel.to_string()).collect();
         Ok(Side { name: source.name, calls: settings.calls, plain, compilation, kernels, measured_us: None })
@@ -212,7 +213,7 @@ fn input(aval: &Aval, seed: u64) -> Result<Array> {
     };
     let data: Vec<f64> = (0..aval.shape.size())
         .map(|_| match aval.dtype {
-            Dtype::F32 | Dtype::F64 => 2.0 * next() - 1.0,
+            Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 => 2.0 * next() - 1.0,
             Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 => (next() * 10.0).floor(),
             Dtype::Bool => next().round(),
         })

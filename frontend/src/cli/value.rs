@@ -3,7 +3,7 @@
 //! `[[1, 2.5], [nan, -inf]]`. In quotes (`"nan"`) they are valid JSON too, which is how they are
 //! printed there.
 
-use egrad::{Array, Aval, Dtype, Element, Error, Result, Shape, Span};
+use egrad::{Array, Aval, Dtype, Element, Error, Result, Shape, Span, bf16, f16};
 use std::fmt::{self, Write};
 
 /// Reads one array of this type from the whole text; `what` names it in errors.
@@ -103,6 +103,8 @@ impl<'a> Reader<'a> {
         match aval.dtype {
             Dtype::F32 => self.typed(dims, what, |w| float(w, w.parse::<f32>().ok()?, f32::is_infinite)),
             Dtype::F64 => self.typed(dims, what, |w| float(w, w.parse::<f64>().ok()?, f64::is_infinite)),
+            Dtype::F16 => self.typed(dims, what, |w| float(w, f16::from_f32(w.parse().ok()?), f16::is_infinite)),
+            Dtype::Bf16 => self.typed(dims, what, |w| float(w, bf16::from_f32(w.parse().ok()?), bf16::is_infinite)),
             Dtype::I32 => self.typed(dims, what, |w| w.parse::<i32>().ok()),
             Dtype::I64 => self.typed(dims, what, |w| w.parse::<i64>().ok()),
             Dtype::U32 => self.typed(dims, what, |w| w.parse::<u32>().ok()),
@@ -169,7 +171,7 @@ impl<'a> Reader<'a> {
         let text = self.rest.as_str();
         let word = &text[..text.find(|c| !is_word(c)).unwrap_or(text.len())];
         let kind = match T::DTYPE {
-            Dtype::F32 | Dtype::F64 => "a number, `nan` or `inf`",
+            Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 => "a number, `nan` or `inf`",
             Dtype::I32 => "an integer of 32 bits",
             Dtype::I64 => "an integer of 64 bits",
             Dtype::U32 => "an integer from 0 to 4294967295",
@@ -258,6 +260,8 @@ mod tests {
             ("[[0], [255]]", Dtype::U8, &[2, 1]),
             ("[true, false]", Dtype::Bool, &[2]),
             ("[1e300, -0.0]", Dtype::F64, &[2]),
+            ("[0.1, -65504.0, 6e-8, nan]", Dtype::F16, &[4]),
+            ("[0.1, 3.39e38, -0.0, inf]", Dtype::Bf16, &[4]),
             ("[]", Dtype::F32, &[0]),
             ("[[]]", Dtype::F32, &[1, 0]),
         ] {
@@ -294,6 +298,7 @@ mod tests {
         wrong("256", Dtype::U8, &[], "`256` is not an integer from 0 to 255");
         wrong("1", Dtype::Bool, &[], "`1` is not `true` or `false`");
         wrong("1e39", Dtype::F32, &[], "`1e39` is not a number");
+        wrong("65520", Dtype::F16, &[], "`65520` is not a number");
         wrong("1 2", Dtype::F32, &[], "the end is expected, there is `2`");
         wrong("", Dtype::F32, &[], "the text ends");
         wrong("[1, 2", Dtype::F32, &[2], "`,` or `]` is expected, the text ends");

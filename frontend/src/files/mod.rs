@@ -21,7 +21,7 @@ mod npz;
 mod tensors;
 
 use crate::tree::{Flat, Tree, build, paths};
-use egrad_ir::{Array, Dtype, Error, Result};
+use egrad_ir::{Array, Dtype, Error, Result, bf16, f16};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -194,6 +194,8 @@ fn to_bytes(array: &Array) -> Result<Vec<u8>> {
     Ok(match array.dtype() {
         Dtype::F32 => each(array.elements::<f32>()?, f32::to_le_bytes),
         Dtype::F64 => each(array.elements::<f64>()?, f64::to_le_bytes),
+        Dtype::F16 => each(array.elements::<f16>()?, f16::to_le_bytes),
+        Dtype::Bf16 => each(array.elements::<bf16>()?, bf16::to_le_bytes),
         Dtype::I32 => each(array.elements::<i32>()?, i32::to_le_bytes),
         Dtype::I64 => each(array.elements::<i64>()?, i64::to_le_bytes),
         Dtype::U32 => each(array.elements::<u32>()?, u32::to_le_bytes),
@@ -210,6 +212,8 @@ fn from_bytes(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> std::result::Resul
     let array = match dtype {
         Dtype::F32 => Array::from_vec(each(bytes, f32::from_le_bytes), shape),
         Dtype::F64 => Array::from_vec(each(bytes, f64::from_le_bytes), shape),
+        Dtype::F16 => Array::from_vec(each(bytes, f16::from_le_bytes), shape),
+        Dtype::Bf16 => Array::from_vec(each(bytes, bf16::from_le_bytes), shape),
         Dtype::I32 => Array::from_vec(each(bytes, i32::from_le_bytes), shape),
         Dtype::I64 => Array::from_vec(each(bytes, i64::from_le_bytes), shape),
         Dtype::U32 => Array::from_vec(each(bytes, u32::from_le_bytes), shape),

@@ -23,7 +23,14 @@ pub(super) fn encode(path: &Path, entries: &BTreeMap<String, &Array>) -> Result<
     for (name, array) in entries {
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
         zip.start_file(format!("{name}.npy"), options).map_err(|e| broken_entry(path, name, e))?;
-        zip.write_all(&header(array)).map_err(|e| broken_entry(path, name, e))?;
+        let Some(descr) = descr(array.dtype()) else {
+            let (path, own, wide) = (path.display(), array.dtype(), array.dtype().computed());
+            let m = format!(
+                "{path}: entry `{name}`: NumPy's files have no {own}: convert it to {wide}, or save safetensors"
+            );
+            return Err(Error::dtype(m));
+        };
+        zip.write_all(&header(descr, array)).map_err(|e| broken_entry(path, name, e))?;
         zip.write_all(&to_bytes(array)?).map_err(|e| broken_entry(path, name, e))?;
     }
     Ok(zip.finish().map_err(|e| broken(path, e))?.into_inner())
@@ -172,26 +179,28 @@ impl Header {
 /// The element type of a descriptor, and whether its bytes are the other way round.
 fn dtype(descr: &str) -> Option<(Dtype, bool)> {
     let (order, kind) = descr.split_at_checked(1)?;
-    let dtype = Dtype::ALL.into_iter().find(|d| &self::descr(*d)[1..] == kind)?;
+    let dtype = Dtype::ALL.into_iter().find(|d| self::descr(*d).is_some_and(|descr| &descr[1..] == kind))?;
     matches!(order, "<" | ">" | "|" | "=").then_some((dtype, order == ">"))
 }
 
-fn descr(dtype: Dtype) -> &'static str {
-    match dtype {
+/// The descriptor of an element type; NumPy has none for `bf16`.
+fn descr(dtype: Dtype) -> Option<&'static str> {
+    Some(match dtype {
         Dtype::F32 => "<f4",
         Dtype::F64 => "<f8",
+        Dtype::F16 => "<f2",
+        Dtype::Bf16 => return None,
         Dtype::I32 => "<i4",
         Dtype::I64 => "<i8",
         Dtype::U32 => "<u4",
         Dtype::U8 => "|u1",
         Dtype::Bool => "|b1",
-    }
+    })
 }
 
-fn header(array: &Array) -> Vec<u8> {
+fn header(descr: &str, array: &Array) -> Vec<u8> {
     let shape: Vec<String> = array.shape().iter().map(|n| format!("{n},")).collect();
-    let mut text =
-        format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}", descr(array.dtype()), shape.join(" "));
+    let mut text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}), }}", shape.join(" "));
     // Version 2 leaves room for any rank; with its newline the header ends at a multiple of 64.
     while !(12 + text.len() + 1).is_multiple_of(64) {
         text.push(' ');

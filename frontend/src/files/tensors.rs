@@ -36,6 +36,8 @@ fn stored(dtype: Dtype) -> Stored {
     match dtype {
         Dtype::F32 => Stored::F32,
         Dtype::F64 => Stored::F64,
+        Dtype::F16 => Stored::F16,
+        Dtype::Bf16 => Stored::BF16,
         Dtype::I32 => Stored::I32,
         Dtype::I64 => Stored::I64,
         Dtype::U32 => Stored::U32,

@@ -94,6 +94,10 @@ fn matrix(name: &str, x: Tensor) -> [usize; 2] {
     if !aval.dtype.is_float() {
         fail(Error::dtype(format!("`{name}` takes floats, not {aval}: convert it")));
     }
+    let wide = aval.dtype.computed();
+    if wide != aval.dtype {
+        fail(Error::dtype(format!("`{name}` doesn't take {aval}: convert it to {wide}, and the result back")));
+    }
     let lead = aval.shape.rank() - 2;
     [aval.shape[lead], aval.shape[lead + 1]]
 }

@@ -82,6 +82,10 @@ pub(super) fn word_each(name: &str, key: [Tensor; 2], shape: &Shape, span: Span)
 /// Numbers in [0, 1), all multiples of the distance of floats from 1 up with equal probability.
 #[track_caller]
 pub(super) fn fraction(name: &str, key: [Tensor; 2], shape: &Shape, dtype: Dtype, span: Span) -> Tensor {
+    if dtype.computed() != dtype {
+        let m = format!("`{name}` doesn't draw {dtype}: draw {} and convert it", dtype.computed());
+        raise::throw(Error::dtype(m).at(span));
+    }
     if dtype == Dtype::F32 {
         // 23 bits.
         return word_each(name, key, shape, span).shift_right_logical(word(9)).convert(dtype) * 2f64.powi(-23);

@@ -349,7 +349,7 @@ impl Tensor {
             Dtype::I64 => self.clamp(i32::MIN, i32::MAX).convert(Dtype::I32),
             Dtype::U32 => self.minimum(i32::MAX).convert(Dtype::I32),
             Dtype::U8 => self.convert(Dtype::I32),
-            Dtype::F32 | Dtype::F64 | Dtype::Bool => {
+            Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 | Dtype::Bool => {
                 let m = format!("the indices of `{name}` must be integers, not {}", self.aval());
                 raise::throw(Error::dtype(m).at(Span::here()))
             }
@@ -372,7 +372,7 @@ impl Tensor {
     #[track_caller]
     fn missing(self) -> Tensor {
         let missing = match self.dtype() {
-            Dtype::F32 | Dtype::F64 => f64::NAN,
+            Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 => f64::NAN,
             // Saturates to the smallest, or the largest.
             Dtype::I32 | Dtype::I64 => f64::NEG_INFINITY,
             Dtype::U32 | Dtype::U8 => f64::INFINITY,

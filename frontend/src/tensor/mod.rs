@@ -28,6 +28,7 @@ pub use window::{Convolution, conv};
 
 use crate::{raise, trace};
 use egrad_ir::{Array, Aval, Binary, Compare, Dtype, Element, Error, Literal, NodeId, Op, Result, Shape, Span, Unary};
+use egrad_ir::{bf16, f16};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -137,6 +138,8 @@ mod sealed {
     impl Sealed for super::Tensor {}
     impl Sealed for f32 {}
     impl Sealed for f64 {}
+    impl Sealed for egrad_ir::f16 {}
+    impl Sealed for egrad_ir::bf16 {}
     impl Sealed for i32 {}
     impl Sealed for i64 {}
     impl Sealed for u32 {}
@@ -151,7 +154,7 @@ mod sealed {
 /// tensors alone, and a `bool` bool tensors alone.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be an operand of a tensor operation",
-    note = "operands are `Tensor`s and the numbers `f32`, `f64`, `i32`, `i64`, `u32`, `u8` and `bool`; an `Array` becomes a tensor by `Tensor::from(&array)`"
+    note = "operands are `Tensor`s and the numbers `f32`, `f64`, `f16`, `bf16`, `i32`, `i64`, `u32`, `u8` and `bool`; an `Array` becomes a tensor by `Tensor::from(&array)`"
 )]
 pub trait Operand: Copy + sealed::Sealed {
     /// The tensor itself, if it is one.
@@ -205,6 +208,8 @@ macro_rules! number {
 number! {
     f32,  F32,  |dtype, x| float(dtype, f64::from(x)),     "number";
     f64,  F32,  float,                                     "number";
+    f16,  F16,  |dtype, x| float(dtype, x.to_f64()),       "number";
+    bf16, Bf16, |dtype, x| float(dtype, x.to_f64()),       "number";
     i32,  I32,  |dtype, x| whole(dtype, i64::from(x)),     "number";
     i64,  I64,  whole,                                     "number";
     u32,  U32,  |dtype, x| whole(dtype, i64::from(x)),     "number";
@@ -442,7 +447,8 @@ impl Tensor {
     }
 
     /// The same numbers as another element type: float to integer truncates and saturates (NaN becomes
-    /// 0), integer to integer keeps the low bits, to bool is `x != 0`.
+    /// 0), integer to integer keeps the low bits, to bool is `x != 0`; to `f16` and `bf16` it rounds the `f32`
+    /// to the nearest (ties to even).
     ///
     /// ```
     /// # use egrad::{Array, Dtype, Tensor, jit};

@@ -144,7 +144,7 @@ impl Tensor {
         if aval.dtype == Dtype::Bool {
             raise::throw(Error::dtype(format!("`{name}` doesn't take {aval}: convert it")).at(span));
         }
-        self.up_to_each(at, reverse, combine)
+        self.wide().up_to_each(at, reverse, combine).convert(aval.dtype)
     }
 
     /// Combines every element with all before it. A long axis is cut into blocks: each by itself, then

@@ -83,14 +83,17 @@ impl Tensor {
     fn reduction(self, kind: Kind, axes: Axes) -> Tensor {
         match kind {
             Kind::sum => self.number().reduce(Reduce::Sum, axes),
-            Kind::prod => self.number().product(axes),
+            Kind::prod => {
+                let x = self.number();
+                x.wide().product(axes).convert(x.dtype())
+            }
             Kind::mean => {
-                let n = self.count(&axes);
-                self.float().reduce(Reduce::Sum, axes) / n
+                let (x, n) = (self.float(), self.count(&axes));
+                (x.wide().reduce(Reduce::Sum, axes) / n).convert(x.dtype())
             }
             Kind::max => self.reduce(Reduce::Max, axes),
             Kind::min => match self.dtype() {
-                Dtype::F32 | Dtype::F64 => -(-self).reduce(Reduce::Max, axes),
+                Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 => -(-self).reduce(Reduce::Max, axes),
                 // `-1 - x` or, without a sign, what is left to the largest: no integer overflows.
                 Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => {
                     self.not().reduce(Reduce::Max, axes).not()
@@ -121,10 +124,11 @@ impl Tensor {
 
     #[track_caller]
     fn variance(self, axes: Axes, ddof: usize) -> Tensor {
-        let x = self.float();
+        let (dtype, x) = (self.float().dtype(), self.float().wide());
         let (keep, n) = (x.keep(&axes), x.count(&axes));
         let mean = x.reduce(Reduce::Sum, axes.clone()) / n;
-        (x - mean.reshape(keep)).powi(2).reduce(Reduce::Sum, axes) / (n - ddof as f64).max(0.0)
+        let variance = (x - mean.reshape(keep)).powi(2).reduce(Reduce::Sum, axes) / (n - ddof as f64).max(0.0);
+        variance.convert(dtype)
     }
 
     #[track_caller]
@@ -171,7 +175,7 @@ impl Tensor {
         match self.dtype() {
             Dtype::Bool => self.convert(Dtype::I32),
             Dtype::U8 => self.convert(Dtype::U32),
-            Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::I64 | Dtype::U32 => self,
+            Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 | Dtype::I32 | Dtype::I64 | Dtype::U32 => self,
         }
     }
 
@@ -179,6 +183,13 @@ impl Tensor {
     #[track_caller]
     pub(crate) fn float(self) -> Tensor {
         if self.dtype().is_float() { self } else { self.convert(Dtype::F32) }
+    }
+
+    /// Floats of 16 bits as the `f32` that functions of several steps take them for, to round once at the
+    /// end; other types as they are.
+    #[track_caller]
+    pub(crate) fn wide(self) -> Tensor {
+        self.convert(self.dtype().computed())
     }
 
     /// The shape with these axes of length 1.

@@ -6,7 +6,7 @@ use crate::function::{Args, Function};
 use crate::jit::jit;
 use crate::trace;
 use crate::tree::{Flat, Traced, Tree, build, paths};
-use egrad_ir::{Array, Dtype, Error, Result, Shape, Span};
+use egrad_ir::{Array, Dtype, Error, Result, Shape, Span, bf16, f16};
 use std::fmt;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -120,6 +120,8 @@ fn part(x: &Array, axis: usize, start: usize, n: usize) -> Result<Array> {
     match x.dtype() {
         Dtype::F32 => each::<f32>(x, runs, shape.into()),
         Dtype::F64 => each::<f64>(x, runs, shape.into()),
+        Dtype::F16 => each::<f16>(x, runs, shape.into()),
+        Dtype::Bf16 => each::<bf16>(x, runs, shape.into()),
         Dtype::I32 => each::<i32>(x, runs, shape.into()),
         Dtype::I64 => each::<i64>(x, runs, shape.into()),
         Dtype::U32 => each::<u32>(x, runs, shape.into()),
@@ -145,6 +147,8 @@ fn joined<T: Tree<Leaf = Array>>(chunks: &[T], size: usize) -> Result<T> {
         leaves.push(match first.dtype() {
             Dtype::F32 => each::<f32>(&parts, shape)?,
             Dtype::F64 => each::<f64>(&parts, shape)?,
+            Dtype::F16 => each::<f16>(&parts, shape)?,
+            Dtype::Bf16 => each::<bf16>(&parts, shape)?,
             Dtype::I32 => each::<i32>(&parts, shape)?,
             Dtype::I64 => each::<i64>(&parts, shape)?,
             Dtype::U32 => each::<u32>(&parts, shape)?,

@@ -116,7 +116,7 @@ impl Bound<'_> {
 
 fn blank(operand: &Operand) -> Result<Array> {
     let nothing = match operand.dtype {
-        Dtype::F32 | Dtype::F64 => f64::NAN,
+        Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 => f64::NAN,
         Dtype::I32 | Dtype::I64 => f64::NEG_INFINITY,
         Dtype::U32 | Dtype::U8 | Dtype::Bool => 0.0,
     };

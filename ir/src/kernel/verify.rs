@@ -8,7 +8,7 @@ use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::graph::Aval;
 use crate::infer;
-use crate::op::Op;
+use crate::op::{Op, Unary};
 use crate::schedule::{BufferId, Schedule};
 use crate::shape::Shape;
 use std::result::Result as StdResult;
@@ -213,8 +213,8 @@ fn check_values(nest: &LoopNest, operands: &[Operand]) -> Check<Vec<Dtype>> {
                 return Err(fail(format!("`{}` reduces {}, no instruction of this pass", acc.kind.name(), acc.value)));
             }
             let dtype = dtypes[acc.value.index()];
-            if dtype == Dtype::Bool {
-                return Err(fail(format!("`{}` doesn't take bool", acc.kind.name())));
+            if dtype == Dtype::Bool || dtype.computed() != dtype {
+                return Err(fail(format!("`{}` doesn't take {dtype}", acc.kind.name())));
             }
             dtypes.push(dtype);
             visible.push(true);
@@ -255,8 +255,28 @@ fn inst_dtype(inst: &Inst, operands: &[Operand], dtypes: &[Dtype], visible: &[bo
     for value in inst.args() {
         avals.push(Aval::new(use_of(value, dtypes, visible)?, Shape::scalar()));
     }
+    if computes(inst)
+        && let Some(x) = avals.iter().find(|x| x.dtype.computed() != x.dtype)
+    {
+        return Err(format!("computes in {}, which kernels only move and convert", x.dtype));
+    }
     let avals: Vec<&Aval> = avals.iter().collect();
     infer::infer(&op, &avals).map(|a| a.dtype).map_err(|e| e.report().message.clone())
+}
+
+/// Whether an instruction does more with elements than to move or to convert them.
+fn computes(inst: &Inst) -> bool {
+    match inst {
+        Inst::Unary(Unary::StopGradient | Unary::Barrier, _)
+        | Inst::Literal(_)
+        | Inst::Index(_)
+        | Inst::Load { .. }
+        | Inst::LoadWithin { .. }
+        | Inst::Within(_)
+        | Inst::Select(..)
+        | Inst::Convert(..) => false,
+        Inst::Unary(..) | Inst::Binary(..) | Inst::Compare(..) | Inst::IntegerPow(..) => true,
+    }
 }
 
 fn dtype_of(operand: usize, operands: &[Operand]) -> Check<Dtype> {
@@ -381,8 +401,8 @@ fn check_written(nest: &LoopNest, i: usize, operand: &Operand, needed: Stored) -
 }
 
 fn check_contract(c: &Contract, operands: &[Operand], needed: Stored) -> Check {
-    if !c.dtype.is_float() {
-        return Err(format!("contracts floats, not {}", c.dtype));
+    if !c.dtype.is_float() || c.dtype.computed() != c.dtype {
+        return Err(format!("contracts f32 or f64, not {}", c.dtype));
     }
     if c.m == 0 || c.n == 0 || c.batch.contains(&0) {
         return Err(format!("an extent is 0: batch {:?}, m {}, n {}", c.batch, c.m, c.n));
@@ -459,8 +479,8 @@ fn check_whole(operands: &[Operand], want: &[(&str, usize, Option<Dtype>, Option
 fn check_scatter(c: &Scatter, operands: &[Operand]) -> Check {
     let [x, indices, updates] = c.sizes().map_or([None; 3], |sizes| sizes.map(Some));
     let dtype = operands.get(c.x).map(|o| o.dtype);
-    if dtype == Some(Dtype::Bool) {
-        return Err("combines numbers, not bool".into());
+    if let Some(dtype) = dtype.filter(|d| *d == Dtype::Bool || d.computed() != *d) {
+        return Err(format!("combines f32, f64 or integers, not {dtype}"));
     }
     check_whole(
         operands,
@@ -476,6 +496,9 @@ fn check_scatter(c: &Scatter, operands: &[Operand]) -> Check {
 fn check_argsort(c: &Argsort, operands: &[Operand]) -> Check {
     if i32::try_from(c.length).is_err() {
         return Err(format!("positions up to {} are no i32", c.length));
+    }
+    if let Some(dtype) = operands.get(c.x).map(|o| o.dtype).filter(|d| d.computed() != *d) {
+        return Err(format!("sorts no {dtype}"));
     }
     let len = c.outer.checked_mul(c.length).and_then(|n| n.checked_mul(c.inner));
     check_whole(operands, &[("x", c.x, None, len), ("result", c.result, Some(Dtype::I32), len)])
@@ -506,8 +529,8 @@ fn check_linalg(c: &Linalg, operands: &[Operand]) -> Check {
         return Err(format!("{name} takes no matrices of {} rows and {} columns", c.rows, c.columns));
     };
     let dtype = operands.get(c.result).map_or(Dtype::F64, |o| o.dtype);
-    if !dtype.is_float() {
-        return Err(format!("{name} is of floats, not {dtype}"));
+    if !dtype.is_float() || dtype.computed() != dtype {
+        return Err(format!("{name} is of f32 or f64, not {dtype}"));
     }
     let len = |i: usize| c.batch.checked_mul(sizes[i]);
     let names: &[&str] = if c.read.len() == 1 { &["x"] } else { &["a", "b"] };

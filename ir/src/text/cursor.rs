@@ -253,7 +253,7 @@ impl<'a> Cursor<'a> {
 
     /// Takes an element type.
     pub(crate) fn dtype(&mut self) -> Result<Dtype> {
-        const WHAT: &str = "an element type (`f32`, `f64`, `i32`, `i64`, `u32`, `u8` or `bool`)";
+        const WHAT: &str = "an element type (`f32`, `f64`, `f16`, `bf16`, `i32`, `i64`, `u32`, `u8` or `bool`)";
         match self.peek() {
             Token::Word(word) => {
                 let dtype = Dtype::parse(word).ok_or_else(|| self.expected(WHAT))?;
@@ -396,19 +396,24 @@ pub(crate) fn literal(dtype: Dtype, item: &Item<'_>) -> std::result::Result<Lite
             Literal::parse_integer(dtype, s).ok_or_else(|| no(&format!("no {dtype}")))
         }
         (Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8, _) => Err(no(&format!("no {dtype}"))),
-        (Dtype::F32 | Dtype::F64, Item::Word("nan")) => Ok(Literal::new(dtype, f64::NAN)),
-        (Dtype::F32 | Dtype::F64, Item::Word("inf")) => Ok(Literal::new(dtype, f64::INFINITY)),
-        (Dtype::F32 | Dtype::F64, Item::Number("-inf")) => Ok(Literal::new(dtype, f64::NEG_INFINITY)),
-        (Dtype::F32 | Dtype::F64, Item::Nan(s)) => {
+        (Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16, Item::Word("nan")) => Ok(Literal::new(dtype, f64::NAN)),
+        (Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16, Item::Word("inf")) => {
+            Ok(Literal::new(dtype, f64::INFINITY))
+        }
+        (Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16, Item::Number("-inf")) => {
+            Ok(Literal::new(dtype, f64::NEG_INFINITY))
+        }
+        (Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16, Item::Nan(s)) => {
             let bits = s.strip_prefix("0x").and_then(|s| u64::from_str_radix(s, 16).ok());
             let literal = bits.and_then(|bits| Literal::from_bits(dtype, bits));
             literal.filter(|l| l.to_f64().is_nan()).ok_or_else(|| no(&format!("not the bits of a NaN of {dtype}")))
         }
-        (Dtype::F32 | Dtype::F64, Item::Number(s)) => {
-            let bits = if dtype == Dtype::F32 {
-                s.parse::<f32>().ok().map(|x| (u64::from(x.to_bits()), x.is_infinite()))
-            } else {
-                s.parse::<f64>().ok().map(|x| (x.to_bits(), x.is_infinite()))
+        (Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16, Item::Number(s)) => {
+            let bits = match dtype {
+                Dtype::F32 => s.parse::<f32>().ok().map(|x| (u64::from(x.to_bits()), x.is_infinite())),
+                _ => {
+                    s.parse::<f64>().ok().map(|x| Literal::new(dtype, x)).map(|x| (x.bits(), x.to_f64().is_infinite()))
+                }
             };
             match bits {
                 None => Err(no("no number")),
@@ -416,6 +421,6 @@ pub(crate) fn literal(dtype: Dtype, item: &Item<'_>) -> std::result::Result<Lite
                 Some((bits, false)) => Literal::from_bits(dtype, bits).ok_or_else(|| no("no number")),
             }
         }
-        (Dtype::F32 | Dtype::F64, _) => Err(no("no number")),
+        (Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16, _) => Err(no("no number")),
     }
 }

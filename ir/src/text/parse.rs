@@ -408,7 +408,12 @@ impl<'a> Attrs<'a> {
             Item::Word(word) => Dtype::parse(word),
             Item::Number(_) | Item::Nan(_) | Item::Text(_) | Item::List(_) => None,
         }
-        .ok_or_else(|| wrong(attr.span, "expected an element type (`f32`, `f64`, `i32`, `i64`, `u32`, `u8` or `bool`)"))
+        .ok_or_else(|| {
+            wrong(
+                attr.span,
+                "expected an element type (`f32`, `f64`, `f16`, `bf16`, `i32`, `i64`, `u32`, `u8` or `bool`)",
+            )
+        })
     }
 
     fn transform(&mut self, name: &str, at: Span) -> Result<Transform> {

@@ -462,6 +462,8 @@ fn invertible(dtype: Dtype, x: f64) -> bool {
     match dtype {
         Dtype::F32 => (x as f32).is_normal() && (x as f32).recip().is_normal(),
         Dtype::F64 => x.is_normal() && x.recip().is_normal(),
+        // What is computed with these is in f32 by then.
+        Dtype::F16 | Dtype::Bf16 => false,
         Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => false,
     }
 }

@@ -117,6 +117,7 @@ impl<'p> Trail<'p> {
             expansions.push(Expansion { callee, transform, plain, result, work: marked.work, classes, node, source });
             Ok(of)
         })?;
+        let expanded = crate::widened(&expanded)?.into_owned();
         let lines = vec![OnceCell::new(); program.functions().len()];
         Ok(Trail { program, made, expansions, expanded, lines })
     }

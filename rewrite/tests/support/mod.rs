@@ -124,7 +124,7 @@ impl Random {
     pub fn array(&mut self, aval: &Aval, low: f64, high: f64) -> Array {
         let data: Vec<f64> = (0..aval.shape.size())
             .map(|_| match aval.dtype {
-                Dtype::F32 | Dtype::F64 => self.between(low, high),
+                Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 => self.between(low, high),
                 Dtype::I32 | Dtype::I64 => self.between(low * 4.0, high * 4.0).round(),
                 Dtype::U32 | Dtype::U8 => self.between(low * 4.0, high * 4.0).round().abs(),
                 Dtype::Bool => self.below(2) as f64,

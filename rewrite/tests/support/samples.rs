@@ -127,7 +127,8 @@ pub fn samples() -> Vec<Sample> {
                 }
             }
             Prim::Convert => {
-                for to in Dtype::ALL {
+                // Differences of 16 bits say nothing of derivatives.
+                for to in Dtype::ALL.into_iter().filter(|d| d.computed() == *d) {
                     add(Op::Convert(to), vec![float(&[2, 2])], -3.0, 3.0);
                     for from in INTEGERS {
                         add(Op::Convert(to), vec![of(from, &[2])], -1.0, 1.0);

@@ -287,7 +287,7 @@ impl Run<'_> {
         let looser = LOOSER.iter().find(|(case, ..)| *case == id.0).map(|(_, relative, _)| *relative);
         let relative = match width {
             Dtype::F64 => looser.unwrap_or(1e-11),
-            Dtype::F32 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => {
+            Dtype::F32 | Dtype::F16 | Dtype::Bf16 | Dtype::I32 | Dtype::I64 | Dtype::U32 | Dtype::U8 | Dtype::Bool => {
                 (8.0 * f32_error.unwrap_or(0.0)).max(1e-5)
             }
         };

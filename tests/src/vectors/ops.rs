@@ -238,6 +238,7 @@ fn constant(value: f64, dtype: Dtype, shape: Vec<usize>) -> Method {
         let scalar = match dtype {
             Dtype::F32 => Tensor::from(value as f32),
             Dtype::F64 => Tensor::from(value),
+            Dtype::F16 | Dtype::Bf16 => Tensor::from(value).convert(dtype),
             Dtype::I32 => Tensor::from(value as i32),
             Dtype::I64 => Tensor::from(value as i64),
             Dtype::U32 => Tensor::from(value as u32),
