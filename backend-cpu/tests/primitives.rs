@@ -93,6 +93,34 @@ fn binary_functions() {
 }
 
 #[test]
+fn shifts_by_literals() {
+    for op in [Binary::ShiftLeft, Binary::ShiftRightLogical, Binary::ShiftRightArithmetic] {
+        for dtype in Dtype::ALL.into_iter().filter(|d| d.is_integer()) {
+            let bits = 8 * dtype.bytes() as i64;
+            let negative = (!dtype.is_unsigned()).then_some(-1);
+            for places in [0, 1, 5, bits - 1, bits, bits + 9].into_iter().chain(negative) {
+                for n in [1, 5, 16, 33] {
+                    let text = format!(
+                        "kernel k(b0: read {dtype}[{n}], b1: write {dtype}[{n}]) fast {{
+                           parallel p0 in 0..{n} {{
+                             once {{
+                               %0 = load b0[p0]
+                               %1 = constant {dtype} {places}
+                               %2 = {} %0 %1
+                               store b1[p0] = %2
+                             }}
+                           }}
+                         }}",
+                        op.name()
+                    );
+                    check(&kernel(&text), Fill::Wild, Some(1e-5));
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn comparisons() {
     for op in Compare::ALL {
         for dtype in Dtype::ALL {
