@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Fill, check, kernel};
-use egrad_ir::{Binary, Compare, Dtype, Unary};
+use egrad_ir::{Binary, Compare, Dtype, Unary, elementary};
 
 const LENGTHS: [usize; 17] = [1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 31, 33, 64, 100, 1000];
 
@@ -47,24 +47,7 @@ fn unary_functions() {
                 Unary::Neg | Unary::Sign => dtype != Dtype::Bool,
                 Unary::Not => !dtype.is_float(),
                 Unary::StopGradient | Unary::Barrier => true,
-                Unary::Floor
-                | Unary::Round
-                | Unary::Sqrt
-                | Unary::Rsqrt
-                | Unary::Exp
-                | Unary::Expm1
-                | Unary::Log
-                | Unary::Log1p
-                | Unary::Sin
-                | Unary::Cos
-                | Unary::Asin
-                | Unary::Acos
-                | Unary::Atan
-                | Unary::Tanh
-                | Unary::Logistic
-                | Unary::Erf
-                | Unary::Erfc
-                | Unary::ErfInv => dtype.is_float(),
+                Unary::Floor | Unary::Round | Unary::Sqrt | Unary::Rsqrt | elementary!() => dtype.is_float(),
             };
             if takes {
                 elementwise(&format!("{} %0", op.name()), &[dtype], dtype);

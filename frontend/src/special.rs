@@ -10,7 +10,7 @@
 //! # fn main() -> egrad::Result<()> {
 //! let tail = |x: Tensor| special::log_ndtr(x);
 //! let x = Array::from(-40.0f64);
-//! assert_eq!(jit(tail)(&x)?.item::<f64>()?, -804.6084420137539);
+//! assert!((jit(tail)(&x)?.item::<f64>()? + 804.608442).abs() < 1e-6);
 //! assert!((jit(grad(tail))(&x)?.item::<f64>()? - 40.0249).abs() < 1e-3);
 //! # Ok(()) }
 //! ```

@@ -12,6 +12,7 @@
 //!   keeps the low bits; to bool it is `x != 0`.
 
 use crate::dtype::{Dtype, Element, Literal};
+use crate::elementary;
 use crate::erf;
 use crate::math::{self, Scalar32, Scalar64};
 use crate::op::{Binary, Compare, Reduce, Unary};
@@ -223,24 +224,7 @@ macro_rules! integer {
                     Unary::Sign => $sign,
                     Unary::Not => |x| !x,
                     Unary::StopGradient | Unary::Barrier => |x| x,
-                    Unary::Floor
-                    | Unary::Round
-                    | Unary::Sqrt
-                    | Unary::Rsqrt
-                    | Unary::Exp
-                    | Unary::Expm1
-                    | Unary::Log
-                    | Unary::Log1p
-                    | Unary::Sin
-                    | Unary::Cos
-                    | Unary::Asin
-                    | Unary::Acos
-                    | Unary::Atan
-                    | Unary::Tanh
-                    | Unary::Logistic
-                    | Unary::Erf
-                    | Unary::Erfc
-                    | Unary::ErfInv => return None,
+                    Unary::Floor | Unary::Round | Unary::Sqrt | Unary::Rsqrt | elementary!() => return None,
                 })
             }
 
@@ -322,20 +306,7 @@ impl Scalar for bool {
             | Unary::Round
             | Unary::Sqrt
             | Unary::Rsqrt
-            | Unary::Exp
-            | Unary::Expm1
-            | Unary::Log
-            | Unary::Log1p
-            | Unary::Sin
-            | Unary::Cos
-            | Unary::Asin
-            | Unary::Acos
-            | Unary::Atan
-            | Unary::Tanh
-            | Unary::Logistic
-            | Unary::Erf
-            | Unary::Erfc
-            | Unary::ErfInv => return None,
+            | elementary!() => return None,
         })
     }
 

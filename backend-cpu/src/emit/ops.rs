@@ -6,7 +6,7 @@ use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{I8, I32};
 use cranelift_codegen::ir::{InstBuilder, Value};
 use egrad_ir::math::Elementary;
-use egrad_ir::{Binary, Compare, Dtype, Numerics, Reduce, Unary};
+use egrad_ir::{Binary, Compare, Dtype, Numerics, Reduce, Unary, elementary};
 
 impl Code<'_> {
     /// An elementwise function of one operand.
@@ -65,20 +65,10 @@ impl Code<'_> {
                 self.narrow(y)
             }
             Unary::StopGradient | Unary::Barrier => x.clone(),
-            Unary::Exp => self.elementary(Elementary::Exp, x),
-            Unary::Expm1 => self.elementary(Elementary::Expm1, x),
-            Unary::Log => self.elementary(Elementary::Log, x),
-            Unary::Log1p => self.elementary(Elementary::Log1p, x),
-            Unary::Sin => self.elementary(Elementary::Sin, x),
-            Unary::Cos => self.elementary(Elementary::Cos, x),
-            Unary::Asin => self.elementary(Elementary::Asin, x),
-            Unary::Acos => self.elementary(Elementary::Acos, x),
-            Unary::Atan => self.elementary(Elementary::Atan, x),
-            Unary::Tanh => self.elementary(Elementary::Tanh, x),
-            Unary::Logistic => self.elementary(Elementary::Logistic, x),
-            Unary::Erf => self.elementary(Elementary::Erf, x),
-            Unary::Erfc => self.elementary(Elementary::Erfc, x),
-            Unary::ErfInv => self.elementary(Elementary::ErfInv, x),
+            elementary!() => {
+                let function = Elementary::of(op).expect("one of the elementary functions");
+                self.elementary(function, x)
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use crate::Without;
 use egrad_ir::infer::infer;
 use egrad_ir::kernel::{Inst, Kernel};
 use egrad_ir::op::{Binary, Compare, Op, Unary};
-use egrad_ir::{Array, Aval, Dtype, Literal};
+use egrad_ir::{Array, Aval, Dtype, Literal, elementary};
 
 /// Values at which functions differ or fail.
 fn special(dtype: Dtype) -> Vec<f64> {
@@ -64,9 +64,7 @@ fn takes(op: &Op, args: &[Dtype]) -> Option<Dtype> {
 }
 
 fn is_elementary(op: Unary) -> bool {
-    use Unary::{Acos, Asin, Atan, Cos, Erf, ErfInv, Erfc, Exp, Expm1, Log, Log1p, Logistic, Sin, Tanh};
-    let plain = matches!(op, Exp | Expm1 | Log | Log1p | Sin | Cos | Tanh | Logistic);
-    plain || matches!(op, Asin | Acos | Atan | Erf | Erfc | ErfInv)
+    matches!(op, elementary!())
 }
 
 /// How far an elementary function may be off, in units in the last place.
