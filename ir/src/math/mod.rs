@@ -120,6 +120,18 @@ impl Elementary {
         })
     }
 
+    /// About how many cheap instructions its code takes.
+    pub const fn work(self) -> f64 {
+        match self {
+            Elementary::Exp | Elementary::Expm1 => 18.0,
+            Elementary::Tanh | Elementary::Logistic => 22.0,
+            Elementary::Log | Elementary::Log1p | Elementary::Sin | Elementary::Cos => 28.0,
+            Elementary::Atan | Elementary::Asin | Elementary::Acos => 32.0,
+            Elementary::Erf | Elementary::Erfc => 55.0,
+            Elementary::ErfInv => 75.0,
+        }
+    }
+
     /// All of them.
     pub const ALL: [Elementary; 14] = [
         Elementary::Exp,
