@@ -285,7 +285,8 @@ fn on_vulkan() {
 #[test]
 fn slopes_are_those_of_differences() {
     let h = 1e-5;
-    let functions: [(fn(&[Tensor]) -> Tensor, &[f64]); 9] = [
+    type Function = fn(&[Tensor]) -> Tensor;
+    let functions: [(Function, &[f64]); 9] = [
         (|x| special::betainc(x[0], x[1], x[2]), &[2.5, 0.75, 0.3]),
         (|x| special::betainc(x[0], x[1], x[2]), &[40.0, 20.5, 0.7]),
         (|x| special::betainc(x[0], x[1], x[2]), &[0.5, 3.0, 0.9]),
