@@ -229,21 +229,6 @@ fn run(device: Device, f: impl Fn(Key) -> Tensor + 'static) -> Array {
     jit(f).options(on(device, Numerics::Fast))(&random::key(11)).unwrap()
 }
 
-/// From the key to the numbers nothing goes through memory.
-#[test]
-fn a_draw_is_one_kernel() {
-    let draws: [fn(Key) -> Tensor; 4] = [
-        |key| random::bits(key, [1_000_000]),
-        |key| random::uniform(key, [1_000_000], Dtype::F32),
-        |key| random::normal(key, [1_000_000], Dtype::F32),
-        |key| random::normal(key, [1_000_000], Dtype::F64),
-    ];
-    for (i, draw) in draws.into_iter().enumerate() {
-        let (_, report) = jit(draw).run(&(random::key(0),)).unwrap();
-        assert_eq!(report, Report { device: Device::Cpu, dispatches: 1 }, "{i}");
-    }
-}
-
 #[test]
 fn batches_and_loops_draw_as_single_keys() {
     fn one(key: Key) -> Tensor {
