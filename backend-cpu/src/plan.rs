@@ -3,7 +3,8 @@
 
 use crate::normal;
 use egrad_ir::kernel::{Along, Inst, Kernel, LoopNest, Pass, ValueId};
-use egrad_ir::{Binary, Dtype, Numerics, Reduce, Unary};
+use egrad_ir::math::Elementary;
+use egrad_ir::{Binary, Dtype, Numerics, Reduce, Unary, elementary};
 use smallvec::SmallVec;
 
 /// A loop nest ready to be emitted.
@@ -429,12 +430,7 @@ fn weight(inst: &Inst) -> f64 {
     match inst {
         Inst::Literal(_) | Inst::Load { .. } => 0.0,
         Inst::Unary(unary, _) => match unary {
-            Unary::Exp | Unary::Expm1 => 18.0,
-            Unary::Tanh | Unary::Logistic => 22.0,
-            Unary::Log | Unary::Log1p | Unary::Sin | Unary::Cos => 28.0,
-            Unary::Atan | Unary::Asin | Unary::Acos => 32.0,
-            Unary::Erf | Unary::Erfc => 55.0,
-            Unary::ErfInv => 75.0,
+            elementary!() => Elementary::of(*unary).map_or(0.0, Elementary::work),
             Unary::Sqrt | Unary::Rsqrt => 4.0,
             Unary::Neg
             | Unary::Abs

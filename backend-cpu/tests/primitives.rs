@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Fill, check, kernel};
-use egrad_ir::{Binary, Compare, Dtype, Unary};
+use egrad_ir::{Binary, Compare, Dtype, Unary, elementary};
 
 const LENGTHS: [usize; 17] = [1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 31, 33, 64, 100, 1000];
 
@@ -52,24 +52,7 @@ fn unary_functions() {
                 Unary::Neg | Unary::Sign => dtype != Dtype::Bool,
                 Unary::Not => !dtype.is_float(),
                 Unary::StopGradient | Unary::Barrier => true,
-                Unary::Floor
-                | Unary::Round
-                | Unary::Sqrt
-                | Unary::Rsqrt
-                | Unary::Exp
-                | Unary::Expm1
-                | Unary::Log
-                | Unary::Log1p
-                | Unary::Sin
-                | Unary::Cos
-                | Unary::Asin
-                | Unary::Acos
-                | Unary::Atan
-                | Unary::Tanh
-                | Unary::Logistic
-                | Unary::Erf
-                | Unary::Erfc
-                | Unary::ErfInv => dtype.is_float(),
+                Unary::Floor | Unary::Round | Unary::Sqrt | Unary::Rsqrt | elementary!() => dtype.is_float(),
             };
             let moves = matches!(op, Unary::StopGradient | Unary::Barrier);
             if takes && (moves || computes(dtype)) {
@@ -93,6 +76,34 @@ fn binary_functions() {
             };
             if takes && computes(dtype) {
                 elementwise(&format!("{} %0 %1", op.name()), &[dtype, dtype], dtype);
+            }
+        }
+    }
+}
+
+#[test]
+fn shifts_by_literals() {
+    for op in [Binary::ShiftLeft, Binary::ShiftRightLogical, Binary::ShiftRightArithmetic] {
+        for dtype in Dtype::ALL.into_iter().filter(|d| d.is_integer()) {
+            let bits = 8 * dtype.bytes() as i64;
+            let negative = (!dtype.is_unsigned()).then_some(-1);
+            for places in [0, 1, 5, bits - 1, bits, bits + 9].into_iter().chain(negative) {
+                for n in [1, 5, 16, 33] {
+                    let text = format!(
+                        "kernel k(b0: read {dtype}[{n}], b1: write {dtype}[{n}]) fast {{
+                           parallel p0 in 0..{n} {{
+                             once {{
+                               %0 = load b0[p0]
+                               %1 = constant {dtype} {places}
+                               %2 = {} %0 %1
+                               store b1[p0] = %2
+                             }}
+                           }}
+                         }}",
+                        op.name()
+                    );
+                    check(&kernel(&text), Fill::Wild, Some(1e-5));
+                }
             }
         }
     }

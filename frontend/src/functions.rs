@@ -243,7 +243,7 @@ impl Tensor {
 
     /// Whether the sign is negative, that of a zero too.
     #[track_caller]
-    fn is_negative(self) -> Tensor {
+    pub(crate) fn is_negative(self) -> Tensor {
         let x = self.stop_gradient();
         x.lt(0.0).or(x.equal(0.0).and((1.0 / x).lt(0.0)))
     }

@@ -1,6 +1,7 @@
 //! The incomplete gamma functions by their series and their continued fraction, with the derivatives
 //! by a of both, as in Cephes and JAX.
 
+use crate::special::{HALF_LN_2PI, stirling_rest};
 use crate::tensor::{Operand, Tensor, ones_like, zeros_like};
 use crate::transform::{custom_jvp, while_loop};
 use egrad_ir::Dtype;
@@ -67,7 +68,19 @@ impl Tensor {
 /// ∂P/∂x
 #[track_caller]
 fn density(a: Tensor, x: Tensor) -> Tensor {
-    (-x + (a - 1.0) * x.log() - a.lgamma()).exp()
+    let near = (a - 1.0).xlogy(x) - x - a.lgamma();
+    let zero = x.equal(0.0);
+    let far = log_scale_of_large(a, x) - zero.select(1.0, x).log();
+    a.ge(8.0).select(zero.select(f64::NEG_INFINITY, far), near).exp()
+}
+
+/// ln (xᵃ e⁻ˣ / Γ(a)) for a from 8 on, by Stirling's formula, in which large terms cancel beforehand.
+#[track_caller]
+fn log_scale_of_large(a: Tensor, x: Tensor) -> Tensor {
+    let large = a.ge(8.0);
+    let (a, x) = (large.select(a, 8.0), large.select(x, 8.0));
+    let t = (x - a) / a;
+    a * (t.log1p() - t) + 0.5 * a.log() - HALF_LN_2PI - stirling_rest(a)
 }
 
 /// P(a, x): by the series where it converges fast, else by the continued fraction of Q.
@@ -106,7 +119,7 @@ fn outside(a: Tensor, x: Tensor) -> Tensor {
 }
 
 /// The distance of the element type's floats from 1 up, and the largest one's logarithm.
-fn limits(dtype: Dtype) -> (f64, f64) {
+pub(crate) fn limits(dtype: Dtype) -> (f64, f64) {
     match dtype {
         Dtype::F32 => (f64::from(f32::EPSILON), f64::from(f32::MAX).ln()),
         _ => (f64::EPSILON, f64::MAX.ln()),
@@ -115,13 +128,13 @@ fn limits(dtype: Dtype) -> (f64, f64) {
 
 /// Whether any element is true.
 #[track_caller]
-fn any(x: Tensor) -> Tensor {
+pub(crate) fn any(x: Tensor) -> Tensor {
     x.convert(Dtype::I32).sum().gt(0)
 }
 
 /// Where `enabled`, the new one of each, else the old.
 #[track_caller]
-fn where_enabled<const N: usize>(enabled: Tensor, new: [Tensor; N], old: [Tensor; N]) -> [Tensor; N] {
+pub(crate) fn where_enabled<const N: usize>(enabled: Tensor, new: [Tensor; N], old: [Tensor; N]) -> [Tensor; N] {
     std::array::from_fn(|i| enabled.select(new[i], old[i]))
 }
 
@@ -150,7 +163,8 @@ fn slope(a: Tensor, x: Tensor, wanted: Wanted) -> Tensor {
 /// xᵃ e⁻ˣ / Γ(a), and whether it is 0.
 #[track_caller]
 fn scale(a: Tensor, x: Tensor) -> (Tensor, Tensor) {
-    let log = a * x.log() - x - a.lgamma();
+    let near = a * x.log() - x - a.lgamma();
+    let log = a.ge(8.0).select(log_scale_of_large(a, x), near);
     (log.exp(), log.lt(-limits(a.dtype()).1))
 }
 

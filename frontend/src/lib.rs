@@ -61,6 +61,7 @@
 //! | batches | [`vmap`], [`vmap_with`], [`vmap_chunked`], [`Axes`] |
 //! | among a batch | [`vmap_named`], [`psum`], [`pmean`], [`pmax`], [`pmin`], [`all_gather`], [`ppermute`], [`axis_index`], [`axis_size`] |
 //! | loops and branches | [`scan`], [`scan_with`], [`while_loop`], [`fori_loop`], [`cond`], [`switch`](switch()) |
+//! | special functions, distributions | [`special`], [`stats`] |
 //! | matrices, spectra | [`linalg`], [`fft`] |
 //! | training | [`optim`], [`losses`] |
 //! | random numbers | [`random`]; [`init`], starting values of parameters |
@@ -154,9 +155,11 @@ mod nans;
 pub mod ode;
 pub mod optim;
 mod print;
+mod quotients;
 mod raise;
 pub mod random;
-mod special;
+pub mod special;
+pub mod stats;
 mod tensor;
 mod trace;
 mod transform;

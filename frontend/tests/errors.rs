@@ -79,6 +79,11 @@ mod operators {
         at!((f32s([2, 3]),), |x: Tensor| einsum("ij,jk", [x]), "axis: `einsum` \"ij,jk\": it names 2 operands, and there are 1");
         at!((f32s([2, 3]),), |x: Tensor| einsum("ij,jk", [x, x]), "axis: `einsum` \"ij,jk\": axis j has length 3 in operand 0 and 2 in operand 1");
         at!((f32s([2, 3]),), |x: Tensor| einsum("ijk", [x]), "axis: `einsum` \"ijk\": operand 0 has shape [2,3] and 3 axis names");
+        at!((f32s([2, 3]),), |x: Tensor| einsum("...j->j", [x]), "axis: `einsum` \"...j->j\": the result lacks `...`, which stands for 1 axes of the operands");
+        at!((f32s([2, 3]),), |x: Tensor| einsum("...i...", [x]), "axis: `einsum` \"...i...\": \"...i...\" has `...` twice");
+        at!((f32s([2, 3]),), |x: Tensor| einsum("...ijk", [x]), "axis: `einsum` \"...ijk\": operand 0 has shape [2,3] and 3 axis names");
+        at!((f32s([2, 3]),), |x: Tensor| einsum("...i,i...", [x, x]), "axis: `einsum` \"...i,i...\": axis i has length 3 in operand 0 and 2 in operand 1");
+        at!((f32s([2, 3]),), |x: Tensor| einsum("...,...i", [x, x]), "axis: `einsum` \"...,...i\": an axis of `...` has length 3 in operand 0 and 2 in operand 1");
         at!((f32s([2, 3]),), |x: Tensor| einsum("i.", [x]), "axis: `einsum` \"i.\": '.' names no axis");
     }
 

@@ -34,7 +34,8 @@ fn draw(case: &Value, key: Key) -> Tensor {
         let numbers: Vec<f64> = params[name].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
         Tensor::from(&Array::from_f64(dtype, &numbers, [numbers.len()]).unwrap())
     };
-    let both = |key: Key| stack(key.into_words(), -1);
+    // The words, by way of a raw key.
+    let both = |key: Key| random::key_data(random::wrap_key_data(random::key_data(key)));
     let matrix = || arange(24, Dtype::I32).reshape([4, 6]);
     let logits = || {
         let values: Vec<f64> = (0..12).map(|i| -2.0 + f64::from(i) * 4.0 / 11.0).collect();
@@ -133,9 +134,13 @@ fn difference(case: &Value, got: &Array) -> Option<String> {
         }
         Dtype::F64 => (got.to_f64(), values.iter().map(|bits| f64::from_bits(*bits)).collect(), f64::EPSILON),
         _ => {
-            let got = got.as_slice::<i32>().unwrap();
-            let at = got.iter().zip(&values).position(|(x, y)| *x as u32 != *y as u32)?;
-            return Some(format!("element {at} is {}, not {}", got[at] as u32, values[at] as u32));
+            let integers = |x: &Array| match x.as_slice::<u32>() {
+                Some(words) => words.to_vec(),
+                None => x.as_slice::<i32>().unwrap().iter().map(|x| *x as u32).collect(),
+            };
+            let got = integers(got);
+            let at = got.iter().zip(&values).position(|(x, y)| *x != *y as u32)?;
+            return Some(format!("element {at} is {}, not {}", got[at], values[at] as u32));
         }
     };
     let (relative, absolute) = tolerance(case, dtype);
@@ -254,8 +259,7 @@ fn batches_and_loops_draw_as_single_keys() {
 #[test]
 fn host_and_traced_keys_are_the_same() {
     let words = |keys: Vec<Key<Array>>| {
-        let word = |x: Array| x.item::<i32>().unwrap();
-        keys.into_iter().map(|key| key.into_words().map(word)).collect::<Vec<_>>()
+        keys.into_iter().map(|key| random::key_data(key).as_slice::<u32>().unwrap().to_vec()).collect::<Vec<_>>()
     };
     let host: [Key<Array>; 3] = random::split(random::fold_in(random::key(11), 6));
     let traced =
@@ -297,8 +301,10 @@ fn what_is_wrong_is_said_at_its_line() {
     at!(|key: Key| random::normal(random::split_many(key, 2), [2], Dtype::F32), "shape: `normal` takes one key, and this is a batch of them, of shape [2]: `vmap` goes over it, `Key::at` picks one");
     at!(|key: Key| random::uniform_between(key, [2], Dtype::F32, 0.0, zeros([3], Dtype::F32)), "shape: `uniform_between`: high, f32[3], doesn't broadcast to the shape drawn, [2]");
     at!(|key: Key| random::uniform_between(key, [2], Dtype::F32, zeros([], Dtype::F64), 1.0), "dtype: `uniform_between`: low must be f32, not f64[]");
-    at!(|key: Key| random::fold_in(key, zeros([], Dtype::F32)).into_words()[0], "dtype: `fold_in` takes an integer scalar, i32[], not f32[]");
-    at!(|key: Key| random::bits(key, [1 << 16, 1 << 16]), "shape: `bits` of shape [65536,65536]: no more than 2147483647 elements are drawn at once");
+    at!(|key: Key| random::fold_in(key, zeros([], Dtype::F32)).into_words()[0], "dtype: `fold_in` takes an integer scalar, u32[] or i32[], not f32[]");
+    at!(|key: Key| random::wrap_key_data(random::key_data(key).convert(Dtype::I32)).into_words()[0], "dtype: `wrap_key_data` takes two words of u32 a key along the last axis, not i32[2]");
+    at!(|key: Key| random::wrap_key_data(key.into_words()[0]).into_words()[0], "shape: `wrap_key_data` takes two words of u32 a key along the last axis, not u32[]");
+    at!(|key: Key| random::bits(key, [1 << 16, 1 << 16]), "shape: `bits` of shape [65536,65536]: no more than 4294967295 elements are drawn at once");
 }
 
 /// The line before the first of the two that draw with one key.
@@ -321,7 +327,7 @@ fn draws_twice() {
     // One branch alone runs.
     let branches = |key: Key| {
         let draw = |key: Key| random::gumbel(key, [], Dtype::F32);
-        cond(random::key::<Tensor>(1).into_words()[0].lt(0), draw, move |key: Key| 2.0 * draw(key), (key,))
+        cond(random::key::<Tensor>(1).into_words()[0].lt(1), draw, move |key: Key| 2.0 * draw(key), (key,))
     };
     trace(branches, &(random::key(0),)).unwrap();
 }

@@ -211,6 +211,49 @@ fn einsum_names_axes() {
 }
 
 #[test]
+fn einsum_broadcasts_axes_without_names() {
+    let numbers = |shape: &[usize]| {
+        let size: usize = shape.iter().product();
+        Array::from_vec((0..size).map(|i| (i * i % 11) as f32).collect(), shape).unwrap()
+    };
+    let (x, y, m) = (numbers(&[2, 1, 3, 4]), numbers(&[5, 4, 2]), numbers(&[3, 4]));
+    let f = jit(|x: Tensor, y: Tensor, m: Tensor| {
+        let pairs = [
+            (einsum("...ij,...jk->...ik", [x, y]), x.matmul(y)),
+            (einsum("...ij , ...jk", [x, y]), x.matmul(y)),
+            (einsum("ij,...jk->k...i", [m, y]), m.matmul(y).transpose([2, 0, 1])),
+            (einsum("b...a", [x]), x.transpose([1, 2, 3, 0])),
+            (einsum("...", [m]), m),
+            (einsum("ij...,ij->...", [m, m]), (m * m).sum()),
+            (einsum("...,...->...", [x, m]), x * m),
+            (einsum("...,i...->...i", [y.sum_axes(0), y]), (y.sum_axes(0) * y).transpose([1, 2, 0])),
+            (
+                einsum("a...a->...", [y.slice_axis(0, 0, 2)]),
+                (0..2).map(|i| y.slice([i, 0, i], [i + 1, 4, i + 1]).reshape([4])).reduce(|a, b| a + b).unwrap(),
+            ),
+        ];
+        pairs.into_iter().collect::<Vec<_>>()
+    });
+    for (i, (got, want)) in f(&x, &y, &m).unwrap().iter().enumerate() {
+        assert_eq!(got.shape(), want.shape(), "{i}");
+        check(got, want.as_slice::<f32>().unwrap());
+    }
+}
+
+#[test]
+fn the_least_exponent_has_derivatives() {
+    let f = |x: Tensor| x.powi(i32::MIN);
+    let n = f64::from(i32::MIN);
+    for device in [Device::Interpreter, Device::Cpu] {
+        let all = jit(move |x: Tensor| (f(x), grad(f)(x), jvp(f)((x,), (2.0 * x,)).1, grad(grad(f))(x)));
+        let all = all.options(Options { device, ..Options::default() });
+        let (y, slope, pushed, second) = all(&Array::from(-1.0f64)).unwrap();
+        let got = [y, slope, pushed, second].map(|y| y.item::<f64>().unwrap());
+        assert_eq!(got, [1.0, -n, 2.0 * n, n * (n - 1.0)], "{device}");
+    }
+}
+
+#[test]
 fn integers_and_bools_pass_through_derivatives() {
     let f = |x: Tensor, n: Tensor| (x * n.convert(Dtype::F32), n + 1, n.gt(0));
     let (x, n) = (Array::from(3.0f32), Array::from(2i32));

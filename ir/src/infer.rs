@@ -2,6 +2,7 @@
 //! broadcasting, written once.
 
 use crate::dtype::Dtype;
+use crate::elementary;
 use crate::error::{Error, Result};
 use crate::graph::{Aval, Control, FnId, Function, Program, Transform};
 use crate::op::{Axes, Binary, DotDims, Factor, Linalg, Op, Unary};
@@ -31,24 +32,7 @@ pub fn infer(op: &Op, args: &[&Aval]) -> Result<Aval> {
             let ok = match u {
                 Unary::Neg | Unary::Sign => args[0].dtype != Dtype::Bool,
                 Unary::Abs => args[0].dtype != Dtype::Bool && !args[0].dtype.is_unsigned(),
-                Unary::Floor
-                | Unary::Round
-                | Unary::Sqrt
-                | Unary::Rsqrt
-                | Unary::Exp
-                | Unary::Expm1
-                | Unary::Log
-                | Unary::Log1p
-                | Unary::Sin
-                | Unary::Cos
-                | Unary::Asin
-                | Unary::Acos
-                | Unary::Atan
-                | Unary::Tanh
-                | Unary::Logistic
-                | Unary::Erf
-                | Unary::Erfc
-                | Unary::ErfInv => args[0].dtype.is_float(),
+                Unary::Floor | Unary::Round | Unary::Sqrt | Unary::Rsqrt | elementary!() => args[0].dtype.is_float(),
                 Unary::Not => !args[0].dtype.is_float(),
                 Unary::StopGradient | Unary::Barrier => true,
             };

@@ -82,6 +82,28 @@ class! {
     }
 }
 
+/// The functions of one operand that `egrad_ir::math` computes, as a pattern: what holds for all of them
+/// is one arm of a `match`. See [`Elementary::of`](crate::math::Elementary::of).
+#[macro_export]
+macro_rules! elementary {
+    () => {
+        $crate::Unary::Exp
+            | $crate::Unary::Expm1
+            | $crate::Unary::Log
+            | $crate::Unary::Log1p
+            | $crate::Unary::Sin
+            | $crate::Unary::Cos
+            | $crate::Unary::Asin
+            | $crate::Unary::Acos
+            | $crate::Unary::Atan
+            | $crate::Unary::Tanh
+            | $crate::Unary::Logistic
+            | $crate::Unary::Erf
+            | $crate::Unary::Erfc
+            | $crate::Unary::ErfInv
+    };
+}
+
 class! {
     /// Elementwise functions of two operands of one type and shape; the result has that type.
     Binary {

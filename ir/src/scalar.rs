@@ -14,6 +14,7 @@
 //!   sums and products of matrices when they are complete. Conversions to them go by way of `f32`.
 
 use crate::dtype::{Dtype, Element, Literal};
+use crate::elementary;
 use crate::erf;
 use crate::math::{self, Scalar32, Scalar64};
 use crate::op::{Binary, Compare, Reduce, Unary};
@@ -329,24 +330,7 @@ macro_rules! integer {
                     Unary::Sign => $sign,
                     Unary::Not => |x| !x,
                     Unary::StopGradient | Unary::Barrier => |x| x,
-                    Unary::Floor
-                    | Unary::Round
-                    | Unary::Sqrt
-                    | Unary::Rsqrt
-                    | Unary::Exp
-                    | Unary::Expm1
-                    | Unary::Log
-                    | Unary::Log1p
-                    | Unary::Sin
-                    | Unary::Cos
-                    | Unary::Asin
-                    | Unary::Acos
-                    | Unary::Atan
-                    | Unary::Tanh
-                    | Unary::Logistic
-                    | Unary::Erf
-                    | Unary::Erfc
-                    | Unary::ErfInv => return None,
+                    Unary::Floor | Unary::Round | Unary::Sqrt | Unary::Rsqrt | elementary!() => return None,
                 })
             }
 
@@ -440,20 +424,7 @@ impl Scalar for bool {
             | Unary::Round
             | Unary::Sqrt
             | Unary::Rsqrt
-            | Unary::Exp
-            | Unary::Expm1
-            | Unary::Log
-            | Unary::Log1p
-            | Unary::Sin
-            | Unary::Cos
-            | Unary::Asin
-            | Unary::Acos
-            | Unary::Atan
-            | Unary::Tanh
-            | Unary::Logistic
-            | Unary::Erf
-            | Unary::Erfc
-            | Unary::ErfInv => return None,
+            | elementary!() => return None,
         })
     }
 

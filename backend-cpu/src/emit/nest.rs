@@ -353,8 +353,8 @@ impl<'f, 'p> Nest<'f, 'p> {
     /// How far a shift by a value goes, if that is an integer known here.
     fn known_places(&self, y: ValueId) -> Option<i64> {
         match &self.values[y.index()].as_ref()?.group {
-            Content::Literal(literal) if literal.dtype() == Dtype::I32 => Some(literal.to_f64() as i64),
-            Content::Literal(_) | Content::Group(_) => None,
+            Content::Literal(literal) => literal.to_i64(),
+            Content::Group(_) => None,
         }
     }
 

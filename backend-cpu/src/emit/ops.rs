@@ -6,7 +6,7 @@ use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{I8, I32};
 use cranelift_codegen::ir::{InstBuilder, Value};
 use egrad_ir::math::Elementary;
-use egrad_ir::{Binary, Compare, Dtype, Numerics, Reduce, Unary};
+use egrad_ir::{Binary, Compare, Dtype, Numerics, Reduce, Unary, elementary};
 
 impl Code<'_> {
     /// An elementwise function of one operand.
@@ -65,20 +65,10 @@ impl Code<'_> {
                 self.narrow(y)
             }
             Unary::StopGradient | Unary::Barrier => x.clone(),
-            Unary::Exp => self.elementary(Elementary::Exp, x),
-            Unary::Expm1 => self.elementary(Elementary::Expm1, x),
-            Unary::Log => self.elementary(Elementary::Log, x),
-            Unary::Log1p => self.elementary(Elementary::Log1p, x),
-            Unary::Sin => self.elementary(Elementary::Sin, x),
-            Unary::Cos => self.elementary(Elementary::Cos, x),
-            Unary::Asin => self.elementary(Elementary::Asin, x),
-            Unary::Acos => self.elementary(Elementary::Acos, x),
-            Unary::Atan => self.elementary(Elementary::Atan, x),
-            Unary::Tanh => self.elementary(Elementary::Tanh, x),
-            Unary::Logistic => self.elementary(Elementary::Logistic, x),
-            Unary::Erf => self.elementary(Elementary::Erf, x),
-            Unary::Erfc => self.elementary(Elementary::Erfc, x),
-            Unary::ErfInv => self.elementary(Elementary::ErfInv, x),
+            elementary!() => {
+                let function = Elementary::of(op).expect("one of the elementary functions");
+                self.elementary(function, x)
+            }
         }
     }
 
@@ -171,12 +161,8 @@ impl Code<'_> {
         self.pick(&by_zero, &ones, &quotient)
     }
 
-    /// x shifted by so many places, if the function is a shift and they are fewer than x has bits: one
-    /// instruction.
+    /// x shifted by so many places, if the function is a shift: one instruction, of bytes a few more.
     pub(crate) fn shift_by(&mut self, op: Binary, x: &Group, places: i64) -> Option<Group> {
-        if x.form != Form::I32 || !(0..32).contains(&places) {
-            return None;
-        }
         let by: fn(&mut Self, Value, Value) -> Value = match op {
             Binary::ShiftLeft => |c, v, k| c.f.ins().ishl(v, k),
             Binary::ShiftRightLogical => |c, v, k| c.f.ins().ushr(v, k),
@@ -194,10 +180,17 @@ impl Code<'_> {
             | Binary::Or
             | Binary::Xor => return None,
         };
-        Some(self.map1(x.form, x, |c, v| {
+        let (bits, sign) = (i64::from(x.form.bits()), op == Binary::ShiftRightArithmetic);
+        let near = (0..bits).contains(&places);
+        if !near && !sign {
+            return Some(self.splat_bits(x.form, x.lanes, 0));
+        }
+        let (x, places) = (if sign { self.signed(x) } else { x.clone() }, if near { places } else { bits - 1 });
+        let shifted = self.map1(x.form, &x, |c, v| {
             let k = c.f.ins().iconst(I32, places);
             by(c, v, k)
-        }))
+        });
+        Some(if op == Binary::ShiftRightLogical { shifted } else { self.narrow(shifted) })
     }
 
     /// The quotient of integers of at most 32 bits in f64, which holds both and rounds no quotient of

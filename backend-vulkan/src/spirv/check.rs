@@ -1,9 +1,9 @@
 //! What can't be run, found before anything runs.
 
-use super::math::function;
 use crate::device::Caps;
 use crate::spread::{Form, Launch, iterations, tile_iterations};
 use egrad_ir::kernel::{Body, Inst, LoopNest, Pass};
+use egrad_ir::math::Elementary;
 use egrad_ir::op::Binary;
 use egrad_ir::{Dtype, Error, Numerics, Result};
 
@@ -98,7 +98,7 @@ fn values(nest: &LoopNest) -> impl Iterator<Item = Option<&Inst>> {
 /// Whether the instruction is a function that computes with the bits of floats.
 fn is_elementary(inst: &Inst) -> bool {
     match inst {
-        Inst::Unary(op, _) => function(*op).is_some(),
+        Inst::Unary(op, _) => Elementary::of(*op).is_some(),
         Inst::Binary(op, ..) => *op == Binary::Pow,
         Inst::Literal(_)
         | Inst::Index(_)

@@ -9,7 +9,7 @@ use super::{Emitter, Value, built};
 use crate::device::Caps;
 use egrad_ir::Dtype;
 use egrad_ir::math::{self, Elementary, Lanes, Rare};
-use egrad_ir::op::{Binary, Compare, Unary};
+use egrad_ir::op::{Binary, Compare};
 use rspirv::dr::{Builder, Error, Operand as Arg};
 use rspirv::spirv::{GlslStd450Op as Glsl, SelectionControl, Word};
 
@@ -33,36 +33,6 @@ impl Fma {
         } else {
             Fma::Split
         }
-    }
-}
-
-/// The elementary function that a primitive is, if it is one.
-pub(super) fn function(op: Unary) -> Option<Elementary> {
-    match op {
-        Unary::Exp => Some(Elementary::Exp),
-        Unary::Expm1 => Some(Elementary::Expm1),
-        Unary::Log => Some(Elementary::Log),
-        Unary::Log1p => Some(Elementary::Log1p),
-        Unary::Sin => Some(Elementary::Sin),
-        Unary::Cos => Some(Elementary::Cos),
-        Unary::Asin => Some(Elementary::Asin),
-        Unary::Acos => Some(Elementary::Acos),
-        Unary::Atan => Some(Elementary::Atan),
-        Unary::Tanh => Some(Elementary::Tanh),
-        Unary::Logistic => Some(Elementary::Logistic),
-        Unary::Erf => Some(Elementary::Erf),
-        Unary::Erfc => Some(Elementary::Erfc),
-        Unary::ErfInv => Some(Elementary::ErfInv),
-        Unary::Neg
-        | Unary::Abs
-        | Unary::Sign
-        | Unary::Floor
-        | Unary::Round
-        | Unary::Sqrt
-        | Unary::Rsqrt
-        | Unary::Not
-        | Unary::StopGradient
-        | Unary::Barrier => None,
     }
 }
 

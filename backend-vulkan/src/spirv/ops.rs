@@ -3,10 +3,10 @@
 //! GLSL's `FMax`, `FMin`, `FSign` and `Sqrt` leave NaN, zeros or negative operands to the driver,
 //! and `ConvertFToS` all it can't represent: here they are comparisons and selects.
 
-use super::math::function;
 use super::{Emitter, Value, built};
+use egrad_ir::math::Elementary;
 use egrad_ir::op::{Binary, Compare, Unary};
-use egrad_ir::{Dtype, Literal};
+use egrad_ir::{Dtype, Literal, elementary};
 use rspirv::dr::{Error, Operand as Arg};
 use rspirv::spirv::{Decoration, GlslStd450Op as Glsl, Word};
 
@@ -58,21 +58,8 @@ impl Emitter {
                 let (one, root) = (self.number(x.dtype, 1.0), self.sqrt(x));
                 self.binary(Binary::Div, one, root)
             }
-            Unary::Exp
-            | Unary::Expm1
-            | Unary::Log
-            | Unary::Log1p
-            | Unary::Sin
-            | Unary::Cos
-            | Unary::Asin
-            | Unary::Acos
-            | Unary::Atan
-            | Unary::Tanh
-            | Unary::Logistic
-            | Unary::Erf
-            | Unary::Erfc
-            | Unary::ErfInv => {
-                let function = function(op).expect("one of the elementary functions");
+            elementary!() => {
+                let function = Elementary::of(op).expect("one of the elementary functions");
                 self.elementary(function, x)
             }
             Unary::Not if x.dtype == Dtype::Bool => self.value(x.dtype, |b, ty| b.logical_not(ty, None, x.id)),

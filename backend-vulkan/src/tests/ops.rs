@@ -5,7 +5,7 @@ use crate::{Shaders, Vulkan, Without};
 use egrad_ir::infer::infer;
 use egrad_ir::kernel::{Backend, Inst, Kernel};
 use egrad_ir::op::{Binary, Compare, Op, Unary};
-use egrad_ir::{Array, Aval, Dtype, Literal, bf16, f16};
+use egrad_ir::{Array, Aval, Dtype, Literal, bf16, elementary, f16};
 
 /// Values at which functions differ or fail.
 fn special(dtype: Dtype) -> Vec<f64> {
@@ -68,9 +68,7 @@ fn takes(op: &Op, args: &[Dtype]) -> Option<Dtype> {
 }
 
 fn is_elementary(op: Unary) -> bool {
-    use Unary::{Acos, Asin, Atan, Cos, Erf, ErfInv, Erfc, Exp, Expm1, Log, Log1p, Logistic, Sin, Tanh};
-    let plain = matches!(op, Exp | Expm1 | Log | Log1p | Sin | Cos | Tanh | Logistic);
-    plain || matches!(op, Asin | Acos | Atan | Erf | Erfc | ErfInv)
+    matches!(op, elementary!())
 }
 
 /// How far an elementary function may be off, in units in the last place.

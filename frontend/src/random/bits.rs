@@ -6,15 +6,12 @@ use crate::tensor::{Tensor, iota, operand};
 use egrad_ir::{Dtype, Error, Shape, Span};
 
 /// The element type of a word of 32 bits.
-pub(super) const WORD: Dtype = Dtype::I32;
-
-/// What [`WORD`] is in Rust.
-pub(super) type Word = i32;
+pub(super) const WORD: Dtype = Dtype::U32;
 
 /// A constant word.
 #[track_caller]
 pub(super) fn word(bits: u32) -> Tensor {
-    operand("word", bits as Word, WORD)
+    operand("word", bits, WORD)
 }
 
 /// By how many places the rounds rotate, in two turns.
@@ -65,8 +62,8 @@ fn rotated(x: Tensor, places: u32) -> Tensor {
 #[track_caller]
 pub(super) fn words(name: &str, key: [Tensor; 2], shape: &Shape, span: Span) -> [Tensor; 2] {
     let size = shape.size();
-    if Word::try_from(size).is_err() {
-        let m = format!("`{name}` of shape {shape}: no more than {} elements are drawn at once", Word::MAX);
+    if u32::try_from(size).is_err() {
+        let m = format!("`{name}` of shape {shape}: no more than {} elements are drawn at once", u32::MAX);
         raise::throw(Error::shape(m).at(span));
     }
     hash(key, iota([size], 0, WORD).reshape(shape.clone()))
@@ -88,41 +85,18 @@ pub(super) fn fraction(name: &str, key: [Tensor; 2], shape: &Shape, dtype: Dtype
     }
     if dtype == Dtype::F32 {
         // 23 bits.
-        return word_each(name, key, shape, span).shift_right_logical(word(9)).convert(dtype) * 2f64.powi(-23);
+        return highest(word_each(name, key, shape, span), 23, dtype) * 2f64.powi(-23);
     }
     // 52 bits, 32 of the first word and 20 of the second.
     let [high, low] = words(name, key, shape, span);
-    let low = low.shift_right_logical(word(12)).convert(dtype);
-    unsigned(high, dtype) * 2f64.powi(-32) + low * 2f64.powi(-52)
+    high.convert(dtype) * 2f64.powi(-32) + highest(low, 20, dtype) * 2f64.powi(-52)
 }
 
-/// The number that a word holds, as a float.
+/// The number that so many of a word's highest bits make, not all of them. By way of signed integers,
+/// which machines convert faster.
 #[track_caller]
-fn unsigned(x: Tensor, dtype: Dtype) -> Tensor {
-    let y = x.convert(dtype);
-    x.lt(0).select(y + 2f64.powi(32), y)
-}
-
-/// Words whose order is that of the numbers which these words hold.
-#[track_caller]
-pub(super) fn ordered(x: Tensor) -> Tensor {
-    x ^ word(1 << 31)
-}
-
-/// Whether one word holds a smaller number than the other.
-#[track_caller]
-fn below(x: Tensor, y: Tensor) -> Tensor {
-    ordered(x).lt(ordered(y))
-}
-
-/// What the quotient of the numbers that words hold leaves; x where y is 0.
-#[track_caller]
-pub(super) fn remainder(x: Tensor, y: Tensor) -> Tensor {
-    // Of half of x, which has no highest bit; the quotient's double is right or one too small. A y
-    // with a highest bit fits once or not at all.
-    let quotient = x.shift_right_logical(word(1)).div_trunc(y).shift_left(word(1));
-    let rest = y.lt(0).select(x, x - quotient * y);
-    below(rest, y).select(rest, rest - y)
+fn highest(x: Tensor, bits: u32, dtype: Dtype) -> Tensor {
+    signed(x.shift_right_logical(word(32 - bits))).convert(dtype)
 }
 
 /// A word as the `i32` of its bits.
@@ -137,18 +111,17 @@ pub(super) fn from_signed(x: Tensor) -> Tensor {
     x.convert(WORD)
 }
 
-/// 32 random bits for each element of this shape.
+/// 32 random bits for each element of this shape, as `u32`.
 ///
 /// ```
 /// # use egrad::{Array, Tensor, jit, random, random::Key};
 /// let f = jit(|key: Key| random::bits(key, [2]));
-/// let bits = f(&random::key(0)).unwrap();
-/// assert_eq!(bits.as_slice::<i32>().unwrap().iter().map(|x| *x as u32).collect::<Vec<_>>(), [4070199207, 4202968722]);
+/// assert_eq!(f(&random::key(0)).unwrap().as_slice::<u32>().unwrap(), [4070199207, 4202968722]);
 /// ```
 ///
 /// # Errors and panics
 /// As operators do ([`Tensor`]): [`Error::Shape`] if the key is a batch of keys, or the shape has more
-/// elements than `i32` counts.
+/// elements than `u32` counts.
 #[track_caller]
 pub fn bits(key: Key, shape: impl Into<Shape>) -> Tensor {
     let span = Span::here();

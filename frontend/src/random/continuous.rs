@@ -18,7 +18,7 @@ use std::f64::consts::{PI, SQRT_2};
 ///
 /// # Errors and panics
 /// As operators do ([`Tensor`]): [`Error::Shape`](crate::Error::Shape) if the key is a batch of keys,
-/// or the shape has more elements than `i32` counts; [`Error::Dtype`](crate::Error::Dtype) if `dtype`
+/// or the shape has more elements than `u32` counts; [`Error::Dtype`](crate::Error::Dtype) if `dtype`
 /// is no float.
 #[track_caller]
 pub fn uniform(key: Key, shape: impl Into<Shape>, dtype: Dtype) -> Tensor {

@@ -1,6 +1,6 @@
 //! Distributions of whole numbers, and random orders and choices.
 
-use super::bits::{fraction, from_signed, ordered, remainder, signed, word, word_each, words};
+use super::bits::{fraction, from_signed, signed, word, word_each, words};
 use super::continuous::{drawn_fraction, gumbel_of};
 use super::key::Key;
 use super::{float, parameter, spread};
@@ -69,10 +69,10 @@ fn within(name: &str, key: [Tensor; 2], shape: &Shape, low: Tensor, high: Tensor
     let some = high.gt(low);
     let length = some.select(from_signed(high - low), word(1));
     // 2³² leaves what 2¹⁶ leaves, squared.
-    let root = remainder(word(1 << 16).broadcast_to(shape.clone()), length);
-    let factor = remainder(root * root, length);
-    let sum = remainder(upper, length) * factor + remainder(lower, length);
-    low + signed(remainder(sum, length))
+    let root = word(1 << 16) % length;
+    let factor = root * root % length;
+    let sum = upper % length * factor + lower % length;
+    low + signed(sum % length)
 }
 
 /// The words of two keys of one.
@@ -135,7 +135,7 @@ fn permuted(name: &str, mut key: [Tensor; 2], mut x: Tensor, axis: usize, span: 
     let times = 3.0 * (shape.size().max(1) as f64).ln() / f64::from(u32::MAX).ln();
     for _ in 0..times.ceil() as usize {
         let [next, by] = pair(name, key, span);
-        let order = ordered(word_each(name, by, &shape, span)).argsort(axis as isize);
+        let order = word_each(name, by, &shape, span).argsort(axis as isize);
         x = x.take_along_axis(order, axis as isize);
         key = next;
     }

@@ -1,12 +1,12 @@
 //! Keys, and making several of one.
 
-use super::bits::{WORD, Word, hash, hash_on_host, word, words};
+use super::bits::{WORD, from_signed, hash, hash_on_host, word, words};
 use super::reuse;
 use crate::raise;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, concatenate};
 use crate::tree::Leaf;
 use egrad_derive::Tree;
-use egrad_ir::{Array, Aval, Dtype, Error, Shape, Span};
+use egrad_ir::{Array, Aval, Dtype, Error, Result, Shape, Span};
 
 /// What draws are made with: two words of 32 bits, which nobody need look at.
 ///
@@ -36,6 +36,10 @@ pub trait Words: Leaf + sealed::Sealed {
     fn split_many(key: Key<Self>, n: usize, span: Span) -> Key<Self>;
     #[doc(hidden)]
     fn fold_in(key: Key<Self>, data: Self, span: Span) -> Key<Self>;
+    #[doc(hidden)]
+    fn wrap(data: Self, span: Span) -> Key<Self>;
+    #[doc(hidden)]
+    fn data(key: Key<Self>, span: Span) -> Self;
 }
 
 impl Words for Tensor {
@@ -63,26 +67,56 @@ impl Words for Tensor {
         let [high, low] = hash(words, integer("fold_in", data, span));
         Key { high, low }
     }
+
+    #[track_caller]
+    fn wrap(data: Tensor, span: Span) -> Key {
+        let shape = raise::get(of_keys(&data.aval()).map_err(|e| e.at(span)));
+        let [high, low] = [0, 1].map(|i| data.slice_axis(-1, i, i + 1).reshape(shape.clone()));
+        Key { high, low }
+    }
+
+    #[track_caller]
+    fn data(key: Key, _: Span) -> Tensor {
+        concatenate([key.high, key.low].map(|x| x.expand_dims(-1)), -1)
+    }
 }
 
-/// A scalar `i32` as a word.
+/// A scalar `u32`, or an `i32`'s bits, as a word.
 #[track_caller]
 fn integer(name: &str, data: Tensor, span: Span) -> Tensor {
     let aval = data.aval();
-    if aval != Aval::new(WORD, []) && aval != Aval::new(Dtype::I32, []) {
-        let m = format!("`{name}` takes an integer scalar, i32[], not {aval}");
-        let error = if aval.dtype == Dtype::I32 { Error::shape(m) } else { Error::dtype(m) };
-        raise::throw(error.at(span));
+    let word = [WORD, Dtype::I32].contains(&aval.dtype);
+    if !word || aval.shape.rank() > 0 {
+        let m = format!("`{name}` takes an integer scalar, {WORD}[] or i32[], not {aval}");
+        raise::throw(if word { Error::shape(m) } else { Error::dtype(m) }.at(span));
     }
-    super::bits::from_signed(data)
+    from_signed(data)
+}
+
+/// The shape of the keys whose words make an array of this type.
+fn of_keys(aval: &Aval) -> Result<Shape> {
+    match aval.shape.split_last() {
+        Some((2, rest)) if aval.dtype == WORD => Ok(Shape::from(rest)),
+        _ => {
+            let m = format!("`wrap_key_data` takes two words of {WORD} a key along the last axis, not {aval}");
+            Err(if aval.dtype == WORD { Error::shape(m) } else { Error::dtype(m) })
+        }
+    }
 }
 
 impl Key<Array> {
+    #[track_caller]
+    fn of_pairs(pairs: impl Iterator<Item = [u32; 2]>, shape: &Shape, span: Span) -> Key<Array> {
+        let (high, low): (Vec<u32>, Vec<u32>) = pairs.map(|[high, low]| (high, low)).unzip();
+        let [high, low] = [high, low].map(|x| raise::get(Array::from_vec(x, shape.clone()).map_err(|e| e.at(span))));
+        Key { high, low }
+    }
+
     /// The two words of one key.
     #[track_caller]
     fn on_host(&self, name: &str, span: Span) -> [u32; 2] {
-        [&self.high, &self.low].map(|x| match x.item::<Word>() {
-            Ok(word) => word as u32,
+        [&self.high, &self.low].map(|x| match x.item::<u32>() {
+            Ok(word) => word,
             Err(_) if x.dtype() == WORD => raise::throw(several(name, x.aval()).at(span)),
             Err(e) => raise::throw(e.at(span)),
         })
@@ -91,7 +125,7 @@ impl Key<Array> {
 
 impl Words for Array {
     fn word(bits: u32) -> Array {
-        Array::scalar(bits as Word)
+        Array::scalar(bits)
     }
 
     #[track_caller]
@@ -103,17 +137,29 @@ impl Words for Array {
     #[track_caller]
     fn split_many(key: Key<Array>, n: usize, span: Span) -> Key<Array> {
         let words = key.on_host("split_many", span);
-        let (high, low): (Vec<Word>, Vec<Word>) =
-            (0..n).map(|i| hash_on_host(words, [0, i as u32])).map(|[high, low]| (high as Word, low as Word)).unzip();
-        let [high, low] = [high, low].map(|x| raise::get(Array::from_vec(x, [n]).map_err(|e| e.at(span))));
-        Key { high, low }
+        Key::of_pairs((0..n).map(|i| hash_on_host(words, [0, i as u32])), &Shape::from([n]), span)
     }
 
     #[track_caller]
     fn fold_in(key: Key<Array>, data: Array, span: Span) -> Key<Array> {
-        let number = raise::get(data.item::<Word>().map_err(|e| e.at(span)));
-        let [high, low] = hash_on_host(key.on_host("fold_in", span), [0, number as u32]);
+        let number = raise::get(data.item::<u32>().map_err(|e| e.at(span)));
+        let [high, low] = hash_on_host(key.on_host("fold_in", span), [0, number]);
         Key::of(high, low)
+    }
+
+    #[track_caller]
+    fn wrap(data: Array, span: Span) -> Key<Array> {
+        let shape = raise::get(of_keys(data.aval()).map_err(|e| e.at(span)));
+        let words = data.as_slice::<u32>().expect("words, as was checked");
+        Key::of_pairs(words.chunks(2).map(|pair| [pair[0], pair[1]]), &shape, span)
+    }
+
+    #[track_caller]
+    fn data(key: Key<Array>, span: Span) -> Array {
+        let [high, low] = [&key.high, &key.low].map(|x| x.as_slice::<u32>().expect("words, as keys are made of"));
+        let both = high.iter().zip(low).flat_map(|(high, low)| [*high, *low]).collect();
+        let shape = key.high.shape().insert(key.high.shape().rank(), 2);
+        raise::get(Array::from_vec(both, shape).map_err(|e| e.at(span)))
     }
 }
 
@@ -132,7 +178,7 @@ impl<T: Words> Key<T> {
         Key { high: T::word(high), low: T::word(low) }
     }
 
-    /// The words, each of the batch's shape, upper one first; to keep them, for example.
+    /// The words, each of the batch's shape, upper one first. [`key_data`] has them in one array.
     pub fn into_words(self) -> [T; 2] {
         [self.high, self.low]
     }
@@ -191,10 +237,10 @@ pub fn key<T: Words>(seed: u64) -> Key<T> {
     Key::of((seed >> 32) as u32, seed as u32)
 }
 
-/// The key of a seed that is data: an `i32` scalar, whose bits are the lower half.
+/// The key of a seed that is data: a `u32` scalar, or an `i32` one whose bits count, is the lower half.
 ///
 /// # Errors and panics
-/// As operators do ([`Tensor`]), if it is no `i32` scalar.
+/// As operators do ([`Tensor`]), if it is no such scalar.
 #[track_caller]
 pub fn seed(seed: Tensor) -> Key {
     Key { high: word(0), low: integer("seed", seed, Span::here()) }
@@ -232,8 +278,8 @@ pub fn split_many<T: Words>(key: Key<T>, n: usize) -> Key<T> {
     T::split_many(key, n, Span::here())
 }
 
-/// A key of another and a number: `u32`, or an `i32` scalar inside of traced functions, such as the
-/// number of a step.
+/// A key of another and a number: `u32`, or an `i32` or `u32` scalar inside of traced functions, such as
+/// the number of a step.
 ///
 /// ```
 /// use egrad::{Dtype, Tensor, fori_loop, jit, random, random::Key};
@@ -245,10 +291,38 @@ pub fn split_many<T: Words>(key: Key<T>, n: usize) -> Key<T> {
 ///
 /// # Errors and panics
 /// As operators do ([`Tensor`]): [`Error::Shape`] if the key is a batch of keys, or the number is no
-/// scalar; [`Error::Dtype`] if it is no `i32`.
+/// scalar; [`Error::Dtype`] if it is neither `i32` nor `u32`.
 #[track_caller]
 pub fn fold_in<T: Words>(key: Key<T>, data: impl Salt<T>) -> Key<T> {
     T::fold_in(key, data.leaf(), Span::here())
+}
+
+/// The key of two words, `u32[2]`, or keys of `u32[…, 2]`: what JAX calls raw keys.
+///
+/// ```
+/// use egrad::{Array, random};
+/// let words = Array::from_vec(vec![0u32, 42], [2]).unwrap();
+/// assert_eq!(random::wrap_key_data(words), random::key(42));
+/// ```
+///
+/// # Errors and panics
+/// As operators do ([`Tensor`]): [`Error::Shape`] and [`Error::Dtype`] if they aren't such words.
+#[track_caller]
+pub fn wrap_key_data<T: Words>(data: T) -> Key<T> {
+    T::wrap(data, Span::here())
+}
+
+/// The words of a key, `u32[2]`, upper one first; of a batch of keys with the batch's axes before: to keep
+/// them in a file, for example. [`wrap_key_data`] is the way back.
+///
+/// ```
+/// use egrad::{Array, random, random::Key};
+/// let key: Key<Array> = random::key((7 << 32) + 42);
+/// assert_eq!(random::key_data(key).as_slice::<u32>().unwrap(), [7, 42]);
+/// ```
+#[track_caller]
+pub fn key_data<T: Words>(key: Key<T>) -> T {
+    T::data(key, Span::here())
 }
 
 /// What [`fold_in`] takes.

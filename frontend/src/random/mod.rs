@@ -58,7 +58,7 @@ pub use discrete::{
     rademacher, randint, shuffle, shuffle_independent,
 };
 pub use gamma::{beta, dirichlet, gamma, loggamma};
-pub use key::{Key, Salt, Words, fold_in, key, seed, split, split_many};
+pub use key::{Key, Salt, Words, fold_in, key, key_data, seed, split, split_many, wrap_key_data};
 
 use crate::raise;
 use crate::tensor::{Operand, Tensor, operand};

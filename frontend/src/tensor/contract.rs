@@ -151,23 +151,32 @@ impl AxisList {
 /// over every name the result lacks. Without `->` the result's names are those that occur once, in
 /// alphabetical order.
 ///
-/// Operands are taken from left to right; a name repeated within one operand takes its diagonal.
+/// Operands are taken from left to right; a name repeated within one operand takes its diagonal. `...`
+/// stands for axes without names: they broadcast among the operands, and are where `...` is in the result,
+/// first if there is no `->`.
 ///
 /// ```
 /// # use egrad::{Array, Tensor, einsum, jit};
 /// let f = jit(|a: Tensor, b: Tensor| einsum("ij,kj->ik", [a, b]));
 /// let a = Array::from_vec(vec![1.0f32, 2.0], [1, 2]).unwrap();
 /// assert_eq!(f(&a, &a).unwrap().as_slice::<f32>().unwrap(), [5.0]);
+/// // The same for each of a batch.
+/// let each = jit(|a: Tensor, b: Tensor| einsum("...ij,kj->...ik", [a, b]));
+/// let batch = Array::from_vec(vec![1.0f32, 2.0, 3.0, 4.0], [2, 1, 2]).unwrap();
+/// assert_eq!(each(&batch, &a).unwrap().as_slice::<f32>().unwrap(), [5.0, 11.0]);
 /// ```
 ///
 /// # Errors and panics
-/// As operators do ([`Tensor`]), if the names don't fit the operands' ranks or lengths.
+/// As operators do ([`Tensor`]), if the names don't fit the operands' ranks or lengths, or the result lacks
+/// `...` where operands have such axes.
 #[track_caller]
 pub fn einsum(spec: &str, operands: impl AsRef<[Tensor]>) -> Tensor {
     let span = Span::here();
     let operands = operands.as_ref();
     let shapes: Vec<Shape> = operands.iter().map(|x| trace::aval(*x, span).shape).collect();
-    let (inputs, output) = raise::get(parse(spec, &shapes).map_err(|e| e.at(span)));
+    let Names { mut inputs, output, lengths } = raise::get(Names::parse(spec, &shapes).map_err(|e| e.at(span)));
+    let operands: Vec<Tensor> =
+        operands.iter().zip(&mut inputs).map(|(x, names)| unstretched(*x, names, &lengths)).collect();
 
     let mut acc: Option<(Tensor, Vec<char>)> = None;
     for (i, (x, names)) in operands.iter().zip(inputs.iter()).enumerate() {
@@ -223,50 +232,124 @@ fn repeated(names: &[char]) -> Option<(usize, usize)> {
     (0..names.len()).find_map(|b| (0..b).find(|a| names[*a] == names[b]).map(|a| (a, b)))
 }
 
-/// The names of each operand's axes, and the result's.
-fn parse(spec: &str, shapes: &[Shape]) -> Result<(Vec<Vec<char>>, Vec<char>)> {
-    let wrong = |what: String| Error::axis(format!("`einsum` \"{spec}\": {what}"));
-    let (left, right) = match spec.split_once("->") {
-        Some((left, right)) => (left, Some(right)),
-        None => (spec, None),
-    };
-    let names = |s: &str| -> Result<Vec<char>> {
-        let letters = s.chars().filter(|c| !c.is_whitespace());
-        letters.map(|c| if c.is_alphabetic() { Ok(c) } else { Err(wrong(format!("{c:?} names no axis"))) }).collect()
-    };
-    let inputs: Vec<Vec<char>> = left.split(',').map(names).collect::<Result<_>>()?;
-    if inputs.len() != shapes.len() {
-        return Err(wrong(format!("it names {} operands, and there are {}", inputs.len(), shapes.len())));
+/// The tensor without the axes of length 1 that stretch to the others' length, and without their names.
+#[track_caller]
+fn unstretched(x: Tensor, names: &mut Vec<char>, lengths: &[Length]) -> Tensor {
+    let shape = x.shape();
+    let stays: Vec<bool> = (names.iter().zip(shape.iter()))
+        .map(|(c, n)| lengths.iter().all(|of| of.name != *c || of.length == *n))
+        .collect();
+    if stays.iter().all(|stays| *stays) {
+        return x;
     }
-    let mut lengths: Vec<(char, usize, usize)> = vec![];
-    for (i, (names, shape)) in inputs.iter().zip(shapes).enumerate() {
-        if names.len() != shape.rank() {
-            return Err(wrong(format!("operand {i} has shape {shape} and {} axis names", names.len())));
+    let kept = |i: &usize| stays[*i];
+    let rest: Vec<usize> = (0..names.len()).filter(kept).map(|i| shape[i]).collect();
+    *names = (0..names.len()).filter(kept).map(|i| names[i]).collect();
+    x.reshape(rest)
+}
+
+/// What stands for the axes without names while a specification is read.
+const DOTS: char = '…';
+
+/// The name of the axis without a name that so many such axes follow. It is no letter.
+fn nameless(after: usize) -> char {
+    char::from_u32(0xE000 + after as u32).unwrap_or(char::MAX)
+}
+
+/// How long the axes of a name are, and the operand that says so.
+struct Length {
+    name: char,
+    operand: usize,
+    length: usize,
+}
+
+/// The names of each operand's axes, and the result's.
+struct Names {
+    inputs: Vec<Vec<char>>,
+    output: Vec<char>,
+    lengths: Vec<Length>,
+}
+
+impl Names {
+    fn parse(spec: &str, shapes: &[Shape]) -> Result<Names> {
+        let wrong = |what: String| Error::axis(format!("`einsum` \"{spec}\": {what}"));
+        let (left, right) = match spec.split_once("->") {
+            Some((left, right)) => (left, Some(right)),
+            None => (spec, None),
+        };
+        let names = |s: &str| -> Result<Vec<char>> {
+            let text = s.replace("...", &DOTS.to_string());
+            if text.matches(DOTS).count() > 1 {
+                return Err(wrong(format!("{s:?} has `...` twice")));
+            }
+            let named = |c: char| {
+                if c.is_alphabetic() || c == DOTS { Ok(c) } else { Err(wrong(format!("{c:?} names no axis"))) }
+            };
+            text.chars().filter(|c| !c.is_whitespace()).map(named).collect()
+        };
+        let mut inputs: Vec<Vec<char>> = left.split(',').map(names).collect::<Result<_>>()?;
+        if inputs.len() != shapes.len() {
+            return Err(wrong(format!("it names {} operands, and there are {}", inputs.len(), shapes.len())));
         }
+        let mut most = 0;
+        for (i, (names, shape)) in inputs.iter_mut().zip(shapes).enumerate() {
+            let letters = names.iter().filter(|c| **c != DOTS).count();
+            let dots = names.len() > letters;
+            if letters > shape.rank() || (letters < shape.rank() && !dots) {
+                return Err(wrong(format!("operand {i} has shape {shape} and {letters} axis names")));
+            }
+            most = most.max(shape.rank() - letters);
+            *names = expanded(names, shape.rank() - letters);
+        }
+        let lengths = lengths(&inputs, shapes).map_err(wrong)?;
+        let output = match right {
+            Some(right) => names(right)?,
+            None => {
+                let times = |c: char| inputs.iter().flatten().filter(|d| **d == c).count();
+                let letters = lengths.iter().map(|of| of.name).filter(|c| c.is_alphabetic());
+                let mut once: Vec<char> = letters.filter(|c| times(*c) == 1).collect();
+                once.sort_unstable();
+                [vec![DOTS], once].concat()
+            }
+        };
+        if most > 0 && !output.contains(&DOTS) {
+            return Err(wrong(format!("the result lacks `...`, which stands for {most} axes of the operands")));
+        }
+        let output = expanded(&output, most);
+        if let Some(c) = output.iter().find(|c| !lengths.iter().any(|of| of.name == **c)) {
+            return Err(wrong(format!("the result's axis {c} is in no operand")));
+        }
+        if let Some((_, b)) = repeated(&output) {
+            return Err(wrong(format!("the result names axis {} twice", output[b])));
+        }
+        Ok(Names { inputs, output, lengths })
+    }
+}
+
+/// The names with those of so many axes in the place of `...`.
+fn expanded(names: &[char], axes: usize) -> Vec<char> {
+    let one = |c: &char| if *c == DOTS { (0..axes).rev().map(nameless).collect() } else { vec![*c] };
+    names.iter().flat_map(one).collect()
+}
+
+/// The lengths of all axes; those without names stretch from 1.
+fn lengths(inputs: &[Vec<char>], shapes: &[Shape]) -> std::result::Result<Vec<Length>, String> {
+    let mut lengths: Vec<Length> = vec![];
+    for (i, (names, shape)) in inputs.iter().zip(shapes).enumerate() {
         for (c, n) in names.iter().zip(shape.iter()) {
-            match lengths.iter().find(|(d, ..)| d == c) {
-                Some((_, j, m)) if m != n => {
-                    return Err(wrong(format!("axis {c} has length {m} in operand {j} and {n} in operand {i}")));
+            match lengths.iter_mut().find(|of| of.name == *c) {
+                None => lengths.push(Length { name: *c, operand: i, length: *n }),
+                Some(of) if of.length == *n || (!c.is_alphabetic() && *n == 1) => {}
+                Some(of) if !c.is_alphabetic() && of.length == 1 => (of.operand, of.length) = (i, *n),
+                Some(of) => {
+                    let axis = if c.is_alphabetic() { format!("axis {c}") } else { "an axis of `...`".to_owned() };
+                    return Err(format!(
+                        "{axis} has length {} in operand {} and {n} in operand {i}",
+                        of.length, of.operand
+                    ));
                 }
-                Some(_) => {}
-                None => lengths.push((*c, i, *n)),
             }
         }
     }
-    let output = match right {
-        Some(right) => names(right)?,
-        None => {
-            let times = |c: char| inputs.iter().flatten().filter(|d| **d == c).count();
-            let mut once: Vec<char> = lengths.iter().map(|(c, ..)| *c).filter(|c| times(*c) == 1).collect();
-            once.sort_unstable();
-            once
-        }
-    };
-    if let Some(c) = output.iter().find(|c| !lengths.iter().any(|(d, ..)| d == *c)) {
-        return Err(wrong(format!("the result's axis {c} is in no operand")));
-    }
-    if let Some((_, b)) = repeated(&output) {
-        return Err(wrong(format!("the result names axis {} twice", output[b])));
-    }
-    Ok((inputs, output))
+    Ok(lengths)
 }

@@ -27,6 +27,7 @@ mod tanh;
 mod tests;
 mod trig;
 
+use crate::op::Unary;
 pub use lanes::Lanes;
 pub use scalar::{Scalar32, Scalar64};
 
@@ -89,6 +90,48 @@ pub enum Elementary {
 }
 
 impl Elementary {
+    /// The function that a primitive is, if it is one.
+    pub const fn of(op: Unary) -> Option<Elementary> {
+        Some(match op {
+            Unary::Exp => Elementary::Exp,
+            Unary::Expm1 => Elementary::Expm1,
+            Unary::Log => Elementary::Log,
+            Unary::Log1p => Elementary::Log1p,
+            Unary::Sin => Elementary::Sin,
+            Unary::Cos => Elementary::Cos,
+            Unary::Asin => Elementary::Asin,
+            Unary::Acos => Elementary::Acos,
+            Unary::Atan => Elementary::Atan,
+            Unary::Tanh => Elementary::Tanh,
+            Unary::Logistic => Elementary::Logistic,
+            Unary::Erf => Elementary::Erf,
+            Unary::Erfc => Elementary::Erfc,
+            Unary::ErfInv => Elementary::ErfInv,
+            Unary::Neg
+            | Unary::Abs
+            | Unary::Sign
+            | Unary::Floor
+            | Unary::Round
+            | Unary::Sqrt
+            | Unary::Rsqrt
+            | Unary::Not
+            | Unary::StopGradient
+            | Unary::Barrier => return None,
+        })
+    }
+
+    /// About how many cheap instructions its code takes.
+    pub const fn work(self) -> f64 {
+        match self {
+            Elementary::Exp | Elementary::Expm1 => 18.0,
+            Elementary::Tanh | Elementary::Logistic => 22.0,
+            Elementary::Log | Elementary::Log1p | Elementary::Sin | Elementary::Cos => 28.0,
+            Elementary::Atan | Elementary::Asin | Elementary::Acos => 32.0,
+            Elementary::Erf | Elementary::Erfc => 55.0,
+            Elementary::ErfInv => 75.0,
+        }
+    }
+
     /// All of them.
     pub const ALL: [Elementary; 14] = [
         Elementary::Exp,

@@ -87,8 +87,9 @@ pub fn lines() -> Vec<Line> {
         "pull/select-1"    Exact: "(pull:select:1 ?p ?x ?y ?z ?c)" => "(select ?p ?c (full 0 ?c))";
         "pull/select-2"    Exact: "(pull:select:2 ?p ?x ?y ?z ?c)" => "(select ?p (full 0 ?c) ?c)";
 
-        /// xⁿ: n x^(n−1); x⁰ is constant, also where x^(−1) is infinite.
-        "pull/integer_pow"      Exact: "(pull:integer_pow:0 ?n ?x ?y ?c)" => "(mul ?c (mul (full ?n ?x) (integer_pow {pred ?n} ?x)))", if "not_int ?n 0";
+        /// xⁿ: n x^(n−1), as n xⁿ/x where n − 1 is no `i32`; x⁰ is constant, also where x^(−1) is infinite.
+        "pull/integer_pow"      Exact: "(pull:integer_pow:0 ?n ?x ?y ?c)" => "(mul ?c (mul (full ?n ?x) (integer_pow {pred ?n} ?x)))", if "not_int ?n 0", if "not_int ?n -2147483648";
+        "pull/integer_pow-least" Exact: "(pull:integer_pow:0 ?n ?x ?y ?c)" => "(mul ?c (mul (full ?n ?x) (div ?y ?x)))", if "int ?n -2147483648";
         "pull/integer_pow-zero" Exact: "(pull:integer_pow:0 ?n ?x ?y ?c)" => "(full 0 ?x)", if "int ?n 0";
 
         /// Moves are linear: their transposes move back, and sum what was repeated.

@@ -87,7 +87,8 @@ pub fn lines() -> Vec<Line> {
         "push/select-2"    Exact: "(push:select:2 ?p ?x ?y ?z ?t)" => "(select ?p (full 0 ?t) ?t)";
 
         /// xⁿ: n x^(n−1); x⁰ is constant, also where x^(−1) is infinite.
-        "push/integer_pow"      Exact: "(push:integer_pow:0 ?n ?x ?y ?t)" => "(mul ?t (mul (full ?n ?x) (integer_pow {pred ?n} ?x)))", if "not_int ?n 0";
+        "push/integer_pow"      Exact: "(push:integer_pow:0 ?n ?x ?y ?t)" => "(mul ?t (mul (full ?n ?x) (integer_pow {pred ?n} ?x)))", if "not_int ?n 0", if "not_int ?n -2147483648";
+        "push/integer_pow-least" Exact: "(push:integer_pow:0 ?n ?x ?y ?t)" => "(mul ?t (mul (full ?n ?x) (div ?y ?x)))", if "int ?n -2147483648";
         "push/integer_pow-zero" Exact: "(push:integer_pow:0 ?n ?x ?y ?t)" => "(full 0 ?x)", if "int ?n 0";
 
         /// Linear: the tangent moves as the value did.

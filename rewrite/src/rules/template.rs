@@ -20,7 +20,7 @@ use crate::analysis::{EGraph, Fact};
 use crate::term::{Attr, Head, Prim, Term};
 use egg::{Id, Subst, Var};
 use egrad_ir::scalar::{self, Elementary};
-use egrad_ir::{Binary, Element, Error, Literal, Result, Unary};
+use egrad_ir::{Binary, Element, Error, Literal, Result, Unary, elementary};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
@@ -213,21 +213,7 @@ fn fold(egraph: &EGraph, prim: Prim, args: &[usize], slots: &[Slot]) -> Option<L
             | Unary::Not
             | Unary::StopGradient
             | Unary::Barrier => scalar::unary(u, constant(0)?, mode),
-            Unary::Rsqrt
-            | Unary::Exp
-            | Unary::Expm1
-            | Unary::Log
-            | Unary::Log1p
-            | Unary::Sin
-            | Unary::Cos
-            | Unary::Asin
-            | Unary::Acos
-            | Unary::Atan
-            | Unary::Tanh
-            | Unary::Logistic
-            | Unary::Erf
-            | Unary::Erfc
-            | Unary::ErfInv => None,
+            Unary::Rsqrt | elementary!() => None,
         },
         Prim::Binary(Binary::Pow | Binary::Atan2) => None,
         Prim::Binary(b) => scalar::binary(b, constant(0)?, constant(1)?, mode),
