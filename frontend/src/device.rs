@@ -123,7 +123,8 @@ impl Ready {
                     Numerics::Strict => Elementary::Shared,
                 };
                 let tables = rewrite::rules::Tables::standard();
-                Ok(Ready::Plain { program: rewrite::transform(program, tables, Calls::Inline)?, mode })
+                let transformed = rewrite::transform(program, tables, Calls::Inline)?;
+                Ok(Ready::Plain { program: rewrite::first_ways(&transformed, Calls::Inline)?, mode })
             }
             Device::Cpu => compile(Device::Cpu, &*cpu()?, schedule(options.calls)?),
             Device::Vulkan => compile(Device::Vulkan, &vulkan(Selection::Any)?, schedule(on_gpu)?),

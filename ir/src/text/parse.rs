@@ -485,6 +485,7 @@ impl<'a> Attrs<'a> {
                 body_consts: self.number("body_consts", name, at)?,
             },
             ("switch", branches) => Control::Switch { branches: branches.to_vec() },
+            ("either", ways) => Control::Either { ways: ways.to_vec() },
             ("all_gather", _) => {
                 Control::AllGather { up: self.number("up", name, at)?, size: self.number("size", name, at)? }
             }

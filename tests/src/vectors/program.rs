@@ -268,7 +268,8 @@ impl Callable {
 
     /// Mapped, with the results along axis 0.
     pub(super) fn mapped(&self, in_axes: Vec<Option<isize>>) -> Callable {
-        Callable::new(self.params, self.results, vmap(self.function(), (in_axes,)))
+        let f = vmap(self.function(), (in_axes,));
+        Callable::new(self.params, self.results, move |args| f(args))
     }
 
     /// (args.., a tangent per argnum) → outputs.., output tangents..
