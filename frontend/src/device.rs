@@ -4,7 +4,7 @@ use crate::tree::{Flat, Parts, Tree};
 use egrad_ir::eval::Elementary;
 use egrad_ir::kernel::{Backend, Executable, Run};
 use egrad_ir::schedule::Schedule;
-use egrad_ir::{Array, Error, Function, Numerics, Program, Result};
+use egrad_ir::{Array, Error, Numerics, Program, Result};
 use egrad_rewrite as rewrite;
 use egrad_vulkan::{DeviceKind, Selection, Vulkan};
 use std::fmt;
@@ -169,9 +169,9 @@ impl Ready {
     }
 
     /// What the interpreter runs.
-    pub(crate) fn function(&self) -> Option<&Function> {
+    pub(crate) fn plain(&self) -> Option<&Program> {
         match self {
-            Ready::Plain { program, .. } => Some(program.entry()),
+            Ready::Plain { program, .. } => Some(program),
             Ready::Kernels { .. } => None,
         }
     }

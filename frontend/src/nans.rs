@@ -29,9 +29,8 @@ impl Nans {
         let function = self.program.entry();
         let mut nan = vec![false; function.len()];
         // What it prints has been printed.
-        let again = silently(|| {
-            run_each(&self.program, inputs, Elementary::Std, |id, x| nan[id.index()] |= has_nan(x))
-        })?;
+        let again =
+            silently(|| run_each(&self.program, inputs, Elementary::Std, |id, x| nan[id.index()] |= has_nan(x)))?;
         let name = &function.name;
         if !has_nan(&again[result]) {
             let m = format!("result {result} of `{name}` holds NaN on the device, but not when it is run op by op");

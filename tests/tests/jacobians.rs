@@ -1,9 +1,9 @@
 //! Jacobians by trees and by arguments of one's choice: JAX's values, the same in both modes.
 
 use egrad::{
-    Arg, Array, Aval, Calls, Device, Dtype, Numerics, Options, Program, ScanOptions, Tensor, Tree, checkpoint, custom_vjp, eager,
-    grad, hessian, hessian_argnums, jacfwd, jacfwd_argnums, jacobian, jacobian_argnums, jacrev, jacrev_argnums, jit,
-    psum, scan, scan_with, stack, trace_avals, vmap, vmap_named, while_loop,
+    Arg, Array, Aval, Calls, Device, Dtype, Numerics, Options, Program, ScanOptions, Tensor, Tree, checkpoint,
+    custom_vjp, eager, grad, hessian, hessian_argnums, jacfwd, jacfwd_argnums, jacobian, jacobian_argnums, jacrev,
+    jacrev_argnums, jit, psum, scan, scan_with, stack, trace_avals, vmap, vmap_named, while_loop,
 };
 use egrad_rewrite::{Picked, compile};
 

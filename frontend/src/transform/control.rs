@@ -195,6 +195,10 @@ fn captured(t: Tensor, span: Span) -> (Aval, Span) {
 /// [`fori_loop`] between numbers and [`scan`] have. Mapped by [`vmap`](crate::vmap), it goes on until
 /// every element has finished; those that have stay as they are.
 ///
+/// There is no limit to the steps: a loop whose condition never fails runs until the process is ended, and
+/// mapped it does if it never fails for one of the elements. Where that may happen (an iteration that may
+/// not converge), carry a counter, and let the condition look at it too.
+///
 /// ```
 /// use egrad::{Array, Tensor, jit, while_loop};
 /// // The square root by Newton's method.

@@ -5,7 +5,7 @@ use crate::cli::Outcome;
 use egrad::Program;
 use egrad_ir::schedule::{Buffer, BufferId, Step};
 use egrad_ir::{FnId, Function, Node, NodeKind, Span};
-use egrad_rewrite::Compilation;
+use egrad_rewrite::{Compilation, Picked};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;

@@ -2,10 +2,10 @@
 
 use super::kernels::{Typed, buffers, count, ops};
 use crate::cli::time::Time;
-use egrad_ir::schedule::BufferId;
 use egrad_ir::Span;
-use egrad_rewrite::{Compilation, Picked, Priced};
+use egrad_ir::schedule::BufferId;
 use egrad_rewrite::rules::FloatClass;
+use egrad_rewrite::{Compilation, Picked, Priced};
 use std::io::{Result, Write};
 
 /// The e-graph's size, and what every rule did.
