@@ -394,7 +394,7 @@ fn too_much_memory_is_refused_before_it_runs() {
     // Elements of a batch that a thread has a tile of.
     let each =
         jit(vmap(jit(outer), 0)).options(Options { device: Device::Cpu, calls: Calls::Dispatch, ..Options::default() });
-    let many = Array::full([64, 300], egrad::Literal::new(Dtype::F64, 1.0)).unwrap();
+    let many = Array::full([64, 300], egrad::Literal::new(egrad::Dtype::F64, 1.0)).unwrap();
     let bytes = each.compile(&(many,)).unwrap().memory();
     assert!((720_000..64 * 8 * 720_000).contains(&bytes), "{bytes}");
     let huge = |x: Tensor| x.broadcast_to([1 << 20, 1 << 25]) * 2.0;

@@ -60,8 +60,7 @@ fn sine(x: Tensor) -> Tensor {
 
 /// The batch of a function of scalars.
 fn over<F: egrad::Function<(Tensor,), Output = Tensor>>(f: F) -> impl Fn(Tensor) -> Tensor + 'static {
-    let f = vmap::<F, (Tensor,), i32>(f, 0);
-    move |x| f(x)
+    vmap::<F, (Tensor,), i32>(f, 0).boxed()
 }
 
 fn recurrence(x: Tensor) -> Tensor {

@@ -256,8 +256,8 @@ fn nest_impl(input: &DeriveInput, shapes: &[Shape<'_>], params: &Params) -> Opti
         let (mine, new) = (pattern(shape, name, "field"), pattern(shape, name, "nested"));
         let fields = shape.fields.iter().zip(locals(shape, "field")).zip(locals(shape, "nested"));
         let fields = fields.map(|((f, mine), new)| match f.fixed {
-            true => quote!(let #new = ::std::clone::Clone::clone(#mine);),
-            false => quote!(let #new = ::egrad::Nest::nest(#mine, each);),
+            true => quote_spanned!(f.ty.span()=> let #new = ::std::clone::Clone::clone(#mine);),
+            false => quote_spanned!(f.ty.span()=> let #new = ::egrad::Nest::nest(#mine, each);),
         });
         quote!(#mine => { #(#fields)* #new })
     });

@@ -58,6 +58,21 @@ pub struct Vmapped<A: Args, O: 'static> {
     pub(super) span: Span,
 }
 
+impl<A: Args, O: 'static> Vmapped<A, O> {
+    /// The function by itself, of the type that other transforms return.
+    ///
+    /// ```
+    /// use egrad::{Tensor, vmap};
+    /// fn each(f: fn(Tensor) -> Tensor) -> impl Fn(Tensor) -> Tensor {
+    ///     vmap(f, 0).boxed()
+    /// }
+    /// # let _ = each(Tensor::sin);
+    /// ```
+    pub fn boxed(self) -> A::Fn<O> {
+        self.over
+    }
+}
+
 impl<A: Args, O: 'static> Deref for Vmapped<A, O> {
     type Target = A::Fn<O>;
     fn deref(&self) -> &A::Fn<O> {
