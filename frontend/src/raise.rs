@@ -20,7 +20,8 @@ thread_local! {
 /// caller's caller is: they say its name, and lie there.
 #[track_caller]
 pub(crate) fn within(name: &'static str) -> Within {
-    WITHIN.with_borrow_mut(|all| all.push((name, Span::here())));
+    let span = Span::here();
+    WITHIN.with_borrow_mut(|all| all.push((name, span)));
     Within
 }
 

@@ -400,7 +400,7 @@ fn explores_choices() {
         "either.eg",
         "egrad 1
          fn @0 forward(%0: f32[40,40]) { %1 = transpose %0 {perm = [1, 0]} %2 = dot_general %1 %0 {contract = [[1], [0]], batch = [[], []]} return %2 }
-         fn @1 reverse(%0: f32[40,40]) { %1 = constant {value = 2.0} %2 = broadcast_in_dim %1 {shape = [40, 40], dims = []} %3 = mul %0 %2 return %3 }
+         fn @1 reverse(%0: f32[40,40]) { %1: f32[] = constant {value = 2.0} %2 = broadcast_in_dim %1 {shape = [40, 40], dims = []} %3 = mul %0 %2 return %3 }
          fn @2 main(%0: f32[40,40]) { %1 = either @0 @1 %0 %2 = get %1 {index = 0} %3 = exp %2 return %3 }",
     );
     let kernels = egrad(&["explore", &program]).ok();
