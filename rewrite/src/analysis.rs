@@ -4,10 +4,11 @@
 //! Classes are typed. Merging classes of different avals, or two attributes, is a bug in a rule;
 //! the first such [fault](Facts::fault) is kept with the rule's name and surfaces after the run.
 
+use crate::places::{self, Places};
 use crate::rules::Applied;
 use crate::term::{Attr, Head, Prim, Term, decode};
 use egg::{DidMerge, Id};
-use egrad_ir::{Aval, Control, Error, FnId, Literal, NodeKind, Op, Result, Transform, infer};
+use egrad_ir::{Aval, Control, Dtype, Error, FnId, Literal, NodeKind, Op, Result, Transform, infer};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -38,6 +39,8 @@ pub enum Fact {
         aval: Arc<Aval>,
         /// The one constant all elements are, if known.
         constant: Option<Literal>,
+        /// Where positions are, of what counts along axes.
+        places: Option<Arc<Places>>,
     },
     /// The results of a call.
     Tuple(Arc<[Aval]>),
@@ -92,6 +95,14 @@ impl Fact {
         match self {
             Fact::Attr(a) => Some(a),
             Fact::Value { .. } | Fact::Tuple(_) | Fact::Ill => None,
+        }
+    }
+
+    /// Where positions are, of an i32 value that counts along axes.
+    pub fn places(&self) -> Option<&Places> {
+        match self {
+            Fact::Value { places, .. } => places.as_deref(),
+            Fact::Attr(_) | Fact::Tuple(_) | Fact::Ill => None,
         }
     }
 
@@ -166,7 +177,7 @@ pub fn operation(egraph: &EGraph, prim: Prim, attrs: &[Id]) -> Result<Op> {
 
 /// The fact about a term whose arguments' facts are known.
 fn derive(egraph: &EGraph, term: &Term) -> Result<Fact> {
-    let value = |sort, aval: Arc<Aval>| Fact::Value { sort, aval, constant: None };
+    let value = |sort, aval: Arc<Aval>| Fact::Value { sort, aval, constant: None, places: None };
     let of = |id: Id, want: Sort| match &egraph[id].data {
         Fact::Value { sort, aval, .. } if *sort == want => Ok(aval),
         other => Err(Error::internal(format!("has a term `{term}` of {other:?} where a {want:?} belongs"))),
@@ -199,7 +210,8 @@ fn derive(egraph: &EGraph, term: &Term) -> Result<Fact> {
             } else {
                 None
             };
-            Fact::Value { sort: Sort::Value, aval, constant }
+            let places = if aval.dtype == Dtype::I32 { counted(egraph, &op, term.operands(), &aval) } else { None };
+            Fact::Value { sort: Sort::Value, aval, constant, places: places.map(Arc::new) }
         }
         Head::Compute(prim) => {
             let op = operation(egraph, *prim, term.attrs())?;
@@ -274,6 +286,18 @@ fn derive(egraph: &EGraph, term: &Term) -> Result<Fact> {
     })
 }
 
+/// Where the positions are that a primitive makes.
+fn counted(egraph: &EGraph, op: &Op, operands: &[Id], aval: &Aval) -> Option<Places> {
+    let of = |id: &Id| {
+        let fact = &egraph[*id].data;
+        let own = fact.aval()?;
+        let constant = || fact.constant().and_then(|l| places::of_constant(l, own.shape.rank()));
+        Some((own, fact.places().cloned().or_else(constant)))
+    };
+    let operands: SmallVec<[(&Aval, Option<Places>); 3]> = operands.iter().map(of).collect::<Option<_>>()?;
+    places::places(op, &operands, aval)
+}
+
 impl egg::Analysis<Term> for Facts {
     type Data = Fact;
 
@@ -289,10 +313,17 @@ impl egg::Analysis<Term> for Facts {
 
     fn merge(&mut self, into: &mut Fact, from: Fact) -> DidMerge {
         match (&mut *into, &from) {
-            (Fact::Value { sort: s, aval: a, constant: k }, Fact::Value { sort: t, aval: b, constant: l })
-                if s == t && a == b =>
-            {
-                match (*k, *l) {
+            (
+                Fact::Value { sort: s, aval: a, constant: k, places: p },
+                Fact::Value { sort: t, aval: b, constant: l, places: q },
+            ) if s == t && a == b => {
+                // Equal values that both count are at the same places.
+                let learned = p.is_none() && q.is_some();
+                let taught = p.is_some() && q.is_none();
+                if learned {
+                    p.clone_from(q);
+                }
+                let constants = match (*k, *l) {
                     (k, l) if k == l => DidMerge(false, false),
                     (Some(_), None) => DidMerge(false, true),
                     (None, Some(_)) => {
@@ -304,7 +335,8 @@ impl egg::Analysis<Term> for Facts {
                         *k = x.min(y);
                         DidMerge(x != *k, y != *k)
                     }
-                }
+                };
+                constants | DidMerge(learned, taught)
             }
             (Fact::Attr(a), Fact::Attr(b)) if a == b => DidMerge(false, false),
             (Fact::Tuple(a), Fact::Tuple(b)) if a == b => DidMerge(false, false),

@@ -161,6 +161,8 @@ fn loops_ns(machine: &Machine, operands: &[Operand], nest: &LoopNest) -> f64 {
                 Inst::LoadWithin { operand, index, along: positions } => {
                     let strides = touched(index, positions, &varies);
                     access(*operand, &strides, &mut compute);
+                    let tested = along(&touched(&Affine::default(), positions, &varies));
+                    compute += times(tested) * machine.simple_ns * scalar * tests(positions);
                     along(&strides)
                 }
                 Inst::Within(positions) => along(&touched(&Affine::default(), positions, &varies)),
@@ -236,13 +238,19 @@ fn rows(pass: &Pass, all: &[usize]) -> f64 {
     all[..outer].iter().map(|d| *d as f64).product()
 }
 
+/// Tests of both ends, for every position.
+fn tests(positions: &[Along]) -> f64 {
+    2.0 * positions.len() as f64
+}
+
 /// How many cheap instructions one instruction takes, given which values are known numbers.
 fn inst_weight(inst: &Inst, known: &[bool]) -> f64 {
     match inst {
         Inst::Literal(_) | Inst::Load { .. } => 0.0,
         Inst::Index(_) => 1.0,
-        // Tests of both ends, for every position.
-        Inst::LoadWithin { along, .. } | Inst::Within(along) => 2.0 * along.len() as f64,
+        // What is outside is replaced.
+        Inst::LoadWithin { .. } => 1.0,
+        Inst::Within(along) => tests(along),
         Inst::Unary(u, _) => match u {
             Unary::Neg | Unary::Abs | Unary::Not => 1.0,
             Unary::StopGradient | Unary::Barrier => 0.0,

@@ -632,10 +632,11 @@ impl<'a> Plan<'a> {
                 Some(v) => {
                     // Others that had it inline will load it: what it depends on must not be in
                     // the kernel with what depends on it.
-                    let owners = self.owners(v);
-                    self.new_kernel(v, dirty);
+                    let first = self.first_inline(v);
+                    let owners = self.owners(first);
+                    self.put_in_memory(v, dirty);
                     for owner in owners {
-                        self.split(owner, self.rank[v.index()], dirty);
+                        self.split(owner, self.rank[first.index()], dirty);
                         dirty.push(owner);
                     }
                 }
@@ -666,6 +667,36 @@ impl<'a> Plan<'a> {
         self.members.push(second);
         self.groups.push(None);
         dirty.push(new);
+    }
+
+    /// Puts an inlined value in memory; one that reshapes by putting what it reshapes there.
+    fn put_in_memory(&mut self, v: ValueIx, dirty: &mut BinaryHeap<u32>) {
+        match self.reshaped(v) {
+            Some(below) => {
+                if self.place[below.index()] == Place::Inline {
+                    self.put_in_memory(below, dirty);
+                }
+                self.log.push(Undo::Place(v, self.place[v.index()]));
+                self.place[v.index()] = Place::Alias;
+            }
+            None => self.new_kernel(v, dirty),
+        }
+    }
+
+    /// What an inlined value reshapes, if that can be in memory.
+    fn reshaped(&self, v: ValueIx) -> Option<ValueIx> {
+        let alternative = self.alternative(v);
+        let below = *alternative.args.first()?;
+        let literal = matches!(self.choices.value(below).source, Source::Literal(_));
+        (is_same_memory(&alternative.op) && !literal).then_some(below)
+    }
+
+    /// The innermost inlined value that putting `v` in memory puts there.
+    fn first_inline(&self, v: ValueIx) -> ValueIx {
+        match self.reshaped(v) {
+            Some(below) if self.place[below.index()] == Place::Inline => self.first_inline(below),
+            Some(_) | None => v,
+        }
     }
 
     fn new_kernel(&mut self, v: ValueIx, dirty: &mut BinaryHeap<u32>) {

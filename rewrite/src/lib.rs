@@ -12,6 +12,7 @@ mod extract;
 #[cfg(test)]
 mod extract_tests;
 mod lower;
+pub mod places;
 pub mod rules;
 pub mod saturate;
 mod schedule;

@@ -81,7 +81,12 @@ impl Instance<'_> {
                 _ => None,
             }
         });
+        let counts = self.guards.iter().any(|g| {
+            let words: Vec<&str> = g.split(' ').collect();
+            matches!(words[..], ["slides" | "shifts", v, _] if v == name)
+        });
         let id = match asked {
+            _ if counts && aval.dtype == Dtype::I32 => self.counted(&aval.shape),
             Some(numbers) => {
                 let number = numbers[self.random.below(numbers.len())];
                 template::full(&mut self.egraph, Literal::new(aval.dtype, number), &aval.shape)
@@ -94,6 +99,22 @@ impl Instance<'_> {
         };
         self.bound.insert(name.to_owned(), id);
         id
+    }
+
+    /// Positions that go on by a step along each axis, mostly up.
+    fn counted(&mut self, shape: &Shape) -> Id {
+        let mut sum =
+            template::full(&mut self.egraph, Literal::new(Dtype::I32, self.random.below(5) as f64 - 2.0), shape);
+        for axis in 0..shape.rank() {
+            let attrs = [Attr::Dtype(Dtype::I32), Attr::dims(shape.iter().copied()), Attr::Int(axis as i64)];
+            let args: Vec<Id> = attrs.into_iter().map(|a| self.leaf(a)).collect();
+            let iota = self.egraph.add(Term::new(Head::Prim(Prim::Iota), args));
+            let step = [1.0, 1.0, 2.0, 3.0, -1.0][self.random.below(5)];
+            let step = template::full(&mut self.egraph, Literal::new(Dtype::I32, step), shape);
+            let far = self.egraph.add(Term::new(Head::Prim(Prim::Binary(Binary::Mul)), [iota, step]));
+            sum = self.egraph.add(Term::new(Head::Prim(Prim::Binary(Binary::Add)), [sum, far]));
+        }
+        sum
     }
 
     /// Axes of a few lengths, now and then an empty one.
@@ -128,16 +149,19 @@ impl Instance<'_> {
                 let axis = match (asked("int ?a 0"), asked("not_int ?a 0") || asked("not_int ?b 0")) {
                     (true, _) => 0,
                     (_, true) => 1 + self.random.below(shape.rank().saturating_sub(1).max(1)),
+                    _ if asked("single ?i ?b") => shape.rank() - 1,
                     _ => self.random.below(shape.rank()),
                 };
+                let single = asked("single ?i ?b");
                 let batch = match (asked("int ?b 0"), asked("not_int ?b 0")) {
                     (true, _) => 0,
                     (_, true) => axis,
+                    _ if single => 1 + self.random.below(axis.max(1)),
                     _ => self.random.below(axis + 1),
                 };
                 self.place = (axis, batch);
                 let own = self.random.below(3);
-                let own: Vec<usize> = (0..own).map(|_| 1 + self.random.below(3)).collect();
+                let own: Vec<usize> = (0..own).map(|_| if single { 1 } else { 1 + self.random.below(3) }).collect();
                 Aval::new(Dtype::I32, [&shape[..batch.min(shape.rank())], &own].concat())
             }
             Prim::Scatter(_) if k == 2 => {

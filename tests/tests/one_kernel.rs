@@ -166,3 +166,29 @@ fn vector_weights_by_dot() {
 fn vector_weights_by_sum() {
     check_vectors(|w, x| (w * x).sum());
 }
+
+/// Windows are read where they are: by strides, with zeros around, and nothing is copied but them.
+#[test]
+fn a_convolution_reads_its_windows_by_strides() {
+    let padded = Convolution { padding: vec![(1, 1); 2], ..Convolution::default() };
+    let f = jit(move |x: Tensor, k: Tensor| conv(x, k, &padded));
+    let (x, k) = (array(&[2, 9, 7, 8], 1), array(&[3, 3, 8, 16], 2));
+    let compiled = f.compile(&(x.clone(), k.clone())).unwrap();
+    let texts: Vec<String> = compiled.schedule().unwrap().steps.iter().map(|s| s.kernel.to_string()).collect();
+    assert_eq!(texts.len(), 2, "{}", texts.join("\n"));
+    for computed in ["index", "within", "select"] {
+        assert!(!texts[0].contains(computed), "{}", texts[0]);
+    }
+    assert!(texts[1].contains("contract f32"), "{}", texts[1]);
+    let y = compiled.call(&(x.clone(), k.clone())).unwrap();
+    let (x, k) = (x.to_f64(), k.to_f64());
+    let want: Vec<f64> = (0..2 * 9 * 7 * 16)
+        .map(|at| {
+            let (n, i, j, o) = (at / 16 / 7 / 9, at / 16 / 7 % 9, at / 16 % 7, at % 16);
+            let taps = (0..3 * 3 * 8).map(|t| (t / 24 + i, t / 8 % 3 + j, t % 8, t));
+            let inside = taps.filter(|(a, b, _, _)| (1..=9).contains(a) && (1..=7).contains(b));
+            inside.map(|(a, b, c, t)| x[((n * 9 + a - 1) * 7 + b - 1) * 8 + c] * k[t * 16 + o]).sum()
+        })
+        .collect();
+    check("conv", &y, &want);
+}

@@ -171,6 +171,12 @@ impl Tensor {
                 x = x.expand_dims(at as isize + 1);
                 continue;
             }
+            // Side by side they are parts of the axis.
+            if w.size == w.stride && w.dilation == 1 && w.padding == (0, 0) {
+                let own = x.slice_axis(at as isize, 0, shape[0] * shape[1]);
+                x = own.reshape([&x.shape()[..at], &shape, &x.shape()[at + 1..]].concat());
+                continue;
+            }
             let place = iota(shape, 0, Dtype::I32) * w.stride as i32 + iota(shape, 1, Dtype::I32) * w.dilation as i32
                 - w.padding.0 as i32;
             x = x.take_within(place, at, 0);
@@ -246,15 +252,16 @@ pub fn conv(lhs: Tensor, rhs: Tensor, how: &Convolution) -> Tensor {
         list => wrong(format!("padding {list:?} for {n} spatial axes")),
     };
     let axis = |layout: &[char], c: char| find(layout, c).unwrap_or(0);
-    // Batch, channels, spatial axes; output and input channels, spatial axes.
-    let order = |layout: &[char], first: [char; 2]| -> Vec<isize> {
-        first.iter().chain(&spatial).map(|c| axis(layout, *c) as isize).collect()
-    };
-    let (mut x, k) = (lhs.transpose(order(&of_x, ['N', 'C'])), rhs.transpose(order(&of_k, ['O', 'I'])));
+    // Batch, spatial axes, channels; spatial axes, input and output channels.
+    let order =
+        |layout: &[char], all: Vec<char>| -> Vec<isize> { all.iter().map(|c| axis(layout, *c) as isize).collect() };
+    let with = |first: &[char], last: &[char]| [first, &spatial, last].concat();
+    let mut x = lhs.transpose(order(&of_x, with(&['N'], &['C'])));
+    let k = rhs.transpose(order(&of_k, with(&[], &['I', 'O'])));
     let groups = how.groups.max(1);
-    let (batch, channels, outputs) = (x.shape()[0], x.shape()[1], k.shape()[0]);
-    if channels != k.shape()[1] * groups || outputs % groups != 0 {
-        wrong(format!("{channels} channels, {} of the kernel and {outputs} outputs in {groups} groups", k.shape()[1]));
+    let (batch, channels, outputs) = (x.shape()[0], x.shape()[n + 1], k.shape()[n + 1]);
+    if channels != k.shape()[n] * groups || outputs % groups != 0 {
+        wrong(format!("{channels} channels, {} of the kernel and {outputs} outputs in {groups} groups", k.shape()[n]));
     }
     if lhs.dtype() != rhs.dtype() || !lhs.dtype().is_float() {
         raise::throw(
@@ -267,27 +274,28 @@ pub fn conv(lhs: Tensor, rhs: Tensor, how: &Convolution) -> Tensor {
         );
     }
     for (i, d) in apart.iter().enumerate() {
-        x = x.pad_axis(2 + i, (0, 0, d - 1).into(), 0.0);
+        x = x.pad_axis(1 + i, (0, 0, d - 1).into(), 0.0);
     }
     let whole = Window { size: 1, stride: 1, dilation: 1, padding: (0, 0) };
     let window =
-        |i: usize| Window { size: k.shape()[2 + i], stride: strides[i], dilation: dilation[i], padding: padding[i] };
-    let windows: Vec<Window> = [whole, whole].into_iter().chain((0..n).map(window)).collect();
+        |i: usize| Window { size: k.shape()[i], stride: strides[i], dilation: dilation[i], padding: padding[i] };
+    let windows: Vec<Window> = [whole].into_iter().chain((0..n).map(window)).chain([whole]).collect();
     fitting("conv", x, &windows, span);
-    let positions: Vec<usize> = (0..n).map(|i| windows[2 + i].positions(x.shape()[2 + i])).collect();
-    let sizes: Vec<usize> = windows[2..].iter().map(|w| w.size).collect();
-    // batch, 1, channels, 1, then positions and offsets in turn.
+    let positions: Vec<usize> = (0..n).map(|i| windows[1 + i].positions(x.shape()[1 + i])).collect();
+    let sizes: Vec<usize> = k.shape()[..n].to_vec();
+    // batch, 1, then positions and offsets in turn, channels, 1.
     let seen = x.windows(&windows, None);
     let in_group = channels / groups;
     let pairs: Vec<usize> = positions.iter().zip(&sizes).flat_map(|(p, s)| [*p, *s]).collect();
     // A matrix per group: a row per window, in it the channels of every offset, side by side.
     let (rows, columns) = (batch * positions.iter().product::<usize>(), in_group * sizes.iter().product::<usize>());
-    let seen = seen.reshape([&[batch, groups, in_group], &pairs[..]].concat());
-    let (at, offsets) = ((0..n).map(|i| 3 + 2 * i), (0..n).map(|i| 4 + 2 * i));
-    let seen = seen.transpose([1, 0].into_iter().chain(at).chain(offsets).chain([2]).collect::<Vec<usize>>());
+    let seen = seen.reshape([&[batch], &pairs[..], &[groups, in_group]].concat());
+    let (at, offsets) = ((0..n).map(|i| 1 + 2 * i), (0..n).map(|i| 2 + 2 * i));
+    let last = 2 * n + 1;
+    let seen = seen.transpose([last, 0].into_iter().chain(at).chain(offsets).chain([last + 1]).collect::<Vec<usize>>());
     let seen = seen.reshape([groups, rows, columns]);
-    let kernel = k.reshape([&[groups, outputs / groups, in_group], &sizes[..]].concat());
-    let kernel = kernel.transpose([0].into_iter().chain(3..3 + n).chain([2, 1]).collect::<Vec<usize>>());
+    let kernel = k.reshape([&sizes[..], &[in_group, groups, outputs / groups]].concat());
+    let kernel = kernel.transpose([n + 1].into_iter().chain(0..=n).chain([n + 2]).collect::<Vec<usize>>());
     let kernel = kernel.reshape([groups, columns, outputs / groups]);
     let one = |axis: usize| [axis].into_iter().collect();
     let dims = DotDims { contract: [one(2), one(1)], batch: [one(0), one(0)] };
@@ -305,13 +313,12 @@ pub fn conv(lhs: Tensor, rhs: Tensor, how: &Convolution) -> Tensor {
     // groups, batch, positions, outputs of a group.
     let y = trace::add(Op::DotGeneral(dims), &[seen, kernel], span);
     let y = y.reshape([&[groups, batch], &positions[..], &[outputs / groups]].concat());
-    let last = y.rank() as isize - 1;
-    let by_channel: Vec<isize> = [1, 0, last].into_iter().chain(2..last).collect();
-    let y = y.transpose(by_channel).reshape([&[batch, outputs], &positions[..]].concat());
+    let group_last: Vec<usize> = (1..n + 2).chain([0, n + 2]).collect();
+    let y = y.transpose(group_last).reshape([&[batch], &positions[..], &[outputs]].concat());
     let back = |c: &char| match c {
         'N' => 0,
-        'C' => 1,
-        c => 2 + spatial.iter().position(|s| s == c).unwrap_or(0) as isize,
+        'C' => n as isize + 1,
+        c => 1 + spatial.iter().position(|s| s == c).unwrap_or(0) as isize,
     };
     y.transpose(of_y.iter().map(back).collect::<Vec<isize>>())
 }

@@ -150,7 +150,9 @@ fn view(chosen: &dyn Chosen, mut v: ValueIx, mut index: Index, axes: usize) -> R
             | Op::Unary(Unary::Barrier) => {
                 let below = alternative.args[0];
                 let shape = &chosen.choices().value(below).aval.shape;
-                index = operand_index(&alternative.op, 0, shape, &index).ok_or(Illegal::Anchor(start))?;
+                // Of what is in memory a reshape is there, too.
+                let wanted = if let Op::Reshape(_) = &alternative.op { v } else { start };
+                index = operand_index(&alternative.op, 0, shape, &index).ok_or(Illegal::Anchor(wanted))?;
                 v = below;
             }
             Op::Constant(_)

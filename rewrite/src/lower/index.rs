@@ -46,11 +46,20 @@ pub(crate) struct Taken {
     pub(crate) at: u32,
 }
 
-/// A position along an axis: `offset` plus, or if it is mirrored minus, what the digits and the
-/// value taken make.
+/// An axis counted in steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Term {
+    pub(crate) digit: Digit,
+    pub(crate) by: isize,
+}
+
+/// A position along an axis: `offset` plus, or if it is mirrored minus, what the digits, the terms and
+/// the value taken make.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Position {
     pub(crate) digits: SmallVec<[Digit; 1]>,
+    /// Of positions that were computed, as windows' are; one for each axis.
+    pub(crate) terms: SmallVec<[Term; 2]>,
     pub(crate) taken: Option<Taken>,
     pub(crate) offset: isize,
     pub(crate) mirrored: bool,
@@ -67,7 +76,7 @@ impl Position {
 
     /// Whether it is its digits' number.
     pub(crate) fn is_plain(&self) -> bool {
-        self.offset == 0 && !self.mirrored && self.taken.is_none()
+        self.offset == 0 && !self.mirrored && self.terms.is_empty() && self.taken.is_none()
     }
 
     /// Whether it runs along the whole of an axis of that length.
@@ -80,8 +89,37 @@ impl Position {
         if self.taken.is_some() {
             return None;
         }
-        let far = self.digits.iter().map(|d| d.extent).product::<usize>() as isize - 1;
-        Some(if self.mirrored { (self.offset - far, self.offset) } else { (self.offset, self.offset + far) })
+        let (mut low, mut high) = (0, self.digits.iter().map(|d| d.extent).product::<usize>() as isize - 1);
+        for t in &self.terms {
+            let far = (t.digit.extent as isize - 1) * t.by;
+            (low, high) = (low + far.min(0), high + far.max(0));
+        }
+        Some(if self.mirrored {
+            (self.offset - high, self.offset - low)
+        } else {
+            (self.offset + low, self.offset + high)
+        })
+    }
+
+    /// Whether it never goes down along an axis.
+    pub(crate) fn ascends(&self) -> bool {
+        !self.mirrored && self.terms.iter().all(|t| t.by >= 0)
+    }
+
+    /// The axes it runs along.
+    pub(crate) fn axes(&self) -> impl Iterator<Item = Axis> + '_ {
+        self.digits.iter().chain(self.terms.iter().map(|t| &t.digit)).map(|d| d.axis)
+    }
+
+    /// By how much it grows along each of its axes, from the innermost.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = Term> + '_ {
+        let sign = if self.mirrored { -1 } else { 1 };
+        let digits = self.digits.iter().rev().scan(sign, |by, digit| {
+            let step = Term { digit: *digit, by: *by };
+            *by *= digit.extent as isize;
+            Some(step)
+        });
+        digits.chain(self.terms.iter().map(move |t| Term { by: sign * t.by, ..*t }))
     }
 
     fn shifted(&self, by: isize) -> Position {
@@ -216,4 +254,11 @@ fn regroup(index: &Index, from: &Shape, to: &Shape) -> Option<Index> {
         }
     }
     Some(out)
+}
+
+/// The axis of a reshaped tensor that is this axis of the result, if there is one.
+pub(crate) fn reshaped_axis(from: &Shape, to: &Shape, axis: usize) -> Option<usize> {
+    let before = |shape: &Shape, axis: usize| shape[..axis].iter().product::<usize>();
+    let same = |i: &usize| to[*i] == from[axis] && before(to, *i) == before(from, axis);
+    if from[axis] == 1 || from.size() == 0 { None } else { (0..to.rank()).find(same) }
 }

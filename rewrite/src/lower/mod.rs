@@ -3,6 +3,7 @@
 mod alone;
 mod call;
 mod contract;
+mod counted;
 mod index;
 mod nest;
 
@@ -154,15 +155,13 @@ pub(crate) fn extents(shape: &Shape) -> SmallVec<[usize; 4]> {
 }
 
 /// The element of a row-major tensor at this index, as an affine function of the axes: of positions
-/// that are neither mirrored nor before the start, and to which nothing is added.
+/// that ascend and aren't before the start, and to which nothing is added.
 fn affine(index: &index::Index, strides: &[usize], domain: usize, loops: usize) -> Affine {
     let mut affine = Affine { offset: 0, strides: SmallVec::from_elem(0, domain + loops) };
     for (position, stride) in index.iter().zip(strides) {
         affine.offset += position.offset as usize * stride;
-        let mut stride = *stride;
-        for digit in position.digits.iter().rev() {
-            affine.strides[digit.axis.position(domain)] += stride;
-            stride *= digit.extent;
+        for step in position.steps() {
+            affine.strides[step.digit.axis.position(domain)] += step.by as usize * stride;
         }
     }
     affine
@@ -173,10 +172,8 @@ fn affine(index: &index::Index, strides: &[usize], domain: usize, loops: usize) 
 fn along(position: &index::Position, extent: usize, by: usize, domain: usize, loops: usize) -> Along {
     let mut along =
         Along { offset: position.offset, strides: SmallVec::from_elem(0, domain + loops), plus: None, extent, by };
-    let mut stride = if position.mirrored { -1 } else { 1 };
-    for digit in position.digits.iter().rev() {
-        along.strides[digit.axis.position(domain)] += stride;
-        stride *= digit.extent as isize;
+    for step in position.steps() {
+        along.strides[step.digit.axis.position(domain)] += step.by;
     }
     along
 }

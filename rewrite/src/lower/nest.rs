@@ -10,7 +10,8 @@
 //! not stored for others is kept in the memory of a later result of the same type, which
 //! overwrites it: a row of exponentials waits where the softmax is going to be.
 
-use super::index::{Axis, Digit, Index, Position, Taken, operand_index};
+use super::counted::counted;
+use super::index::{Axis, Digit, Index, Position, Taken, operand_index, reshaped_axis};
 use super::{
     Chosen, Illegal, Lowered, MAX_INSTS, MAX_OPERANDS, MAX_SIZE, Operands, affine, along, always_inside, extents,
     is_reduction, literal, quarters,
@@ -350,9 +351,9 @@ impl Nest<'_> {
 
     /// Whether an index runs along loops of a pass, or what is added to it does.
     fn is_inner(&self, at: IndexIx) -> bool {
-        self.indices[at as usize].iter().any(|p| {
-            p.digits.iter().any(|d| matches!(d.axis, Axis::Loop(_))) || p.taken.is_some_and(|t| self.is_inner(t.at))
-        })
+        self.indices[at as usize]
+            .iter()
+            .any(|p| p.axes().any(|axis| matches!(axis, Axis::Loop(_))) || p.taken.is_some_and(|t| self.is_inner(t.at)))
     }
 
     /// What passes run in the order of.
@@ -470,13 +471,14 @@ impl Nest<'_> {
                 }
                 let indices = operand_index(op, 1, self.shape(args[1]), index).ok_or(Illegal::Anchor(args[1]))?;
                 let mut below = operand_index(op, 0, &shape, index).ok_or(Illegal::Anchor(args[0]))?;
-                let taken = Some(Taken { value: args[1], at: self.intern(indices) });
-                below[*axis] = Position { taken, ..Position::default() };
+                below[*axis] = counted(self.chosen, args[1], &indices).unwrap_or_else(|| {
+                    let taken = Some(Taken { value: args[1], at: self.intern(indices) });
+                    Position { taken, ..Position::default() }
+                });
                 let position = below[*axis].clone();
                 let below = self.intern(below);
                 let x = self.emit(args[0], below, inner)?;
-                // What lies outside of memory reads as zero anyhow.
-                if self.is_loaded(args[0]) {
+                if self.is_zero_outside(args[0], *axis) {
                     return Ok(x);
                 }
                 match self.within(&[(position, shape[*axis])], pass, inner, v)? {
@@ -528,6 +530,55 @@ impl Nest<'_> {
                 self.inst(pass, Inst::Binary(Binary::Mul, PLACEHOLDER, PLACEHOLDER), temps, v)
             }
         }
+    }
+
+    /// Whether the value reads as zero outside of that axis, as what is in memory does and what is taken
+    /// of it along other axes.
+    fn is_zero_outside(&self, mut v: ValueIx, mut axis: usize) -> bool {
+        let chosen = self.chosen;
+        while !self.is_loaded(v) {
+            if super::literal(chosen, v).is_some() || self.reductions.contains(&v) {
+                return false;
+            }
+            let alternative = chosen.alternative(v);
+            let below = alternative.args.first().copied();
+            let of = |at: usize| self.shape(alternative.args[at]);
+            let same = match &alternative.op {
+                Op::Transpose(perm) => Some(perm[axis]),
+                // Memory has the shape it is read in.
+                Op::Reshape(_) if self.is_loaded(alternative.args[0]) => return true,
+                Op::Reshape(_) => reshaped_axis(self.shape(v), of(0), axis),
+                Op::Take { axis: own, batch } => {
+                    let added = of(1).rank() - batch;
+                    match axis {
+                        a if a < *own => Some(a),
+                        a if a < own + added => None,
+                        a => Some(a + 1 - added),
+                    }
+                }
+                Op::Constant(_)
+                | Op::Iota { .. }
+                | Op::Unary(_)
+                | Op::Binary(_)
+                | Op::Compare(_)
+                | Op::Select
+                | Op::IntegerPow(_)
+                | Op::Convert(_)
+                | Op::BroadcastInDim { .. }
+                | Op::Reduce { .. }
+                | Op::DotGeneral(_)
+                | Op::Slice { .. }
+                | Op::Pad { .. }
+                | Op::Reverse(_)
+                | Op::Concatenate(_)
+                | Op::Scatter { .. }
+                | Op::Argsort(_)
+                | Op::Linalg(_) => None,
+            };
+            let (Some(below), Some(same)) = (below, same) else { return false };
+            (v, axis) = (below, same);
+        }
+        true
     }
 
     /// An operand of `v`, which is wanted at that index.
@@ -600,11 +651,19 @@ impl Nest<'_> {
 
     /// A position as an `i32`.
     fn count(&mut self, p: &Position, pass: usize, inner: Option<usize>, v: ValueIx) -> Result<Temp, Illegal> {
-        let digits = Index::from_elem(Position { digits: p.digits.clone(), ..Position::default() }, 1);
-        let loops = self.passes[pass].loops.len();
+        let axes = self.domain.len() + self.passes[pass].loops.len();
+        let [mut up, mut down] = [0, 0].map(|offset| Affine { offset, strides: SmallVec::from_elem(0, axes) });
+        for step in p.steps() {
+            let along = if step.by < 0 { &mut down } else { &mut up };
+            along.strides[step.digit.axis.position(self.domain.len())] += step.by.unsigned_abs();
+        }
+        let [rises, falls] = [&up, &down].map(|along| along.strides.iter().any(|s| *s != 0));
         let mut t =
-            self.inst(pass, Inst::Index(affine(&digits, &[1], self.domain.len(), loops)), SmallVec::new(), v)?;
-        if p.mirrored {
+            self.inst(pass, Inst::Index(if rises || !falls { up } else { down.clone() }), SmallVec::new(), v)?;
+        if falls && rises {
+            let less = self.inst(pass, Inst::Index(down), SmallVec::new(), v)?;
+            t = self.inst(pass, Inst::Binary(Binary::Sub, PLACEHOLDER, PLACEHOLDER), smallvec![t, less], v)?;
+        } else if falls {
             t = self.inst(pass, Inst::Unary(Unary::Neg, PLACEHOLDER), smallvec![t], v)?;
         }
         let plus = self.taken(p, pass, inner, v)?;
@@ -631,7 +690,7 @@ impl Nest<'_> {
         let mut sure = Index::new();
         let mut unsure = Vec::new();
         for ((p, extent), by) in index.into_iter().zip(shape.iter().copied()).zip(strides.iter().copied()) {
-            let inside = always_inside(&p, extent) && !p.mirrored;
+            let inside = always_inside(&p, extent) && p.ascends();
             sure.push(if inside { p.clone() } else { Position::default() });
             if !inside {
                 unsure.push((p, extent, by));

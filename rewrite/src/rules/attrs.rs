@@ -266,6 +266,41 @@ table! {
         Attr::dims(to_front(x.shape.rank(), y.shape.rank(), contract, batch, from)?)
     };
 
+    // Windows along an axis.
+    /// The permutation that brings the axis after `axis`, of offsets, to the front.
+    offsets_first(axis: Int, x: Value) = {
+        let offsets = usize::try_from(axis + 1).ok()?;
+        Attr::dims(std::iter::once(offsets).chain((0..x.shape.rank()).filter(|a| *a != offsets)))
+    };
+    /// How far windows at these positions are apart.
+    stride(i: Known) = Attr::Int(i.places()?.stride(i.aval()?)?);
+    /// The shape of x with an axis of length 1 after `axis`.
+    unit_after(axis: Int, x: Value) = Attr::dims(x.shape.insert(usize::try_from(axis + 1).ok()?, 1).iter().copied());
+    /// 0 for every axis, but n − 1 for `axis`.
+    fewer(axis: Int, n: Int, x: Value) = with(x.shape.iter().map(|_| 0), usize::try_from(axis).ok()?, n - 1)?;
+    /// The shape of x with `axis` and the one after it as one.
+    joined_at(axis: Int, x: Value) = {
+        let axis = usize::try_from(axis).ok()?;
+        let joined = x.shape.get(axis)? * x.shape.get(axis + 1)?;
+        Attr::dims(x.shape[..axis].iter().copied().chain([joined]).chain(x.shape[axis + 2..].iter().copied()))
+    };
+    /// The shape of positions along the axis of x, for each of the others' offsets: the axes of `i` but
+    /// that one, then the axis of x.
+    for_each(but: Int, i: Value, axis: Int, x: Value) = {
+        let own = (0..i.shape.rank()).filter(|a| *a as i64 != but).map(|a| i.shape[a]);
+        Attr::dims(own.chain([*x.shape.get(usize::try_from(axis).ok()?)?]))
+    };
+    /// The shape of x with length 1 along the axis.
+    first_of(axis: Int, x: Value) = with(x.shape.iter().copied(), usize::try_from(axis).ok()?, 1)?;
+    /// The shape of x without the axis.
+    without_axis(axis: Int, x: Value) = Attr::dims((0..x.shape.rank()).filter(|a| *a as i64 != axis).map(|a| x.shape[a]));
+    /// The first axes, so many.
+    first(n: Int) = Attr::dims(0..usize::try_from(n).ok()?);
+    /// Every axis of x but the last.
+    but_last(x: Value) = Attr::dims(0..x.shape.rank().checked_sub(1)?);
+    /// The number of the last axis of x.
+    last_axis(x: Value) = Attr::Int(x.shape.rank().checked_sub(1)? as i64);
+
     // Numbers.
     /// The one number all elements of x are.
     value(x: Known) = Attr::Literal(x.constant()?);
@@ -333,6 +368,17 @@ table! {
         let order = |d: &usize| perm.iter().position(|p| p == d);
         dims.windows(2).all(|d| order(&d[0]) < order(&d[1]))
     };
+    /// `perm` moves axes of length 1 alone, and moves some.
+    moves_ones(perm: Dims, x: Value) = perm.len() == x.shape.rank() && !perm.iter().copied().eq(0..perm.len())
+        && perm.iter().filter(|p| x.shape.get(**p) != Some(&1)).is_sorted();
+    /// Along the last axis, after so many shared ones, positions count up one by one.
+    shifts(i: Known, shared: Int) = taken(i, shared)? == Taken::Part;
+    /// Positions are those of windows that go up.
+    slides(i: Known, shared: Int) = taken(i, shared)? == Taken::Windows;
+    /// There is one position for each index of the shared axes.
+    single(i: Known, shared: Int) = taken(i, shared)? == Taken::One;
+    /// Positions are none of these.
+    strewn(i: Known, shared: Int) = taken(i, shared)? == Taken::Strewn;
     /// Converting x to `through` and then to `dtype` is converting it to `dtype`: `through` holds every
     /// value of x, and integers that pass through floats are not saturated where they would wrap around.
     transparent(dtype: Dtype, through: Dtype, x: Value) =
@@ -370,6 +416,26 @@ table! {
     has_dtype(x: Value, dtype: Dtype) = x.dtype == dtype;
     /// The axes are 0, 1, … in order, one per axis of x: moving them there moves nothing.
     in_place(axes: Dims, x: Value) = axes.len() == x.shape.rank() && axes.iter().copied().eq(0..axes.len());
+}
+
+/// What kind of positions are taken.
+#[derive(PartialEq)]
+enum Taken {
+    Part,
+    Windows,
+    One,
+    Strewn,
+}
+
+fn taken(i: &Fact, shared: i64) -> Option<Taken> {
+    let (aval, shared) = (i.aval()?, usize::try_from(shared).ok()?);
+    let own = aval.shape.get(shared..)?;
+    Some(match i.places() {
+        Some(places) if own.len() == 1 && places.counts(aval) => Taken::Part,
+        Some(places) if shared == 0 && places.stride(aval).is_some() => Taken::Windows,
+        _ if shared > 0 && own.iter().all(|n| *n == 1) => Taken::One,
+        _ => Taken::Strewn,
+    })
 }
 
 /// The list with another number at a position.

@@ -1,4 +1,4 @@
-//! Short forms for what right-hand sides do to matrices, the last two axes of a value.
+//! Short forms for what right-hand sides do to matrices, the last two axes of a value, and windows.
 
 /// A name, what it is given, and the [template](super::template) it stands for.
 pub struct Notation {
@@ -51,6 +51,14 @@ pub static NOTATION: &[Notation] = notation! {
     "heightened"    ["?n", "?x"] = "(pad {origin ?x} {rows_more ?n ?x} ?x (constant {zero ?x}))";
     /// Axes of length 1 repeated.
     "stretched"     ["?s", "?x"] = "(broadcast_in_dim ?s {axes ?x} ?x)";
+
+    /// Along axis ?a of ?x, where what was taken from there at ?i is, by the offsets that the axes of ?i
+    /// but ?p make.
+    "placed"        ["?p", "?i", "?a", "?x"] = "(sub (iota i32 {for_each ?p ?i ?a ?x} {last_axis ?i})
+        (broadcast_in_dim {for_each ?p ?i ?a ?x} {but_last ?i} (reshape {without_axis ?p ?i} (slice {origin ?i} {first_of ?p ?i} ?i))))";
+    /// ?n - 1 zeros after every element along an axis.
+    "gapped"        ["?a", "?n", "?x"] = "(let ?u (reshape {unit_after ?a ?x} ?x)
+        (let ?v (pad {origin ?u} {fewer {succ ?a} ?n ?u} ?u (constant {zero ?x})) (reshape {joined_at ?a ?v} ?v)))";
 
     /// Of a result of `lu`, which row of the operand each row is.
     "order"         ["?y"]       = "(convert i32 (reshape {without {shape ?y} {columns ?y}} (slice {last_column ?y} {shape ?y} ?y)))";

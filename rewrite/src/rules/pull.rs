@@ -108,7 +108,15 @@ pub fn lines() -> Vec<Line> {
         "pull/concatenate-1" Exact: "(pull:concatenate:1 ?a ?x ?y ?z ?c)"     => "(slice {along ?a ?x} {shape ?c} ?c)";
 
         /// What was taken adds up where it was taken from, and the other way round.
-        "pull/take"          Exact: "(pull:take:0 ?a ?b ?x ?i ?y ?c)"         => "(scatter_add ?a ?b (full 0 ?x) ?i ?c)";
+        "pull/take"          Exact: "(pull:take:0 ?a ?b ?x ?i ?y ?c)"         => "(scatter_add ?a ?b (full 0 ?x) ?i ?c)", if "strewn ?i ?b";
+        /// Of a part it is put back where it was, of one element each there, and of windows each element
+        /// gets what those got that see it: c is taken for every offset, with gaps where windows are apart.
+        "pull/take-part"     Exact: "(pull:take:0 ?a ?b ?x ?i ?y ?c)"         => "(take ?a ?b ?c (placed {last_axis ?i} ?i ?a ?x))", if "shifts ?i ?b";
+        "pull/take-one"      Exact: "(pull:take:0 ?a ?b ?x ?i ?y ?c)"
+            => "(select (eq (iota i32 {shape ?x} ?a) (broadcast_in_dim {shape ?x} {first ?b} (reshape {pick {shape ?i} {first ?b}} ?i)))
+                        (stretched {shape ?x} (reshape {first_of ?a ?x} ?c)) (full 0 ?x))", if "single ?i ?b";
+        "pull/take-windows"  Exact: "(pull:take:0 ?a ?b ?x ?i ?y ?c)"
+            => "(reduce_sum [0] (take {succ ?a} 1 (gapped {succ ?a} {stride ?i} (transpose {offsets_first ?a ?c} ?c)) (placed 0 ?i ?a ?x)))", if "slides ?i ?b";
         "pull/scatter_add-0" Exact: "(pull:scatter_add:0 ?a ?b ?x ?i ?u ?z ?c)" => "?c";
         "pull/scatter_add-2" Exact: "(pull:scatter_add:2 ?a ?b ?x ?i ?u ?z ?c)" => "(take ?a ?b ?c ?i)";
 

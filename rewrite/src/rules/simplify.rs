@@ -17,6 +17,7 @@ pub fn lines() -> Vec<Line> {
         "simplify/reshape-same"       Exact: "(reshape ?s ?x)"             => "?x", if "has_shape ?x ?s";
         "simplify/broadcast-same"     Exact: "(broadcast_in_dim ?s ?d ?x)" => "?x", if "has_shape ?x ?s";
         "simplify/transpose-same"     Exact: "(transpose ?p ?x)"           => "?x", if "in_place ?p ?x";
+        "simplify/transpose-ones"     Exact: "(transpose ?p ?x)"           => "(reshape {pick {shape ?x} ?p} ?x)", if "moves_ones ?p ?x";
         "simplify/reduce-none"        Exact: "(@reduce ?a ?x)"             => "?x", if "empty ?a";
         /// A maximum over axes of length 1; a sum starts from 0, and 0 + (−0) = 0.
         "simplify/max-one"            Exact: "(reduce_max ?a ?x)" => "(reshape {without {shape ?x} ?a} ?x)", if "length_one ?x ?a";
