@@ -209,7 +209,7 @@ impl<'a> Parser<'a> {
         let (least, most) = match name {
             "call" | "jvp" | "vjp" | "vmap" | "custom_jvp" | "custom_vjp" | "checkpoint" | "named" | "scan" => (1, 1),
             "while" => (2, 2),
-            "switch" => (1, usize::MAX),
+            "switch" | "either" => (1, usize::MAX),
             _ => (0, 0),
         };
         match callees.get(most) {
@@ -605,6 +605,7 @@ fn unknown(name: &str, at: Span) -> Error {
         "scan",
         "while",
         "switch",
+        "either",
         "all_gather",
         "axis_index",
         "get",

@@ -25,6 +25,9 @@ use egrad_ir::{Aval, Control, Error, FnId, Function, NodeId, NodeKind, Op, Reduc
 use hashbrown::HashMap;
 use std::sync::Arc;
 
+/// What is made of a call, a loop or a branch on some operands: its results.
+type Run<'a> = dyn FnMut(&mut Workspace, &What, &[Id], Span) -> Result<Vec<Id>> + 'a;
+
 /// A call in a workspace.
 #[derive(Clone, Debug)]
 pub(crate) struct Called {
@@ -125,7 +128,7 @@ impl Workspace {
         f: &Function,
         operands: &[Id],
         span: Span,
-        run: &mut dyn FnMut(&mut Workspace, &What, &[Id], Span) -> Result<Vec<Id>>,
+        run: &mut Run<'_>,
     ) -> Result<Vec<Option<Id>>> {
         let live = f.live();
         let mut class: Vec<Option<Id>> = vec![None; f.len()];
