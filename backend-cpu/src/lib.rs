@@ -39,6 +39,8 @@ mod rows;
 mod run;
 mod symbols;
 
+pub use run::batch_bytes;
+
 use egrad_ir::kernel::{Backend, Executable, Run};
 use egrad_ir::schedule::Schedule;
 use egrad_ir::{Array, Result};

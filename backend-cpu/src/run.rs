@@ -118,6 +118,12 @@ pub(crate) const ALIGN: usize = 64;
 /// Up to so many bytes, the temporaries of a batch stay in the cache from one kernel to the next.
 const TILE: usize = 1 << 18;
 
+/// The most that the temporaries of a function take at one time that is called for so many elements of a
+/// batch and needs so many bytes for one: each thread has a tile of the batch.
+pub fn batch_bytes(bytes: usize, count: usize, threads: usize) -> usize {
+    bytes.saturating_mul(count).min(bytes.max(TILE).saturating_mul(threads.max(1)))
+}
+
 /// The memory a run has.
 struct Frame<'a> {
     /// What it was given.

@@ -4,7 +4,7 @@ use crate::tree::{Flat, Parts, Tree};
 use egrad_ir::eval::Elementary;
 use egrad_ir::kernel::{Backend, Executable, Run};
 use egrad_ir::schedule::Schedule;
-use egrad_ir::{Array, Error, Function, Numerics, Program, Result};
+use egrad_ir::{Array, Error, Numerics, Program, Result};
 use egrad_rewrite as rewrite;
 use egrad_vulkan::{DeviceKind, Selection, Vulkan};
 use std::fmt;
@@ -124,7 +124,8 @@ impl Ready {
                     Numerics::Strict => Elementary::Shared,
                 };
                 let tables = rewrite::rules::Tables::standard();
-                Ok(Ready::Plain { program: rewrite::transform(program, tables, Calls::Inline)?, mode })
+                let transformed = rewrite::transform(program, tables, Calls::Inline)?;
+                Ok(Ready::Plain { program: rewrite::first_ways(&transformed, Calls::Inline)?, mode })
             }
             Device::Cpu => compile(Device::Cpu, &*cpu()?, schedule(options.calls)?),
             Device::Vulkan => compile(Device::Vulkan, &vulkan(Selection::Any)?, schedule(on_gpu)?),
@@ -169,9 +170,9 @@ impl Ready {
     }
 
     /// What the interpreter runs.
-    pub(crate) fn function(&self) -> Option<&Function> {
+    pub(crate) fn plain(&self) -> Option<&Program> {
         match self {
-            Ready::Plain { program, .. } => Some(program.entry()),
+            Ready::Plain { program, .. } => Some(program),
             Ready::Kernels { .. } => None,
         }
     }

@@ -78,6 +78,7 @@ fn scaled(z: Complex, axis: usize) -> Complex {
 /// As operators do ([`Tensor`]), if the parts differ, are no floats, or have no such axis.
 #[track_caller]
 pub fn fft(z: Complex, axis: isize) -> Complex {
+    let _in = crate::raise::within("fft");
     transform("fft", z, axis, false)
 }
 
@@ -95,6 +96,7 @@ pub fn fft(z: Complex, axis: isize) -> Complex {
 /// As [`fft`](fft()).
 #[track_caller]
 pub fn ifft(z: Complex, axis: isize) -> Complex {
+    let _in = crate::raise::within("ifft");
     let at = along("ifft", z, axis);
     scaled(transform("ifft", z, axis, true), at)
 }
@@ -114,6 +116,7 @@ pub fn ifft(z: Complex, axis: isize) -> Complex {
 /// As [`fft`](fft()).
 #[track_caller]
 pub fn rfft(x: Tensor, axis: isize) -> Complex {
+    let _in = crate::raise::within("rfft");
     let at = along("rfft", (x, x), axis);
     let n = x.shape()[at];
     let (re, im) = transform("rfft", (x, zeros_like(x)), axis, false);
@@ -135,6 +138,7 @@ pub fn rfft(x: Tensor, axis: isize) -> Complex {
 /// As [`fft`](fft()).
 #[track_caller]
 pub fn irfft(z: Complex, n: usize, axis: isize) -> Tensor {
+    let _in = crate::raise::within("irfft");
     let at = along("irfft", z, axis);
     let half = if n == 0 { 0 } else { n / 2 + 1 };
     let fitted = |t: Tensor| {
@@ -170,6 +174,7 @@ pub fn irfft(z: Complex, n: usize, axis: isize) -> Tensor {
 /// As [`fft`](fft()).
 #[track_caller]
 pub fn fftn(mut z: Complex, axes: impl Into<AxisList>) -> Complex {
+    let _in = crate::raise::within("fftn");
     for axis in axes.into().iter() {
         z = transform("fftn", z, axis, false);
     }
@@ -189,6 +194,7 @@ pub fn fftn(mut z: Complex, axes: impl Into<AxisList>) -> Complex {
 /// As [`fft`](fft()).
 #[track_caller]
 pub fn ifftn(mut z: Complex, axes: impl Into<AxisList>) -> Complex {
+    let _in = crate::raise::within("ifftn");
     for axis in axes.into().iter() {
         z = ifft(z, axis);
     }
@@ -208,6 +214,7 @@ pub fn ifftn(mut z: Complex, axes: impl Into<AxisList>) -> Complex {
 /// As [`fft`](fft()).
 #[track_caller]
 pub fn fft2(z: Complex) -> Complex {
+    let _in = crate::raise::within("fft2");
     fftn(z, [-2, -1])
 }
 
@@ -224,6 +231,7 @@ pub fn fft2(z: Complex) -> Complex {
 /// As [`fft`](fft()).
 #[track_caller]
 pub fn ifft2(z: Complex) -> Complex {
+    let _in = crate::raise::within("ifft2");
     ifftn(z, [-2, -1])
 }
 
@@ -239,6 +247,7 @@ pub fn ifft2(z: Complex) -> Complex {
 /// As operators do ([`Tensor`]), if the type is no float.
 #[track_caller]
 pub fn fftfreq(n: usize, d: f64, dtype: Dtype) -> Tensor {
+    let _in = crate::raise::within("fftfreq");
     let k = arange(n, Dtype::I32);
     let signed = k.lt(n.div_ceil(2) as i32).select(k, k - n as i32);
     frequencies("fftfreq", signed, n, d, dtype)
@@ -256,6 +265,7 @@ pub fn fftfreq(n: usize, d: f64, dtype: Dtype) -> Tensor {
 /// As [`fftfreq`].
 #[track_caller]
 pub fn rfftfreq(n: usize, d: f64, dtype: Dtype) -> Tensor {
+    let _in = crate::raise::within("rfftfreq");
     frequencies("rfftfreq", arange(n / 2 + 1, Dtype::I32), n, d, dtype)
 }
 
@@ -280,6 +290,7 @@ fn frequencies(name: &str, k: Tensor, n: usize, d: f64, dtype: Dtype) -> Tensor 
 /// As operators do ([`Tensor`]), if there is no such axis.
 #[track_caller]
 pub fn fftshift(x: Tensor, axes: impl Into<AxisList>) -> Tensor {
+    let _in = crate::raise::within("fftshift");
     shifted("fftshift", x, axes.into(), |n| n / 2)
 }
 
@@ -296,6 +307,7 @@ pub fn fftshift(x: Tensor, axes: impl Into<AxisList>) -> Tensor {
 /// As [`fftshift`].
 #[track_caller]
 pub fn ifftshift(x: Tensor, axes: impl Into<AxisList>) -> Tensor {
+    let _in = crate::raise::within("ifftshift");
     shifted("ifftshift", x, axes.into(), |n| n.div_ceil(2))
 }
 

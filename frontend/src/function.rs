@@ -17,6 +17,13 @@ pub trait Function<A>: 'static {
     /// Calls it with a tuple of its arguments.
     #[track_caller]
     fn call(&self, args: A) -> Self::Output;
+    /// As [`call`](Self::call), on behalf of a transform that was written there.
+    #[doc(hidden)]
+    #[track_caller]
+    fn call_at(&self, args: A, at: egrad_ir::Span) -> Self::Output {
+        let _ = at;
+        self.call(args)
+    }
 }
 
 /// A tuple of a function's arguments, each made of [`Tensor`](crate::Tensor)s.

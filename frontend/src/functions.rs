@@ -13,18 +13,21 @@ impl Tensor {
     /// x².
     #[track_caller]
     pub fn square(self) -> Tensor {
+        let _in = crate::raise::within("square");
         self.powi(2)
     }
 
     /// 1/x of floats.
     #[track_caller]
     pub fn reciprocal(self) -> Tensor {
+        let _in = crate::raise::within("reciprocal");
         1.0 / self
     }
 
     /// ∛x of floats, negative ones too; the derivative at 0 is ∞.
     #[track_caller]
     pub fn cbrt(self) -> Tensor {
+        let _in = crate::raise::within("cbrt");
         let (negative, a) = self.fold();
         let root = a.pow(1.0 / 3.0);
         negative.select(-root, root)
@@ -33,30 +36,35 @@ impl Tensor {
     /// 2ˣ of floats.
     #[track_caller]
     pub fn exp2(self) -> Tensor {
+        let _in = crate::raise::within("exp2");
         (self * LN_2).exp()
     }
 
     /// The logarithm to base 2, of floats.
     #[track_caller]
     pub fn log2(self) -> Tensor {
+        let _in = crate::raise::within("log2");
         self.log() / LN_2
     }
 
     /// The logarithm to base 10, of floats.
     #[track_caller]
     pub fn log10(self) -> Tensor {
+        let _in = crate::raise::within("log10");
         self.log() / LN_10
     }
 
     /// tan x of floats.
     #[track_caller]
     pub fn tan(self) -> Tensor {
+        let _in = crate::raise::within("tan");
         self.sin() / self.cos()
     }
 
     /// sinh x of floats; exact for small x, and finite wherever the result is.
     #[track_caller]
     pub fn sinh(self) -> Tensor {
+        let _in = crate::raise::within("sinh");
         let small = self.abs().lt(1.0);
         let u = small.select(self, 0.0).expm1();
         let near = (u + u / (u + 1.0)) * 0.5;
@@ -67,6 +75,7 @@ impl Tensor {
     /// cosh x of floats; finite wherever the result is.
     #[track_caller]
     pub fn cosh(self) -> Tensor {
+        let _in = crate::raise::within("cosh");
         let (up, down) = self.half_exponentials();
         up + down
     }
@@ -82,6 +91,7 @@ impl Tensor {
     /// arsinh x of floats.
     #[track_caller]
     pub fn asinh(self) -> Tensor {
+        let _in = crate::raise::within("asinh");
         // ln(a + √(a² + 1)) of a = |x|, as log1p so that small x keep their digits; for large ones,
         // where a² would overflow, it is ln a + ln 2.
         let (negative, a) = self.fold();
@@ -96,6 +106,7 @@ impl Tensor {
     /// arcosh x of floats from 1; NaN below.
     #[track_caller]
     pub fn acosh(self) -> Tensor {
+        let _in = crate::raise::within("acosh");
         // On |x|; below -1, JAX's derivative of the NaN is that of -arcosh(-x).
         let a = self.abs();
         let large = a.gt(1e10);
@@ -109,12 +120,14 @@ impl Tensor {
     /// artanh x of floats between -1 and 1; NaN beyond.
     #[track_caller]
     pub fn atanh(self) -> Tensor {
+        let _in = crate::raise::within("atanh");
         (self.log1p() - (-self).log1p()) * 0.5
     }
 
     /// sin(πx) / (πx), and 1 at 0.
     #[track_caller]
     pub fn sinc(self) -> Tensor {
+        let _in = crate::raise::within("sinc");
         let x = self * PI;
         let zero = x.equal(0.0);
         let safe = zero.select(1.0, x);
@@ -131,6 +144,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn relu(self) -> Tensor {
+        let _in = crate::raise::within("relu");
         let positive = self.gt(0);
         positive.select(self, self.maximum(0).stop_gradient())
     }
@@ -138,6 +152,7 @@ impl Tensor {
     /// ln(1 + eˣ), which neither overflows nor loses small results.
     #[track_caller]
     pub fn softplus(self) -> Tensor {
+        let _in = crate::raise::within("softplus");
         let positive = self.gt(0.0);
         // e^-|x|, with the derivative 1 at 0.
         let decay = positive.select(-self, self).exp();
@@ -147,18 +162,21 @@ impl Tensor {
     /// x · sigmoid(x), also called swish.
     #[track_caller]
     pub fn silu(self) -> Tensor {
+        let _in = crate::raise::within("silu");
         self * self.sigmoid()
     }
 
     /// ln sigmoid(x) = -softplus(-x).
     #[track_caller]
     pub fn log_sigmoid(self) -> Tensor {
+        let _in = crate::raise::within("log_sigmoid");
         -(-self).softplus()
     }
 
     /// x where it is positive, else alpha · (eˣ − 1).
     #[track_caller]
     pub fn elu(self, alpha: f64) -> Tensor {
+        let _in = crate::raise::within("elu");
         let positive = self.gt(0.0);
         positive.select(self, alpha * positive.select(0.0, self).expm1())
     }
@@ -166,6 +184,7 @@ impl Tensor {
     /// x where it isn't negative, else slope · x.
     #[track_caller]
     pub fn leaky_relu(self, slope: f64) -> Tensor {
+        let _in = crate::raise::within("leaky_relu");
         self.ge(0.0).select(self, slope * self)
     }
 
@@ -173,6 +192,7 @@ impl Tensor {
     /// x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))).
     #[track_caller]
     pub fn gelu_tanh(self) -> Tensor {
+        let _in = crate::raise::within("gelu_tanh");
         let inner = (2.0 / PI).sqrt() * (self + 0.044715 * self.powi(3));
         self * (0.5 * (1.0 + inner.tanh()))
     }
@@ -180,18 +200,21 @@ impl Tensor {
     /// Whether x is neither infinite nor NaN.
     #[track_caller]
     pub fn is_finite(self) -> Tensor {
+        let _in = crate::raise::within("is_finite");
         if self.dtype().is_float() { self.abs().lt(f64::INFINITY) } else { self.equal(self) }
     }
 
     /// Whether x is NaN.
     #[track_caller]
     pub fn is_nan(self) -> Tensor {
+        let _in = crate::raise::within("is_nan");
         self.not_equal(self)
     }
 
     /// √(x² + y²), finite wherever the result is.
     #[track_caller]
     pub fn hypot(self, other: impl Operand) -> Tensor {
+        let _in = crate::raise::within("hypot");
         let (x, y) = (self.abs(), self.like(other).abs());
         let (long, short) = (x.maximum(y), x.minimum(y));
         let zero = long.equal(0.0);
@@ -204,6 +227,7 @@ impl Tensor {
     /// ln(eˣ + eʸ), computed without overflow.
     #[track_caller]
     pub fn logaddexp(self, other: impl Operand) -> Tensor {
+        let _in = crate::raise::within("logaddexp");
         let (x, y) = (self, self.like(other));
         // Where the result is ∞, JAX's derivatives are those of x + y with eˣ for a finite x.
         let infinite = x.maximum(y).equal(f64::INFINITY);
@@ -231,6 +255,7 @@ impl Tensor {
     /// negative, infinite or NaN, they are 0.
     #[track_caller]
     pub fn xlogy(self, other: impl Operand) -> Tensor {
+        let _in = crate::raise::within("xlogy");
         let (x, y) = (self, self.like(other));
         let zero = x.equal(0.0);
         let origin = zero.and(y.equal(0.0));
@@ -260,6 +285,7 @@ impl Tensor {
     /// |x| with the sign of y, that of a zero too.
     #[track_caller]
     pub fn copysign(self, other: impl Operand) -> Tensor {
+        let _in = crate::raise::within("copysign");
         let negative = self.like(other).is_negative();
         let x = self.abs();
         negative.select(-x, x)
@@ -268,6 +294,7 @@ impl Tensor {
     /// x, but no less than `low` and no more than `high`.
     #[track_caller]
     pub fn clamp(self, low: impl Operand, high: impl Operand) -> Tensor {
+        let _in = crate::raise::within("clamp");
         self.maximum(low).minimum(high)
     }
 
@@ -281,6 +308,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn softmax(self, axis: isize) -> Tensor {
+        let _in = crate::raise::within("softmax");
         let e = (self - self.stop_gradient().max_keepdims(axis)).exp();
         e / e.sum_keepdims(axis)
     }
@@ -288,6 +316,7 @@ impl Tensor {
     /// The logarithm of [`softmax`](Tensor::softmax), computed without rounding small values off.
     #[track_caller]
     pub fn log_softmax(self, axis: isize) -> Tensor {
+        let _in = crate::raise::within("log_softmax");
         let x = self - self.stop_gradient().max_keepdims(axis);
         x - x.exp().sum_keepdims(axis).log()
     }
@@ -296,6 +325,7 @@ impl Tensor {
     /// elsewhere; all zeros where the index is out of range.
     #[track_caller]
     pub fn one_hot(self, n: usize, dtype: Dtype) -> Tensor {
+        let _in = crate::raise::within("one_hot");
         let mut shape = self.shape().to_vec();
         let axis = shape.len() as isize;
         shape.push(n);
@@ -314,6 +344,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn tile(self, reps: impl AsRef<[usize]>) -> Tensor {
+        let _in = crate::raise::within("tile");
         let (shape, reps) = (self.shape(), reps.as_ref());
         let rank = shape.rank().max(reps.len());
         let at = |of: &[usize], i: usize| (i + of.len()).checked_sub(rank).map_or(1, |i| of[i]);
@@ -330,17 +361,25 @@ impl Tensor {
     /// Each element repeated n times along an axis.
     #[track_caller]
     pub fn repeat(self, n: usize, axis: isize) -> Tensor {
+        let _in = crate::raise::within("repeat");
         let (span, shape) = (Span::here(), self.shape());
         let axis = raise::get(normalize_axis("repeat", axis, shape.rank()).map_err(|e| e.at(span)));
         let wide = shape.insert(axis + 1, n);
         let mut merged = shape.to_vec();
-        merged[axis] *= n;
+        merged[axis] = match merged[axis].checked_mul(n) {
+            Some(length) => length,
+            None => {
+                let m = format!("`repeat` of {} {n} times has more elements than any memory holds", self.aval());
+                raise::throw(Error::memory(m).at(span))
+            }
+        };
         self.reshape(shape.insert(axis + 1, 1)).broadcast_to(wide).reshape(merged)
     }
 
     /// The last two axes' lower triangle, up to the k-th diagonal above the main one; 0 elsewhere.
     #[track_caller]
     pub fn tril(self, k: i32) -> Tensor {
+        let _in = crate::raise::within("tril");
         let (row, column) = self.rows_and_columns("tril");
         (row + self.nearest_diagonal(k)).ge(column).select(self, zeros_like(self))
     }
@@ -348,6 +387,7 @@ impl Tensor {
     /// The last two axes' upper triangle, from the k-th diagonal above the main one; 0 elsewhere.
     #[track_caller]
     pub fn triu(self, k: i32) -> Tensor {
+        let _in = crate::raise::within("triu");
         let (row, column) = self.rows_and_columns("triu");
         (row + self.nearest_diagonal(k)).le(column).select(self, zeros_like(self))
     }
@@ -374,6 +414,7 @@ impl Tensor {
     /// The norm: the square root of the sum of squares over these axes.
     #[track_caller]
     pub fn norm(self, axes: impl Into<AxisList>) -> Tensor {
+        let _in = crate::raise::within("norm");
         self.powi(2).sum_axes(axes).sqrt()
     }
 
@@ -400,6 +441,7 @@ impl Tensor {
 /// As operators do ([`Tensor`]), if there are no tensors or their shapes differ.
 #[track_caller]
 pub fn stack(tensors: impl AsRef<[Tensor]>, axis: isize) -> Tensor {
+    let _in = crate::raise::within("stack");
     let (span, tensors) = (Span::here(), tensors.as_ref());
     let Some(first) = tensors.first() else { raise::throw(Error::tree("`stack` needs a tensor").at(span)) };
     let aval = first.aval();

@@ -120,6 +120,7 @@ macro_rules! named {
             "assert_eq!(w.shape()[..], [3, 4]);\n```\n\n# Errors and panics\nAs [`variance_scaling`].")]
         #[track_caller]
         pub fn $name(key: Key, shape: impl Into<Shape>, dtype: Dtype) -> Tensor {
+            let _in = crate::raise::within(stringify!($name));
             scaled(stringify!($name), key, &shape.into(), dtype, ($scale, Fan::$fan, Spread::$spread))
         }
     )* };

@@ -241,7 +241,7 @@ where
             raise::throw(Error::tree(m).at(span));
         }
         let outline = Outline::of(&args);
-        let out = f.call(args);
+        let out = f.call_at(args, span);
         let flat = Flat::of(&out);
         let tensors: Vec<Tensor> = flat.leaves.iter().map(|t| **t).collect();
         (tensors, (flat.structure, outline))
@@ -335,7 +335,11 @@ where
     type Output = F::Output;
     #[track_caller]
     fn call(&self, args: A) -> F::Output {
-        crate::transform::call::<F, A>(&self.state.f, &args)
+        self.call_at(args, Span::here())
+    }
+    #[track_caller]
+    fn call_at(&self, args: A, at: Span) -> F::Output {
+        crate::transform::call::<F, A>(&self.state.f, &args, at)
     }
 }
 

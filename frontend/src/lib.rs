@@ -55,10 +55,10 @@
 //! | values inside | [`Tensor`]: operators, methods for every primitive and common function; [`zeros`], [`ones`], [`full`], [`arange`], [`iota`], [`eye`], [`stack`](stack()), [`einsum`] |
 //! | values outside | [`Array`], from and to `Vec`, numbers and ndarray |
 //! | several at once | [`Tree`]: tuples, `Vec`, arrays, `Option`, maps, structs and enums with `#[derive(Tree)]`; [`tree`] for their leaves, [`files`] to keep them |
-//! | derivatives | [`grad`], [`value_and_grad`], [`grad_argnums`], [`grad_with_aux`], [`vjp`], [`jvp`], [`linearize`], [`jacfwd`], [`jacrev`], [`jacobian`], [`jacfwd_argnums`], [`jacrev_argnums`], [`hessian`], [`hvp`], [`Tensor::stop_gradient`] |
+//! | derivatives | [`grad`], [`value_and_grad`], [`grad_argnums`], [`grad_with_aux`], [`vjp`], [`jvp`], [`linearize`], [`jacfwd`], [`jacrev`], [`jacobian`], [`jacfwd_argnums`], [`jacrev_argnums`], [`jacobian_argnums`], [`hessian`], [`hessian_argnums`], [`hvp`], [`Tensor::stop_gradient`] |
 //! | derivatives of your own | [`custom_jvp`], [`custom_vjp`]; [`check_grads`] compares with differences |
 //! | memory | [`checkpoint`], [`checkpoint_with`], [`Policy`], [`checkpoint_name`]; [`Tensor::barrier`] |
-//! | batches | [`vmap`], [`vmap_with`], [`vmap_chunked`], [`Axes`] |
+//! | batches | [`vmap`], [`vmap_with`], [`Vmapped::chunked`], [`vmap_chunked`], [`Axes`] |
 //! | among a batch | [`vmap_named`], [`psum`], [`pmean`], [`pmax`], [`pmin`], [`all_gather`], [`ppermute`], [`axis_index`], [`axis_size`] |
 //! | loops and branches | [`scan`], [`scan_with`], [`while_loop`], [`fori_loop`], [`cond`], [`switch`](switch()) |
 //! | special functions, distributions | [`special`], [`stats`] |
@@ -181,10 +181,10 @@ pub use tensor::{
     ones_like, select, zeros, zeros_like,
 };
 pub use transform::{
-    Arg, Argnums, Bound, Chunked, ScanOptions, all_gather, axis_index, axis_size, checkpoint, checkpoint_name,
-    checkpoint_with, cond, custom_jvp, custom_vjp, fori_loop, grad, grad_argnums, grad_with_aux, hessian, hvp, jacfwd,
-    jacfwd_argnums, jacobian, jacrev, jacrev_argnums, jvp, linearize, pmax, pmean, pmin, ppermute, psum, scan,
-    scan_with, switch, value_and_grad, value_and_grad_argnums, value_and_grad_with_aux, vjp, vmap, vmap_chunked,
-    vmap_named, vmap_with, while_loop,
+    Arg, Argnums, Bound, Chunked, Hessian, ScanOptions, Vmapped, all_gather, axis_index, axis_size, checkpoint,
+    checkpoint_name, checkpoint_with, cond, custom_jvp, custom_vjp, fori_loop, grad, grad_argnums, grad_with_aux,
+    hessian, hessian_argnums, hvp, jacfwd, jacfwd_argnums, jacobian, jacobian_argnums, jacrev, jacrev_argnums, jvp,
+    linearize, pmax, pmean, pmin, ppermute, psum, scan, scan_with, switch, value_and_grad, value_and_grad_argnums,
+    value_and_grad_with_aux, vjp, vmap, vmap_chunked, vmap_named, vmap_with, while_loop,
 };
-pub use tree::{Fixed, Flat, Leaf, Outline, Parts, Traced, Tree};
+pub use tree::{Fixed, Flat, Leaf, Nest, Outline, Parts, Traced, Tree};

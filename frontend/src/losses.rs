@@ -50,6 +50,7 @@ fn distributions(name: &str, x: Tensor, what: &str, span: Span) -> usize {
 /// type and shape.
 #[track_caller]
 pub fn squared_error(predictions: Tensor, targets: Tensor) -> Tensor {
+    let _in = crate::raise::within("squared_error");
     alike("squared_error", predictions, targets, ["predictions", "targets"], Span::here());
     (predictions - targets).powi(2)
 }
@@ -60,6 +61,7 @@ pub fn squared_error(predictions: Tensor, targets: Tensor) -> Tensor {
 /// As [`squared_error`].
 #[track_caller]
 pub fn absolute_error(predictions: Tensor, targets: Tensor) -> Tensor {
+    let _in = crate::raise::within("absolute_error");
     alike("absolute_error", predictions, targets, ["predictions", "targets"], Span::here());
     (predictions - targets).abs()
 }
@@ -77,6 +79,7 @@ pub fn absolute_error(predictions: Tensor, targets: Tensor) -> Tensor {
 /// As [`squared_error`].
 #[track_caller]
 pub fn mse(predictions: Tensor, targets: Tensor) -> Tensor {
+    let _in = crate::raise::within("mse");
     squared_error(predictions, targets).mean()
 }
 
@@ -86,6 +89,7 @@ pub fn mse(predictions: Tensor, targets: Tensor) -> Tensor {
 /// As [`squared_error`].
 #[track_caller]
 pub fn mae(predictions: Tensor, targets: Tensor) -> Tensor {
+    let _in = crate::raise::within("mae");
     absolute_error(predictions, targets).mean()
 }
 
@@ -95,6 +99,7 @@ pub fn mae(predictions: Tensor, targets: Tensor) -> Tensor {
 /// As [`squared_error`].
 #[track_caller]
 pub fn huber(predictions: Tensor, targets: Tensor, delta: f64) -> Tensor {
+    let _in = crate::raise::within("huber");
     alike("huber", predictions, targets, ["predictions", "targets"], Span::here());
     let distance = (predictions - targets).abs();
     let near = distance.minimum(delta);
@@ -109,6 +114,7 @@ pub fn huber(predictions: Tensor, targets: Tensor, delta: f64) -> Tensor {
 /// [`Error::Shape`] if labels don't have the shape of `logits` without its last axis.
 #[track_caller]
 pub fn cross_entropy(logits: Tensor, labels: Tensor) -> Tensor {
+    let _in = crate::raise::within("cross_entropy");
     let span = Span::here();
     let classes = distributions("cross_entropy", logits, "logits", span);
     let (x, y) = (logits.aval(), labels.aval());
@@ -135,6 +141,7 @@ pub fn cross_entropy(logits: Tensor, labels: Tensor) -> Tensor {
 /// aren't floats of one type and shape, with an axis.
 #[track_caller]
 pub fn cross_entropy_with_probabilities(logits: Tensor, probabilities: Tensor) -> Tensor {
+    let _in = crate::raise::within("cross_entropy_with_probabilities");
     let (name, span) = ("cross_entropy_with_probabilities", Span::here());
     alike(name, logits, probabilities, ["logits", "probabilities"], span);
     distributions(name, logits, "logits", span);
@@ -147,6 +154,7 @@ pub fn cross_entropy_with_probabilities(logits: Tensor, probabilities: Tensor) -
 /// As [`squared_error`].
 #[track_caller]
 pub fn binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor {
+    let _in = crate::raise::within("binary_cross_entropy");
     alike("binary_cross_entropy", logits, labels, ["logits", "labels"], Span::here());
     labels * (-logits).softplus() + (1.0 - labels) * logits.softplus()
 }
@@ -158,6 +166,7 @@ pub fn binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor {
 /// As [`cross_entropy_with_probabilities`].
 #[track_caller]
 pub fn kl_divergence(log_predictions: Tensor, targets: Tensor) -> Tensor {
+    let _in = crate::raise::within("kl_divergence");
     let span = Span::here();
     alike("kl_divergence", log_predictions, targets, ["logarithms of predictions", "targets"], span);
     distributions("kl_divergence", targets, "targets", span);
@@ -172,6 +181,7 @@ pub fn kl_divergence(log_predictions: Tensor, targets: Tensor) -> Tensor {
 /// As [`squared_error`].
 #[track_caller]
 pub fn hinge(predictions: Tensor, labels: Tensor) -> Tensor {
+    let _in = crate::raise::within("hinge");
     alike("hinge", predictions, labels, ["predictions", "labels"], Span::here());
     (1.0 - predictions * labels).maximum(0.0)
 }

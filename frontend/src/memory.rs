@@ -1,10 +1,11 @@
 //! How much memory a run takes, and its refusal before it is begun.
 
 use crate::device::{Device, Options, Ready};
+use egrad_cpu::batch_bytes;
 use egrad_ir::array::available_memory;
 use egrad_ir::kernel::Body;
 use egrad_ir::schedule::{BufferId, Schedule};
-use egrad_ir::{Aval, Error, Function, Program, Result};
+use egrad_ir::{Aval, Control, Error, Function, NodeKind, Program, Result};
 
 /// What a run takes, in bytes.
 #[derive(Clone)]
@@ -26,9 +27,9 @@ impl Memory {
     pub(crate) fn of(program: &Program, ready: &Ready, options: &Options) -> Memory {
         let f = program.entry();
         let bytes = |avals: Vec<Aval>| avals.iter().map(Aval::bytes).fold(0, usize::saturating_add);
-        let between = match (ready.schedule(), ready.function()) {
+        let between = match (ready.schedule(), ready.plain()) {
             (Some(schedule), _) => temporaries(schedule, ready.device() == Device::Vulkan),
-            (None, Some(function)) => values(function),
+            (None, Some(program)) => values(program, program.entry(), false),
             (None, None) => 0,
         };
         Memory {
@@ -92,8 +93,8 @@ fn readable(bytes: usize) -> String {
 }
 
 /// The most that buffers between inputs and results take at one time: each lives from the step that
-/// writes it to the last that reads it. A call's own are counted once, as they are for a tile of a
-/// batch, or for all of the batch where a device runs it at once. A loop has a second place for what it
+/// writes it to the last that reads it. A call's own are those of a tile of its batch for every thread, or of
+/// all of the batch where a device runs it at once. A loop has a second place for what it
 /// carries, and a third one on a device.
 fn temporaries(schedule: &Schedule, at_once: bool) -> usize {
     let n = schedule.buffers.len();
@@ -131,7 +132,10 @@ fn temporaries(schedule: &Schedule, at_once: bool) -> usize {
             | Body::Argsort(_)
             | Body::Linalg(_)
             | Body::Print(_) => 0,
-            Body::Call(call) => temporaries(&call.callee, at_once).saturating_mul(if at_once { call.count } else { 1 }),
+            Body::Call(call) => {
+                let one = temporaries(&call.callee, at_once);
+                if at_once { one.saturating_mul(call.count) } else { batch_bytes(one, call.count, threads()) }
+            }
             Body::Scan(scan) => {
                 temporaries(&scan.body, at_once).saturating_add(carried(&scan.body.outputs[..scan.carry]))
             }
@@ -149,8 +153,15 @@ fn temporaries(schedule: &Schedule, at_once: bool) -> usize {
     most
 }
 
-/// The most that the interpreter's values take at one time.
-fn values(function: &Function) -> usize {
+/// How many threads the CPU may run a batch on.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The most that the interpreter's values take at one time: a function's, and those of the one that runs
+/// inside of it, a step of a loop with the elements it is given. Results are counted by whoever asked for
+/// them, but for those `inside`.
+fn values(program: &Program, function: &Function, inside: bool) -> usize {
     let live = function.live();
     let mut last: Vec<usize> = (0..function.len()).collect();
     for (id, node) in function.nodes().filter(|(id, _)| live[id.index()]) {
@@ -158,13 +169,29 @@ fn values(function: &Function) -> usize {
             last[a.index()] = id.index();
         }
     }
+    if inside {
+        function.results().iter().for_each(|r| last[r.index()] = function.len() - 1);
+    }
     let params = function.params().len();
     let mut ends = vec![0usize; function.len()];
     let (mut now, mut most) = (0usize, 0);
     for (id, node) in function.nodes().skip(params).filter(|(id, _)| live[id.index()]) {
-        let bytes: usize = node.avals.iter().map(Aval::bytes).sum();
+        let bytes: usize = node.avals.iter().map(Aval::bytes).fold(0, usize::saturating_add);
         now = now.saturating_add(bytes);
-        most = most.max(now);
+        let run = node.kind.callees().into_iter().map(|callee| {
+            let f = program.function(callee);
+            let fixed = match &node.kind {
+                NodeKind::Control(Control::Scan { consts, carry, .. }) => consts + carry,
+                NodeKind::Control(_)
+                | NodeKind::Apply(..)
+                | NodeKind::Param(_)
+                | NodeKind::Op(_)
+                | NodeKind::Get(_) => f.params().len(),
+            };
+            let elements = f.param_avals()[fixed..].iter().map(Aval::bytes).fold(0, usize::saturating_add);
+            values(program, f, true).saturating_add(elements)
+        });
+        most = most.max(now.saturating_add(run.max().unwrap_or(0)));
         ends[last[id.index()]] += bytes;
         now = now.saturating_sub(ends[id.index()]);
     }

@@ -1,8 +1,9 @@
 //! The search for the operation that made a NaN.
 
 use egrad_ir::eval::{Elementary, run_each};
+use egrad_ir::print::silently;
 use egrad_ir::{Array, Error, NodeId, NodeKind, Program, Result};
-use egrad_rewrite::{Calls, rules::Tables, transform};
+use egrad_rewrite::{Calls, first_ways, rules::Tables, transform};
 
 /// A program whose transforms are expanded, to be run op by op.
 #[derive(Clone)]
@@ -16,7 +17,8 @@ impl Nans {
     /// # Errors
     /// Whatever expanding the program's transforms gives.
     pub(crate) fn new(program: &Program, arguments: usize) -> Result<Nans> {
-        Ok(Nans { program: transform(program, Tables::standard(), Calls::Inline)?, arguments })
+        let transformed = transform(program, Tables::standard(), Calls::Inline)?;
+        Ok(Nans { program: first_ways(&transformed, Calls::Inline)?, arguments })
     }
 
     /// Looks for NaN among the results.
@@ -27,7 +29,9 @@ impl Nans {
         let Some(result) = results.iter().position(has_nan) else { return Ok(()) };
         let function = self.program.entry();
         let mut nan = vec![false; function.len()];
-        let again = run_each(&self.program, inputs, Elementary::Std, |id, x| nan[id.index()] |= has_nan(x))?;
+        // What it prints has been printed.
+        let again =
+            silently(|| run_each(&self.program, inputs, Elementary::Std, |id, x| nan[id.index()] |= has_nan(x)))?;
         let name = &function.name;
         if !has_nan(&again[result]) {
             let m = format!("result {result} of `{name}` holds NaN on the device, but not when it is run op by op");

@@ -49,7 +49,7 @@ pub fn debug_print<T: Traced>(format: &str, tensors: T) {
     let leaves: Vec<_> = Flat::of(&tensors).leaves.iter().map(|t| **t).collect();
     let placeholders = match egrad_ir::print::pieces(format) {
         Ok(pieces) => pieces.len() - 1,
-        Err(e) => raise::throw(e.at(span)),
+        Err(e) => raise::throw(Error::parse(format!("`debug_print`: {}", e.report().message)).at(span)),
     };
     if placeholders != leaves.len() {
         let m = format!("`debug_print` of {} tensors with {placeholders} placeholders: {format:?}", leaves.len());

@@ -6,8 +6,46 @@
 //! with the same text.
 
 use crate::trace;
-use egrad_ir::{Error, Result};
+use egrad_ir::{Error, Result, Span};
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+thread_local! {
+    /// The functions that are composed of operators and are being recorded, outermost first: what the
+    /// user called, and where.
+    static WITHIN: RefCell<Vec<(&'static str, Span)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// As long as it lives, errors of operators are errors of the function of that name, called where the
+/// caller's caller is: they say its name, and lie there.
+#[track_caller]
+pub(crate) fn within(name: &'static str) -> Within {
+    let span = Span::here();
+    WITHIN.with_borrow_mut(|all| all.push((name, span)));
+    Within
+}
+
+/// See [`within`].
+#[must_use]
+pub(crate) struct Within;
+
+impl Drop for Within {
+    fn drop(&mut self) {
+        WITHIN.with_borrow_mut(|all| all.pop());
+    }
+}
+
+/// The error as one of the outermost function that is being recorded.
+fn placed(mut error: Error) -> Error {
+    let Some((name, span)) = WITHIN.with_borrow(|all| all.first().copied()) else { return error };
+    if let Error::Shape(r) | Error::Dtype(r) | Error::Axis(r) | Error::Tree(r) | Error::Memory(r) = &mut error {
+        if !r.message.contains(&format!("`{name}`")) {
+            r.message = format!("`{name}`: {}", r.message);
+        }
+        r.at = span;
+    }
+    error
+}
 
 /// The payload that carries an error to the door.
 struct Thrown(Error);
@@ -15,6 +53,7 @@ struct Thrown(Error);
 /// Ends the operator with this error.
 #[track_caller]
 pub(crate) fn throw(error: Error) -> ! {
+    let error = placed(error);
     if trace::is_active() && cfg!(panic = "unwind") {
         resume_unwind(Box::new(Thrown(error)))
     }

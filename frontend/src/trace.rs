@@ -510,6 +510,11 @@ pub(crate) fn inner_over<R>(
     raise::get(inner)
 }
 
+/// Whether a finished function prints.
+pub(crate) fn prints(function: FnId) -> bool {
+    SESSIONS.with_borrow(|s| s.last().is_some_and(|session| session.printing.contains(&function)))
+}
+
 /// The function with only these of its results. It prints nothing.
 #[track_caller]
 pub(crate) fn select(function: FnId, results: &[usize]) -> FnId {
@@ -568,7 +573,8 @@ pub(crate) fn outermost<R>(
 /// A function's name for people, from its type's.
 pub(crate) fn name_of<F>() -> String {
     let full = std::any::type_name::<F>();
-    if full.contains("Box<dyn") {
+    // What transforms return has no name of its own.
+    if full.contains("Box<dyn") || full.contains("::Vmapped<") {
         return "f".to_owned();
     }
     let full = full.split_once("Jit<").map_or(full, |(_, inside)| inside);

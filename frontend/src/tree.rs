@@ -423,8 +423,39 @@ pub(crate) fn zip<'a, T: Tree>(
 pub trait Traced: Tree<Leaf = Tensor, Tensors = Self> {}
 impl<T: Tree<Leaf = Tensor, Tensors = T>> Traced for T {}
 
+/// A tree that can have something else in place of its leaves, other trees for example: what is derived,
+/// and what the standard library has of trees.
+///
+/// ```
+/// use egrad::{Array, Nest};
+/// let pair = (Array::from(1.0f32), vec![Array::from(2.0f32)]);
+/// let mut n = 0;
+/// let counted: (i32, Vec<i32>) = pair.nest(&mut || { n += 1; n });
+/// assert_eq!(counted, (1, vec![2]));
+/// ```
+///
+/// Types that bound their leaf (`struct Pair<T: Debug>`) don't derive it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't have trees in place of its leaves",
+    note = "`#[derive(Tree)]` implements `Nest` for types that don't bound their leaf"
+)]
+pub trait Nest: Tree {
+    /// The same with another leaf.
+    type Of<Leaf: 'static>;
+
+    /// The same tree, its leaves made one by one in the order of [`leaves`].
+    fn nest<Leaf: 'static>(&self, each: &mut dyn FnMut() -> Leaf) -> Self::Of<Leaf>;
+}
+
 macro_rules! leaf {
     ($($T:ty),*) => {$(
+        impl Nest for $T {
+            type Of<Leaf: 'static> = Leaf;
+            fn nest<Leaf: 'static>(&self, each: &mut dyn FnMut() -> Leaf) -> Leaf {
+                each()
+            }
+        }
+
         impl Tree for $T {
             type Leaf = $T;
             type Tensors = Tensor;
@@ -467,6 +498,13 @@ impl<T: Tree> Tree for Vec<T> {
     }
 }
 
+impl<T: Nest> Nest for Vec<T> {
+    type Of<Leaf: 'static> = Vec<T::Of<Leaf>>;
+    fn nest<Leaf: 'static>(&self, each: &mut dyn FnMut() -> Leaf) -> Vec<T::Of<Leaf>> {
+        self.iter().map(|x| x.nest(each)).collect()
+    }
+}
+
 impl<T: Tree, const N: usize> Tree for [T; N] {
     type Leaf = T::Leaf;
     type Tensors = [T::Tensors; N];
@@ -486,6 +524,13 @@ impl<T: Tree, const N: usize> Tree for [T; N] {
     }
 }
 
+impl<T: Nest, const N: usize> Nest for [T; N] {
+    type Of<Leaf: 'static> = [T::Of<Leaf>; N];
+    fn nest<Leaf: 'static>(&self, each: &mut dyn FnMut() -> Leaf) -> [T::Of<Leaf>; N] {
+        std::array::from_fn(|i| self[i].nest(each))
+    }
+}
+
 impl<T: Tree> Tree for Box<T> {
     type Leaf = T::Leaf;
     type Tensors = Box<T::Tensors>;
@@ -498,6 +543,13 @@ impl<T: Tree> Tree for Box<T> {
     }
     fn outline(&self, path: &str, into: &mut Outline) {
         T::outline(self, path, into);
+    }
+}
+
+impl<T: Nest> Nest for Box<T> {
+    type Of<Leaf: 'static> = Box<T::Of<Leaf>>;
+    fn nest<Leaf: 'static>(&self, each: &mut dyn FnMut() -> Leaf) -> Box<T::Of<Leaf>> {
+        Box::new(T::nest(self, each))
     }
 }
 
@@ -523,6 +575,13 @@ impl<T: Tree> Tree for BTreeMap<String, T> {
     }
 }
 
+impl<T: Nest> Nest for BTreeMap<String, T> {
+    type Of<Leaf: 'static> = BTreeMap<String, T::Of<Leaf>>;
+    fn nest<Leaf: 'static>(&self, each: &mut dyn FnMut() -> Leaf) -> BTreeMap<String, T::Of<Leaf>> {
+        self.iter().map(|(key, x)| (key.clone(), x.nest(each))).collect()
+    }
+}
+
 impl<T: Tree> Tree for Option<T> {
     type Leaf = T::Leaf;
     type Tensors = Option<T::Tensors>;
@@ -544,8 +603,22 @@ impl<T: Tree> Tree for Option<T> {
     }
 }
 
+impl<T: Nest> Nest for Option<T> {
+    type Of<Leaf: 'static> = Option<T::Of<Leaf>>;
+    fn nest<Leaf: 'static>(&self, each: &mut dyn FnMut() -> Leaf) -> Option<T::Of<Leaf>> {
+        self.as_ref().map(|x| x.nest(each))
+    }
+}
+
 macro_rules! tuple {
     ($A:ident $a:tt $($B:ident $b:tt)*) => {
+        impl<$A: Nest, $($B: Nest<Leaf = $A::Leaf>),*> Nest for ($A, $($B,)*) {
+            type Of<Leaf: 'static> = ($A::Of<Leaf>, $($B::Of<Leaf>,)*);
+            fn nest<Leaf: 'static>(&self, each: &mut dyn FnMut() -> Leaf) -> Self::Of<Leaf> {
+                (self.$a.nest(each), $(self.$b.nest(each),)*)
+            }
+        }
+
         impl<$A: Tree, $($B: Tree<Leaf = $A::Leaf>),*> Tree for ($A, $($B,)*) {
             type Leaf = $A::Leaf;
             type Tensors = ($A::Tensors, $($B::Tensors,)*);

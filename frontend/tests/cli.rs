@@ -393,6 +393,52 @@ fn reads_inputs_from_a_file_and_stages_back() {
     );
 }
 
+/// Functions that compute the same: which was taken, and at what price, wherever it is asked.
+#[test]
+fn explores_choices() {
+    let program = file(
+        "either.eg",
+        "egrad 1
+         fn @0 forward(%0: f32[40,40]) { %1 = transpose %0 {perm = [1, 0]} %2 = dot_general %1 %0 {contract = [[1], [0]], batch = [[], []]} return %2 }
+         fn @1 reverse(%0: f32[40,40]) { %1: f32[] = constant {value = 2.0} %2 = broadcast_in_dim %1 {shape = [40, 40], dims = []} %3 = mul %0 %2 return %3 }
+         fn @2 main(%0: f32[40,40]) { %1 = either @0 @1 %0 %2 = get %1 {index = 0} %3 = exp %2 return %3 }",
+    );
+    let kernels = egrad(&["explore", &program]).ok();
+    let said = kernels.lines().find(|l| l.starts_with("either")).expect("a line about the choice");
+    assert!(said.contains("forward") && said.contains("reverse") && said.ends_with("; taken: reverse"), "{said}");
+    assert!(!kernels.contains("dot_general"), "{kernels}");
+    let picked = &json(&["explore", &program, "--json"])["picked"][0];
+    assert_eq!(picked["taken"], "reverse");
+    let [forward, reverse] = [0, 1].map(|w| picked["ways"][w]["predicted_us"].as_f64().unwrap());
+    assert!(reverse < forward, "{picked}");
+    for asked in [&["why", "result", "0"][..], &["--timeline"]] {
+        let text = egrad(&[&["explore", &program], asked].concat()).ok();
+        assert!(text.contains("; taken: reverse"), "{text}");
+    }
+    // Without prices it is the first.
+    let plain = egrad(&["explore", &program, "--no-fusion"]).ok();
+    assert!(plain.contains("dot_general") && !plain.contains("either"), "{plain}");
+    assert!(egrad(&["explore", &program, "--no-fusion", "why", "result", "0"]).ok().contains("dot_general"));
+}
+
+/// What a function with a derivative of its own becomes is explained from where it is opened.
+#[test]
+fn explains_what_has_its_own_derivative() {
+    let program = file(
+        "custom.eg",
+        "egrad 1
+         fn @0 f(%0: f32[3], %1: f32[3]) { %2 = sin %0 %3 = cos %0 %4 = mul %3 %1 return %2 %2 %4 }
+         fn @1 g(%0: f32[3]) { %1 = custom_jvp @0 %0 {params = 1, results = 1} %2 = get %1 {index = 0} %3 = reduce_sum %2 {axes = [0]} return %3 }
+         fn @2 main(%0: f32[3], %1: f32[]) { %2 = vjp @1 %0 %1 {wrt = [0]} %3 = get %2 {index = 1} return %3 }",
+    );
+    let said = egrad(&["explore", &program, "why", "result", "0"]).ok();
+    assert!(said.contains("opened: there is a function with a derivative of its own"), "{said}");
+    assert!(said.contains("made of what is written at line"), "{said}");
+    let json = json(&["explore", &program, "--why", "all", "--json"]);
+    let origins = json["why"][0]["origins"].as_array().unwrap();
+    assert!(origins.iter().any(|o| o["opened"] == true && o["at"].is_string()), "{json}");
+}
+
 #[test]
 fn runs_small_and_large_arrays() {
     let empty =

@@ -352,14 +352,15 @@ fn chunks_change_nothing() {
     let f = |row: Tensor, w: Tensor| (row.sin() * w, (row.sum(), row.sum().gt(20.0)));
     let want = jit(vmap(f, (1, None)))(&table, &Array::from(2.0f64)).unwrap();
     for n in [1, 3, 5, 10, 11, 1000] {
-        let chunked = vmap_chunked(f, (1, None), n);
+        let chunked = vmap(f, (1, None)).chunked(n);
         let got = chunked(&table, &Array::from(2.0f64)).unwrap();
         assert_eq!(got, want, "chunks of {n}");
     }
     let none = Array::from_vec(Vec::<f64>::new(), [2, 0]).unwrap();
     let empty = vmap_chunked(f, (1, None), 3)(&none, &Array::from(2.0f64)).unwrap();
     assert_eq!(**empty.0.shape(), [0, 2]);
-    let error = refused(vmap_chunked(f, (1, None), 0)(&table, &Array::from(2.0f64)), "axis", "chunks of at least one");
+    let error =
+        refused(vmap_chunked(f, (1, None), 0)(&table, &Array::from(2.0f64)), "axis", "at least one element at a time");
     assert!(matches!(error.report().at, Span::Rust(_)), "{error}");
     refused(
         vmap_chunked(f, (2, None), 3)(&table, &Array::from(2.0f64)),
@@ -384,6 +385,18 @@ fn too_much_memory_is_refused_before_it_runs() {
         let compiled = door.compile(&(x.clone(),)).unwrap();
         assert!((2 * 720_000..8 * 720_000).contains(&compiled.memory()), "{}", compiled.memory());
     }
+    // What a step takes is counted, though nothing of it is left.
+    let looped = move |x: Tensor| fori_loop(0, 5, move |_: Tensor, y: Tensor| y + outer(x + y), Tensor::from(0.0f64));
+    for device in [Device::Cpu, Device::Interpreter] {
+        let compiled = jit(looped).device(device).compile(&(x.clone(),)).unwrap();
+        assert!((720_000..8 * 720_000).contains(&compiled.memory()), "{}", compiled.memory());
+    }
+    // Elements of a batch that a thread has a tile of.
+    let each =
+        jit(vmap(jit(outer), 0)).options(Options { device: Device::Cpu, calls: Calls::Dispatch, ..Options::default() });
+    let many = Array::full([64, 300], egrad::Literal::new(egrad::Dtype::F64, 1.0)).unwrap();
+    let bytes = each.compile(&(many,)).unwrap().memory();
+    assert!((720_000..64 * 8 * 720_000).contains(&bytes), "{bytes}");
     let huge = |x: Tensor| x.broadcast_to([1 << 20, 1 << 25]) * 2.0;
     refused(jit(huge)(&Array::from(1.0f64)), "memory", "256.0 TiB of results");
 }

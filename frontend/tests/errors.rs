@@ -50,7 +50,7 @@ mod operators {
         at!((f32s([2]),), |x: Tensor| !x, "dtype: `not` doesn't take f32[2]");
         at!((f32s([2]),), |x: Tensor| x.select(x, 0.0), "dtype: the predicate of `select` must be bool, not f32[2]");
         at!((f32s([2]),), |x: Tensor| x.lt(0).select(x, zeros([3], Dtype::F32)), "shape: the operands of `select`, bool[2] and f32[2] and f32[3], don't broadcast: from the last axis, lengths must be equal or 1");
-        at!((f32s([2]),), |x: Tensor| x.softplus().hypot(zeros([3], Dtype::F32)), "shape: the operands of `max`, f32[2] and f32[3], don't broadcast: from the last axis, lengths must be equal or 1");
+        at!((f32s([2]),), |x: Tensor| x.softplus().hypot(zeros([3], Dtype::F32)), "shape: `hypot`: the operands of `max`, f32[2] and f32[3], don't broadcast: from the last axis, lengths must be equal or 1");
     }
 
     #[test]

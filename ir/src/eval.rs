@@ -244,6 +244,7 @@ impl Machine<'_> {
                 let chosen = usize::try_from(index).map_or(0, |i| i.min(last));
                 self.callee(branches[chosen], &args[1..])
             }
+            Control::Either { ways } => self.callee(ways[0], args),
             Control::AllGather { .. } | Control::AxisIndex { .. } => Err(crate::graph::no_batch(control)),
             Control::Print { format, levels } => {
                 let values: Vec<Array> = args[1..].iter().map(|x| (*x).clone()).collect();

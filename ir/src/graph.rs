@@ -226,6 +226,12 @@ pub enum Control {
         /// The functions; at least one.
         branches: Vec<FnId>,
     },
+    /// Functions of the same parameters that compute the same results, of which the compiler runs the
+    /// cheapest: `(p…) -> (y…)`. Where nothing is priced it is the first.
+    Either {
+        /// The functions, the most likely one first; at least one.
+        ways: Vec<FnId>,
+    },
     /// What the elements of a batch have, stacked along axis 0, the same for all of them: `(x) -> (xs)`.
     /// Which batch is counted from within: 0 is that of the innermost [`Transform::Vmap`] around.
     AllGather {
@@ -259,6 +265,7 @@ impl Control {
             Control::Scan { .. } => "scan",
             Control::While { .. } => "while",
             Control::Switch { .. } => "switch",
+            Control::Either { .. } => "either",
             Control::AllGather { .. } => "all_gather",
             Control::AxisIndex { .. } => "axis_index",
             Control::Print { .. } => "print",
@@ -270,7 +277,7 @@ impl Control {
         match self {
             Control::Scan { body, .. } => SmallVec::from_slice(&[*body]),
             Control::While { cond, body, .. } => SmallVec::from_slice(&[*cond, *body]),
-            Control::Switch { branches } => branches.iter().copied().collect(),
+            Control::Switch { branches: all } | Control::Either { ways: all } => all.iter().copied().collect(),
             Control::AllGather { .. } | Control::AxisIndex { .. } | Control::Print { .. } => SmallVec::new(),
         }
     }
@@ -286,6 +293,8 @@ impl Control {
             Control::Scan { body, .. } => *body = callees[0],
             Control::While { cond, body, .. } => (*cond, *body) = (callees[0], callees[1]),
             Control::Switch { branches } => *branches = callees[..branches.len()].to_vec(),
+            // Ways that turn out to be impossible drop out.
+            Control::Either { ways } => *ways = callees.to_vec(),
             Control::AllGather { .. } | Control::AxisIndex { .. } | Control::Print { .. } => {}
         }
         new
@@ -702,8 +711,16 @@ impl Program {
 
     /// Whether the entry, or a function it needs, has a loop or a branch.
     pub fn has_control(&self) -> bool {
-        let is_control = |n: &Node| matches!(n.kind, NodeKind::Control(_));
-        self.functions.iter().any(|f| f.nodes.iter().any(is_control))
+        self.has(|n| matches!(n.kind, NodeKind::Control(_)))
+    }
+
+    /// Whether the entry, or a function it needs, leaves the compiler a choice ([`Control::Either`]).
+    pub fn has_choices(&self) -> bool {
+        self.has(|n| matches!(n.kind, NodeKind::Control(Control::Either { .. })))
+    }
+
+    fn has(&self, what: impl Fn(&Node) -> bool) -> bool {
+        self.functions.iter().any(|f| f.nodes.iter().any(&what))
     }
 }
 

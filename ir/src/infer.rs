@@ -503,6 +503,22 @@ pub fn control(control: &Control, program: &Program, args: &[Aval]) -> Result<Ve
             }
             results
         }
+        Control::Either { ways } => {
+            let Some(first) = ways.first() else {
+                return Err(Error::tree(format!("`{name}` needs a function")));
+            };
+            let (params, results) = signature(*first);
+            for (i, way) in ways.iter().enumerate().skip(1) {
+                let (others, given) = signature(*way);
+                count(name, &format!("the parameters of way {i} and of way 0"), others.len(), params.len())?;
+                count(name, &format!("the results of way {i} and of way 0"), given.len(), results.len())?;
+                expect(name, &format!("way {i}, parameter"), &params, &others)?;
+                expect(name, &format!("way {i}, result"), &results, &given)?;
+            }
+            count(name, "the functions' parameters", params.len(), args.len())?;
+            expect(name, "operand", &params, args)?;
+            results
+        }
         Control::AllGather { size, .. } => {
             count(name, "the operands", 1, args.len())?;
             vec![Aval::new(args[0].dtype, args[0].shape.insert(0, *size))]

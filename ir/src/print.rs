@@ -4,6 +4,7 @@ use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::eval::element;
 use crate::shape::Shape;
+use std::cell::Cell;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,6 +28,27 @@ static SINK: Mutex<Option<Sink>> = Mutex::new(None);
 /// ```
 pub fn set_sink(sink: Option<Sink>) -> Option<Sink> {
     std::mem::replace(&mut *SINK.lock().unwrap_or_else(PoisonError::into_inner), sink)
+}
+
+thread_local! {
+    static SILENT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f`, and prints nothing of what this thread would print meanwhile: for what is run again.
+///
+/// ```
+/// let x = egrad_ir::Array::from(2.0f32);
+/// egrad_ir::print::silently(|| egrad_ir::print::print("x = {}", &[], &[x])).unwrap();
+/// ```
+pub fn silently<T>(f: impl FnOnce() -> T) -> T {
+    struct Before(bool);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            SILENT.set(self.0);
+        }
+    }
+    let _before = Before(SILENT.replace(true));
+    f()
 }
 
 /// The texts around the placeholders `{}` of a format, one more than there are placeholders. `{{` and
@@ -71,6 +93,9 @@ pub fn print(format: &str, levels: &[usize], values: &[Array]) -> Result<()> {
         return Err(Error::shape(format!("a print of {format:?} for each of {levels:?} doesn't fit its operands")));
     }
     let count = levels.iter().product::<usize>();
+    if SILENT.get() {
+        return Ok(());
+    }
     let flat = |x: &Array| x.reshape([&[count], &x.shape()[levels.len()..]].concat());
     let values = values.iter().map(flat).collect::<Result<Vec<Array>>>()?;
     let sink = SINK.lock().unwrap_or_else(PoisonError::into_inner).clone();

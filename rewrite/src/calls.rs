@@ -15,16 +15,18 @@
 
 use crate::analysis::What;
 use crate::choices::{Callee, Choices};
+use crate::either::{self, Choice, Picked, Way};
 use crate::extract::{Plan, extract};
 use crate::rules::Tables;
 use crate::saturate::Saturated;
 use crate::transform::functions::Functions;
-use crate::transform::{Values, Workspace, open};
+use crate::transform::{Opened, Values, Workspace, open};
 use crate::{Fusion, Options, compile_transformed};
 use egg::Id;
+use egrad_ir::graph::not_plain;
 use egrad_ir::schedule::Schedule;
-use egrad_ir::{Error, FnId, Function, Numerics, Program, Result, Span, Transform};
-use hashbrown::HashMap;
+use egrad_ir::{Control, Error, FnId, Function, Numerics, Program, Result, Span, Transform};
+use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
@@ -82,6 +84,15 @@ impl FromStr for Calls {
 /// The ways to run one function where it is called: per way its site.
 pub(crate) type Ways = SmallVec<[u32; 2]>;
 
+/// A transformed program's entry in a workspace.
+pub(crate) struct Loaded {
+    pub(crate) values: Values,
+    /// Per function that is called, looped over or branched to.
+    pub(crate) groups: Vec<Ways>,
+    /// Choices between functions.
+    pub(crate) choices: Vec<Choice>,
+}
+
 /// Puts a transformed program's entry into a workspace, its calls in the ways `calls` says.
 ///
 /// # Errors
@@ -91,13 +102,76 @@ pub(crate) fn load(
     program: &Program,
     functions: &mut Functions<'_>,
     calls: Calls,
-) -> Result<(Values, Vec<Ways>)> {
+) -> Result<Loaded> {
     // Where loops or branches are left, inlining has been done.
-    let (plain, transformed) = match calls {
+    let opened = match calls {
         Calls::Auto | Calls::Inline if !program.has_control() => open(program, Tables::standard())?,
         Calls::Auto | Calls::Inline | Calls::PushIn | Calls::Dispatch => Default::default(),
     };
-    let opened = |transform: &Transform, callee: FnId| -> Option<&Function> {
+    let mut loader = Loader { functions, calls, opened, groups: Vec::new(), choices: Vec::new() };
+    let values =
+        work.load_with(program.entry(), |work, what, operands, span| loader.run(work, what, operands, span))?;
+    Ok(Loaded { values, groups: loader.groups, choices: loader.choices })
+}
+
+/// What is being loaded.
+struct Loader<'a, 't, 'p> {
+    functions: &'a mut Functions<'t>,
+    calls: Calls,
+    opened: Opened<'p>,
+    groups: Vec<Ways>,
+    choices: Vec<Choice>,
+}
+
+impl Loader<'_, '_, '_> {
+    /// The results of a call, a loop, a branch or a choice.
+    fn run(&mut self, work: &mut Workspace, what: &What, operands: &[Id], span: Span) -> Result<Vec<Id>> {
+        match what {
+            What::Function(transform, callee) => self.call(work, (transform, *callee), operands, span),
+            What::Control(Control::Either { ways }) => self.either(work, ways, operands, span),
+            What::Control(_) => {
+                let called = work.call(self.functions, what, operands, span)?;
+                self.group(Ways::from_slice(&[called.site]));
+                Ok(called.results)
+            }
+        }
+    }
+
+    fn group(&mut self, ways: Ways) {
+        if !ways.is_empty() && !self.groups.contains(&ways) {
+            self.groups.push(ways);
+        }
+    }
+
+    /// All ways of making a call that are asked for.
+    fn call(
+        &mut self,
+        work: &mut Workspace,
+        (transform, callee): (&Transform, FnId),
+        operands: &[Id],
+        span: Span,
+    ) -> Result<Vec<Id>> {
+        let (calls, over_some) = (self.calls, over_some(transform));
+        let mut ways = Ways::new();
+        let mut results: Option<Vec<Id>> = None;
+        if matches!(calls, Calls::Auto | Calls::Inline) {
+            let f = self.inlined(transform, callee).ok_or_else(|| Error::internal("a call of nothing"))?;
+            results = Some(work.open(f, operands)?);
+        }
+        if matches!(calls, Calls::Auto | Calls::PushIn) || (calls == Calls::Dispatch && !over_some) {
+            let pushed = self.functions.pushed_in(transform, callee, span)?;
+            ways.push(join(work, self.functions, (&Transform::Call, pushed), operands, span, &mut results)?);
+        }
+        if matches!(calls, Calls::Auto | Calls::Dispatch) && over_some {
+            ways.push(join(work, self.functions, (transform, callee), operands, span, &mut results)?);
+        }
+        self.group(ways);
+        Ok(results.unwrap_or_default())
+    }
+
+    /// What is written out in place of a call.
+    fn inlined(&self, transform: &Transform, callee: FnId) -> Option<&Function> {
+        let (plain, transformed) = &self.opened;
         match transform {
             Transform::Call => plain[callee.index()].as_deref(),
             Transform::Jvp { .. }
@@ -108,39 +182,32 @@ pub(crate) fn load(
             | Transform::Checkpoint { .. }
             | Transform::Named { .. } => transformed.get(&(callee, transform.clone())),
         }
-    };
-    let mut groups: Vec<Ways> = Vec::new();
-    let values = work.load_with(program.entry(), |work, what, operands, span| {
-        let (transform, callee) = match what {
-            What::Function(transform, callee) => (transform, *callee),
-            What::Control(_) => {
-                let called = work.call(functions, what, operands, span)?;
-                let ways = Ways::from_slice(&[called.site]);
-                if !groups.contains(&ways) {
-                    groups.push(ways);
-                }
-                return Ok(called.results);
+    }
+
+    /// The results of functions that compute the same, which are equal.
+    fn either(&mut self, work: &mut Workspace, ways: &[FnId], operands: &[Id], span: Span) -> Result<Vec<Id>> {
+        let mut made: Vec<Way> = Vec::with_capacity(ways.len());
+        for way in ways {
+            let f = self.functions.program.function(*way).clone();
+            let mut run = |work: &mut Workspace, what: &What, args: &[Id], span: Span| self.run(work, what, args, span);
+            let classes = work.open_with(&f, operands, span, &mut run)?;
+            let results = f.results().iter().map(|r| classes[r.index()].ok_or_else(|| not_plain(&f)));
+            let results: Vec<Id> = results.collect::<Result<_>>()?;
+            if let Some(first) = made.first() {
+                first.results.iter().zip(&results).for_each(|(x, y)| work.unite(*x, *y));
             }
-        };
-        let mut ways = Ways::new();
-        let mut results: Option<Vec<Id>> = None;
-        if matches!(calls, Calls::Auto | Calls::Inline) {
-            let f = opened(transform, callee).ok_or_else(|| Error::internal("a call of nothing"))?;
-            results = Some(work.open(f, operands)?);
+            let mut classes: Vec<Id> = classes.into_iter().flatten().filter(|id| !operands.contains(id)).collect();
+            let tuples = classes.iter().filter_map(|id| work.tuple(*id)).collect::<Vec<Id>>();
+            classes.extend(tuples);
+            made.push(Way { name: f.name, classes, results });
         }
-        if matches!(calls, Calls::Auto | Calls::PushIn) || (calls == Calls::Dispatch && !over_some(transform)) {
-            let pushed = functions.pushed_in(transform, callee, span)?;
-            ways.push(join(work, functions, (&Transform::Call, pushed), operands, span, &mut results)?);
+        let results = made.first().map(|way| way.results.clone()).unwrap_or_default();
+        let choice = Choice { span, ways: made };
+        if ways.len() > 1 && !self.choices.contains(&choice) {
+            self.choices.push(choice);
         }
-        if matches!(calls, Calls::Auto | Calls::Dispatch) && over_some(transform) {
-            ways.push(join(work, functions, (transform, callee), operands, span, &mut results)?);
-        }
-        if !ways.is_empty() && !groups.contains(&ways) {
-            groups.push(ways);
-        }
-        Ok(results.unwrap_or_default())
-    })?;
-    Ok((values, groups))
+        Ok(results)
+    }
 }
 
 /// Whether the transform runs a function for the elements of a batch, and there are any.
@@ -174,11 +241,36 @@ fn join(
     Ok(called.site)
 }
 
-/// What extraction chooses from once it is settled which calls are made.
+/// What extraction chooses from once it is settled which calls are made, and which functions are taken
+/// of those that compute the same.
 ///
 /// # Errors
 /// If no kernel can make some value, or as compiling what is called.
-pub(crate) fn choose(saturated: &Saturated, program: &Program, groups: &[Ways], options: &Options) -> Result<Choices> {
+pub(crate) fn choose(
+    saturated: &Saturated,
+    program: &Program,
+    (groups, choices): (&[Ways], &[Choice]),
+    options: &Options,
+) -> Result<(Choices, Vec<Picked>)> {
+    let (all, called) = settled_calls(saturated, program, groups, options)?;
+    if choices.is_empty() {
+        return Ok((all, Vec::new()));
+    }
+    let of = |without: &HashSet<Id>| {
+        Choices::of_egraph(&saturated.egraph, &saturated.results, &|id| saturated.span(id), &called, without)
+    };
+    let (without, picked) =
+        either::pick(saturated, choices, |without| Ok(extracted(&of(without)?, options).map(|plan| plan.total_ns())))?;
+    Ok((of(&without)?, picked))
+}
+
+/// What extraction chooses from once it is settled which calls are made, and those.
+fn settled_calls(
+    saturated: &Saturated,
+    program: &Program,
+    groups: &[Ways],
+    options: &Options,
+) -> Result<(Choices, HashMap<u32, Callee>)> {
     let egraph = &saturated.egraph;
     let callee = |site: u32| -> Result<Callee> {
         let site = egraph.analysis.sites[site as usize].clone();
@@ -190,7 +282,7 @@ pub(crate) fn choose(saturated: &Saturated, program: &Program, groups: &[Ways], 
     let is_control =
         |ways: &&Ways| ways.iter().all(|site| matches!(egraph.analysis.sites[*site as usize].what, What::Control(_)));
     let choices = |called: &HashMap<u32, Callee>| {
-        Choices::of_egraph(egraph, &saturated.results, &|id| saturated.span(id), called)
+        Choices::of_egraph(egraph, &saturated.results, &|id| saturated.span(id), called, &HashSet::new())
     };
     let mut called: HashMap<u32, Callee> = HashMap::new();
     // Loops and branches are never written out.
@@ -198,12 +290,12 @@ pub(crate) fn choose(saturated: &Saturated, program: &Program, groups: &[Ways], 
         called.insert(*site, callee(*site)?);
     }
     match options.calls() {
-        Calls::Inline => return choices(&called),
+        Calls::Inline => return Ok((choices(&called)?, called)),
         Calls::PushIn | Calls::Dispatch => {
             for site in groups.iter().flatten() {
                 called.insert(*site, callee(*site)?);
             }
-            return choices(&called);
+            return Ok((choices(&called)?, called));
         }
         Calls::Auto => {}
     }
@@ -214,7 +306,7 @@ pub(crate) fn choose(saturated: &Saturated, program: &Program, groups: &[Ways], 
     };
     // Each call runs a kernel at least, over no less memory.
     if kernels <= groups.len() {
-        return Ok(best);
+        return Ok((best, called));
     }
     for ways in groups.iter().filter(|ways| !is_control(ways)).take(MOST_TRIED) {
         for way in ways {
@@ -228,7 +320,7 @@ pub(crate) fn choose(saturated: &Saturated, program: &Program, groups: &[Ways], 
             }
         }
     }
-    Ok(best)
+    Ok((best, called))
 }
 
 /// How many functions are tried by their calls: each takes a search per way.

@@ -5,7 +5,7 @@ use crate::term::{Head, Prim, Term};
 use egg::Id;
 use egrad_ir::schedule::Schedule;
 use egrad_ir::{Aval, Error, Literal, Op, Result, Span};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
 use std::fmt;
 use std::sync::Arc;
@@ -97,6 +97,13 @@ pub(crate) struct Choices {
     pub(crate) params: Vec<Aval>,
 }
 
+/// The values that a body reads.
+fn reads<'a>(egraph: &'a EGraph, body: &'a Term) -> impl Iterator<Item = Id> + 'a {
+    body.operands()
+        .iter()
+        .filter_map(|source| egraph[*source].nodes.iter().find(|n| n.head == Head::Source).map(|n| n.args[0]))
+}
+
 /// The way of computing a value that a body says.
 fn alternative(
     egraph: &EGraph,
@@ -107,11 +114,9 @@ fn alternative(
     visit: &mut dyn FnMut(Id) -> ValueIx,
 ) -> Result<Alternative> {
     let op = operation(egraph, prim, term.attrs())?;
-    let mut args = SmallVec::new();
-    for source in term.operands() {
-        let read = egraph[*source].nodes.iter().find(|n| n.head == Head::Source).map(|n| n.args[0]);
-        let read = read.ok_or_else(|| Error::internal("a kernel reads a source of no value"))?;
-        args.push(visit(read));
+    let args: SmallVec<[ValueIx; 3]> = reads(egraph, term).map(visit).collect();
+    if args.len() < term.operands().len() {
+        return Err(Error::internal("a kernel reads a source of no value"));
     }
     // A body that some source computes in place may be inlined.
     let inline = egraph[body].parents().any(|parent| {
@@ -122,15 +127,20 @@ fn alternative(
 }
 
 /// The call among these whose result a class holds: the class of its tuple, it, and what it calls.
-/// Of several the oldest.
-fn call_in<'a>(egraph: &'a EGraph, id: Id, called: &'a HashMap<u32, Callee>) -> Option<(Id, &'a Term, &'a Callee)> {
+/// Of several the oldest; none of those `without`.
+fn call_in<'a>(
+    egraph: &'a EGraph,
+    id: Id,
+    called: &'a HashMap<u32, Callee>,
+    without: &HashSet<Id>,
+) -> Option<(Id, &'a Term, &'a Callee)> {
     let tuples = egraph[id].nodes.iter().filter(|n| matches!(n.head, Head::Get(_))).map(|n| egraph.find(n.args[0]));
     let calls = tuples.flat_map(|tuple| egraph[tuple].nodes.iter().map(move |n| (tuple, n)));
     let kept = calls.filter_map(|(tuple, n)| match n.head {
         Head::Call(site, _) => Some((tuple, n, called.get(&site)?)),
         _ => None,
     });
-    kept.min_by_key(|(tuple, ..)| *tuple)
+    kept.filter(|(tuple, ..)| !without.contains(tuple)).min_by_key(|(tuple, ..)| *tuple)
 }
 
 impl Choices {
@@ -139,7 +149,7 @@ impl Choices {
     }
 
     /// The choices a saturated e-graph offers for the values in these classes, if what these sites
-    /// call is called and everything else is not.
+    /// call is called and everything else is not, and nothing is made of the classes `without`.
     ///
     /// # Errors
     /// If no kernel can make some value: the fuse rule that would say so is missing or disabled.
@@ -148,6 +158,7 @@ impl Choices {
         results: &[Id],
         span: &dyn Fn(Id) -> Span,
         called: &HashMap<u32, Callee>,
+        without: &HashSet<Id>,
     ) -> Result<Choices> {
         let mut choices = Choices { params: egraph.analysis.params.clone(), ..Choices::default() };
         let read = egraph.classes().flat_map(|c| c.nodes.iter().filter(|n| n.head == Head::Source).map(|n| (n, c.id)));
@@ -178,7 +189,7 @@ impl Choices {
                 (None, None) => Source::Computed,
             };
             if source == Source::Computed
-                && let Some((tuple, term, callee)) = call_in(egraph, id, called)
+                && let Some((tuple, term, callee)) = call_in(egraph, id, called, without)
             {
                 let call = *calls.entry(tuple).or_insert_with(|| {
                     let args = term.operands().iter().map(|a| visit(*a, &mut order)).collect();
@@ -196,6 +207,9 @@ impl Choices {
                             Head::Contract => (Prim::DotGeneral, true),
                             _ => continue,
                         };
+                        if reads(egraph, term).any(|value| without.contains(&egraph.find(value))) {
+                            continue;
+                        }
                         let alternative =
                             alternative(egraph, term, prim, contract, body, &mut |v| visit(v, &mut order))?;
                         let same = |a: &&mut Alternative| a.op == alternative.op && a.args == alternative.args;
@@ -207,7 +221,7 @@ impl Choices {
                         }
                     }
                 }
-                if alternatives.is_empty() {
+                if alternatives.is_empty() && without.is_empty() {
                     let prims = class.nodes.iter().filter(|n| n.head.is_plain()).map(|n| n.to_string());
                     let prims = prims.collect::<Vec<_>>().join("` or `");
                     let message = format!("no fuse rule makes a kernel of `{prims}`, {}", aval(egraph, id));

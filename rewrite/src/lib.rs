@@ -6,6 +6,7 @@ mod choices;
 mod clock;
 mod compare;
 pub mod cost;
+mod either;
 pub mod explain;
 mod extract;
 #[cfg(test)]
@@ -21,8 +22,9 @@ mod widen;
 
 pub use calls::Calls;
 pub use compare::{Compared, Comparison, Difference, compare};
+pub use either::{Picked, Priced};
 pub use saturate::{Saturated, saturate};
-pub use transform::{Expanded, egraph_of, expand_timed, expand_with, keep_calls};
+pub use transform::{Expanded, egraph_of, expand_timed, expand_with, first_ways, keep_calls, settled};
 pub use widen::widened;
 
 use egrad_ir::schedule::Schedule;
@@ -91,6 +93,8 @@ pub struct Compilation {
     /// Per node of the extracted function where it is computed, if that was asked for
     /// ([`Options::watch`]).
     pub places: Vec<Place>,
+    /// What became of choices between functions that compute the same: a Jacobian's two modes.
+    pub picked: Vec<Picked>,
     /// The e-graph extraction chose from.
     pub egraph: Saturated,
     /// How large it is.
@@ -206,7 +210,12 @@ pub fn compile_with(program: &Program, tables: &rules::Tables, options: &Options
         Calls::Auto if program.has_control() => Options { calls: Calls::Inline, ..options.clone() },
         Calls::Auto | Calls::Inline | Calls::PushIn | Calls::Dispatch => options.clone(),
     };
-    let inlined = compile_transformed(&transform(program, tables, options.calls())?, options)?;
+    let mut transformed = transform(program, tables, options.calls())?;
+    // Strict results must not depend on prices, and op by op nothing is searched.
+    if options.numerics == Numerics::Strict || options.fusion == Fusion::Off {
+        transformed = first_ways(&transformed, options.calls())?;
+    }
+    let inlined = compile_transformed(&transformed, options)?;
     // Each call that is kept runs a kernel at least, over no less memory.
     let few = inlined.schedule.steps.len() <= calls_of(program);
     // The order of strict sums must not depend on prices.
@@ -242,7 +251,7 @@ pub fn compile_transformed(program: &Program, options: &Options) -> Result<Compi
     let allow = |r: &rules::Rule| r.float.allowed(options.numerics) && !options.disabled.iter().any(|d| d == r.name);
     let mut functions = Functions::of(program.clone(), tables);
     let mut work = Workspace::new(program.entry().param_avals());
-    let (values, ways) = calls::load(&mut work, program, &mut functions, options.calls())?;
+    let calls::Loaded { values, groups, choices } = calls::load(&mut work, program, &mut functions, options.calls())?;
     // Running op by op runs what was written.
     let simplify = match options.fusion {
         Fusion::Search => tables,
@@ -258,7 +267,7 @@ pub fn compile_transformed(program: &Program, options: &Options) -> Result<Compi
     }
     saturated.refresh();
     let start = Instant::now();
-    let choices = calls::choose(&saturated, &functions.program, &ways, options)?;
+    let (choices, picked) = calls::choose(&saturated, &functions.program, (&groups, &choices), options)?;
     let plan = calls::plan(&choices, options)?;
     let extraction_us = start.elapsed().as_secs_f64() * 1e6;
     let (schedule, predicted_us, kernels) = schedule::schedule(&plan, options.numerics)?;
@@ -275,6 +284,7 @@ pub fn compile_transformed(program: &Program, options: &Options) -> Result<Compi
         stages,
         extraction_us,
         places,
+        picked,
         egraph: saturated,
         size,
     })

@@ -60,7 +60,7 @@ fn sine(x: Tensor) -> Tensor {
 
 /// The batch of a function of scalars.
 fn over<F: egrad::Function<(Tensor,), Output = Tensor>>(f: F) -> impl Fn(Tensor) -> Tensor + 'static {
-    vmap::<F, (Tensor,), i32>(f, 0)
+    vmap::<F, (Tensor,), i32>(f, 0).boxed()
 }
 
 fn recurrence(x: Tensor) -> Tensor {
@@ -112,6 +112,29 @@ fn lines_are_those_of_jax() {
     prints(|| hessian(|x: Tensor| sine(x).sum()), &three, &["x [0.0, 1.0, 2.0] y [0.0, 2.0, 4.0]"]);
     let aux = |x: Tensor| value_and_grad_with_aux(|x: Tensor| (sine(x), x))(x).1;
     prints(|| aux, &one, &["x 1.5 y 3.0"]);
+}
+
+/// The search for a NaN runs the program again, and prints nothing.
+#[test]
+fn prints_once_where_nans_are_searched() {
+    let f = |x: Tensor| {
+        debug_print("x {}", x);
+        scan(
+            |c: Tensor, e: Tensor| {
+                debug_print("e {}", e);
+                (c / e, c)
+            },
+            x,
+            arange(2, Dtype::F32),
+        )
+        .0 * 0.0
+    };
+    for device in [Device::Interpreter, Device::Cpu] {
+        let options = Options { device, debug_nans: true, ..Options::default() };
+        let (lines, result) = printed(|| jit(f).options(options)(&Array::from(1.5f32)));
+        assert_eq!(lines, ["x 1.5", "e 0.0", "e 1.0"], "{device}");
+        assert_eq!(result.unwrap_err().kind(), "numeric");
+    }
 }
 
 /// Under two batches the inner one's elements vary slowest; under a loop each step's come together.

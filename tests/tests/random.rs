@@ -584,7 +584,7 @@ proptest! {
         let n = 1 + case.pick.below(3);
         let w = case.numbers.array(Dtype::F64, &batched(&case.w, aw, n));
         let x = case.numbers.array(Dtype::F64, &batched(&xs, ax, n));
-        let all = on_cpu(&|| vmap(grad(case.program.mean(inner)), (aw, ax)), &w, &x);
+        let all = on_cpu(&|| vmap(grad(case.program.mean(inner)), (aw, ax)).boxed(), &w, &x);
         for i in 0..n {
             let want = reference(&element(&w, aw, i), &element(&x, ax, i));
             close("vmap(grad(vmap)) and loops", &element(&all, Some(0), i), &want, 1e-9);
@@ -617,7 +617,7 @@ proptest! {
         let axes = case.axes();
         let (w, x) = case.arguments(axes, 2);
         for make in [Program::second, Program::pushed] {
-            let all = on_cpu(&|| vmap(make(&case.program), axes), &w, &x);
+            let all = on_cpu(&|| vmap(make(&case.program), axes).boxed(), &w, &x);
             for i in 0..2 {
                 let one = interpret(make(&case.program), &element(&w, axes.0, i), &element(&x, axes.1, i));
                 close("vmap of second derivatives and loop", &element(&all, Some(0), i), &one, 1e-9);
@@ -654,8 +654,8 @@ proptest! {
         let (w, x) = case.arguments(axes, n);
         let written_out = case.program.written_out();
         for make in [Program::value, Program::tangent, Program::gradient, Program::second, Program::pushed] {
-            let got = on_cpu(&|| vmap(make(&case.program), axes), &w, &x);
-            close("loop and steps", &got, &interpret(vmap(make(&written_out), axes), &w, &x), 1e-9);
+            let got = on_cpu(&|| vmap(make(&case.program), axes).boxed(), &w, &x);
+            close("loop and steps", &got, &interpret(vmap(make(&written_out), axes).boxed(), &w, &x), 1e-9);
         }
     }
 
@@ -667,8 +667,8 @@ proptest! {
         let (w, x) = case.arguments(axes, n);
         let written_out = case.program.written_out();
         for make in [Program::value, Program::tangent] {
-            let got = on_cpu(&|| vmap(make(&case.program), axes), &w, &x);
-            close("loop and steps", &got, &interpret(vmap(make(&written_out), axes), &w, &x), 1e-9);
+            let got = on_cpu(&|| vmap(make(&case.program), axes).boxed(), &w, &x);
+            close("loop and steps", &got, &interpret(vmap(make(&written_out), axes).boxed(), &w, &x), 1e-9);
         }
     }
 
@@ -683,8 +683,8 @@ proptest! {
         let (axes, n) = (case.axes(), 1 + case.pick.below(3));
         let (w, x) = case.arguments(axes, n);
         for make in [Program::value, Program::gradient] {
-            let got = run(vmap(make(&case.program), axes), Device::Vulkan, Numerics::Fast, &w, &x);
-            close("Vulkan and interpreter", &got, &interpret(vmap(make(&case.program), axes), &w, &x), 1e-9);
+            let got = run(vmap(make(&case.program), axes).boxed(), Device::Vulkan, Numerics::Fast, &w, &x);
+            close("Vulkan and interpreter", &got, &interpret(vmap(make(&case.program), axes).boxed(), &w, &x), 1e-9);
         }
     }
 
@@ -715,7 +715,7 @@ fn check_strict_bits(program: &[u16], pick: &[u16]) {
     let mut array = |shape: &[usize]| if wild { numbers.wild(dtype, shape) } else { numbers.array(dtype, shape) };
     let (w, x) = (array(&batched(&case.w, axes.0, n)), array(&batched(&case.x, axes.1, n)));
     for make in [Program::value, Program::gradient, Program::second, Program::pushed] {
-        let on = |device| run(vmap(make(&case.program), axes), device, Numerics::Strict, &w, &x);
+        let on = |device| run(vmap(make(&case.program), axes).boxed(), device, Numerics::Strict, &w, &x);
         let (cpu, interpreter) = (on(Device::Cpu), on(Device::Interpreter));
         assert_eq!(cpu.aval(), interpreter.aval());
         assert!(cpu == interpreter, "{cpu} is not {interpreter}");

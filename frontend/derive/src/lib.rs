@@ -54,8 +54,8 @@ fn expand(input: &DeriveInput) -> Result<TokenStream> {
         }
     }
     let tree = tree_impl(input, &shapes, &params);
-    let axes = axes_impl(input, &shapes, &params);
-    Ok(quote!(#tree #axes))
+    let (axes, nest) = (axes_impl(input, &shapes, &params), nest_impl(input, &shapes, &params));
+    Ok(quote!(#tree #axes #nest))
 }
 
 fn parts(fields: &Fields) -> Result<Vec<Part<'_>>> {
@@ -154,20 +154,22 @@ fn tree_impl(input: &DeriveInput, shapes: &[Shape<'_>], params: &Params) -> Toke
     let mut generics = input.generics.clone();
     for p in generics.type_params_mut() {
         if p.ident == *leaf {
-            p.bounds.push(parse_quote!(::egrad::Leaf));
+            // A leaf, or a tree where the leaf would be: a row of a Hessian.
+            p.bounds.push(parse_quote!(::egrad::Tree));
         } else if params.fixed.contains(&p.ident) {
             p.bounds.push(parse_quote!(::egrad::Fixed));
         } else {
-            p.bounds.push(parse_quote!(::egrad::Tree<Leaf = #leaf>));
+            p.bounds.push(parse_quote!(::egrad::Tree<Leaf = <#leaf as ::egrad::Tree>::Leaf>));
         }
     }
     let (tree_impl, _, tree_where) = generics.split_for_impl();
-    let of = |form: TokenStream, leaf: TokenStream| {
-        let args = params.arguments(&input.generics, &leaf, |p| quote!(<#p as ::egrad::Tree>::#form));
+    let of = |form: TokenStream| {
+        let tree = |p: &Ident| quote!(<#p as ::egrad::Tree>::#form);
+        let args = params.arguments(&input.generics, &tree(leaf), tree);
         quote!(#name #args)
     };
-    let tensors = of(quote!(Tensors), quote!(::egrad::Tensor));
-    let arrays = of(quote!(Arrays), quote!(::egrad::Array));
+    let (tensors, arrays) = (of(quote!(Tensors)), of(quote!(Arrays)));
+    let leaf = quote!(<#leaf as ::egrad::Tree>::Leaf);
 
     let flatten = shapes.iter().enumerate().map(|(number, shape)| {
         let pattern = pattern(shape, name, "field");
@@ -229,6 +231,46 @@ fn tree_impl(input: &DeriveInput, shapes: &[Shape<'_>], params: &Params) -> Toke
             }
         }
     }
+}
+
+/// The type with other things for leaves, unless it says what its leaves have to be.
+fn nest_impl(input: &DeriveInput, shapes: &[Shape<'_>], params: &Params) -> Option<TokenStream> {
+    let name = &input.ident;
+    let (_, ty_generics, _) = input.generics.split_for_impl();
+    let bounded = |p: &syn::TypeParam| !params.fixed.contains(&p.ident) && !p.bounds.is_empty();
+    if input.generics.where_clause.is_some() || input.generics.type_params().any(bounded) {
+        return None;
+    }
+    let mut generics = input.generics.clone();
+    let leaf = &params.leaf;
+    for p in generics.type_params_mut() {
+        p.bounds.push(match &p.ident {
+            p if p == leaf => parse_quote!(::egrad::Nest),
+            p if params.fixed.contains(p) => parse_quote!(::egrad::Fixed),
+            _ => parse_quote!(::egrad::Nest<Leaf = <#leaf as ::egrad::Tree>::Leaf>),
+        });
+    }
+    let of = |p: &Ident| quote!(<#p as ::egrad::Nest>::Of<Leaf>);
+    let args = params.arguments(&input.generics, &of(leaf), of);
+    let arms = shapes.iter().map(|shape| {
+        let (mine, new) = (pattern(shape, name, "field"), pattern(shape, name, "nested"));
+        let fields = shape.fields.iter().zip(locals(shape, "field")).zip(locals(shape, "nested"));
+        let fields = fields.map(|((f, mine), new)| match f.fixed {
+            true => quote_spanned!(f.ty.span()=> let #new = ::std::clone::Clone::clone(#mine);),
+            false => quote_spanned!(f.ty.span()=> let #new = ::egrad::Nest::nest(#mine, each);),
+        });
+        quote!(#mine => { #(#fields)* #new })
+    });
+    let (nest_impl, _, nest_where) = generics.split_for_impl();
+    Some(quote! {
+        #[automatically_derived]
+        impl #nest_impl ::egrad::Nest for #name #ty_generics #nest_where {
+            type Of<Leaf: 'static> = #name #args;
+            fn nest<Leaf: 'static>(&self, each: &mut dyn ::std::ops::FnMut() -> Leaf) -> Self::Of<Leaf> {
+                match self { #(#arms)* }
+            }
+        }
+    })
 }
 
 /// Axes: the type with axes for leaves, for the type with tensors.

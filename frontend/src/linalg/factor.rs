@@ -21,6 +21,7 @@ use egrad_ir::{Dtype, Factor, Triangle};
 /// As operators do ([`Tensor`]), if x is no square matrix of floats.
 #[track_caller]
 pub fn cholesky(x: Tensor) -> Tensor {
+    let _in = crate::raise::within("cholesky");
     square("cholesky", x);
     factored(Factor::Cholesky, x)
 }
@@ -44,6 +45,7 @@ pub fn cholesky(x: Tensor) -> Tensor {
 /// As operators do ([`Tensor`]), if x is no matrix of floats or has more than 2²⁴ rows.
 #[track_caller]
 pub fn lu(x: Tensor) -> (Tensor, Tensor, Tensor) {
+    let _in = crate::raise::within("lu");
     let [m, n] = matrix("lu", x);
     let k = m.min(n);
     let (order, packed) = packed_lu(x.slice_axis(-1, 0, k));
@@ -94,6 +96,7 @@ pub(super) fn rows(x: Tensor, order: Tensor) -> Tensor {
 /// As operators do ([`Tensor`]), if x is no matrix of floats.
 #[track_caller]
 pub fn qr(x: Tensor) -> (Tensor, Tensor) {
+    let _in = crate::raise::within("qr");
     let [m, n] = matrix("qr", x);
     let k = m.min(n);
     let packed = factored(Factor::Qr, x.slice_axis(-1, 0, k));
@@ -122,6 +125,7 @@ pub fn qr(x: Tensor) -> (Tensor, Tensor) {
 /// As operators do ([`Tensor`]), if x is no square matrix of floats.
 #[track_caller]
 pub fn eigh(x: Tensor) -> (Tensor, Tensor) {
+    let _in = crate::raise::within("eigh");
     let n = square("eigh", x);
     let packed = factored(Factor::Eigh, x);
     (packed.slice_axis(-2, 0, 1).squeeze([-2]), packed.slice_axis(-2, 1, n + 1))
@@ -140,6 +144,7 @@ pub fn eigh(x: Tensor) -> (Tensor, Tensor) {
 /// As [`eigh`].
 #[track_caller]
 pub fn eigvalsh(x: Tensor) -> Tensor {
+    let _in = crate::raise::within("eigvalsh");
     eigh(x).0
 }
 
@@ -161,6 +166,7 @@ pub fn eigvalsh(x: Tensor) -> Tensor {
 /// As operators do ([`Tensor`]), if x is no matrix of floats.
 #[track_caller]
 pub fn svd(x: Tensor) -> (Tensor, Tensor, Tensor) {
+    let _in = crate::raise::within("svd");
     let [m, n] = matrix("svd", x);
     if m < n {
         let (v, s, ut) = svd(turned(x));
@@ -183,5 +189,6 @@ pub fn svd(x: Tensor) -> (Tensor, Tensor, Tensor) {
 /// As [`svd`].
 #[track_caller]
 pub fn svdvals(x: Tensor) -> Tensor {
+    let _in = crate::raise::within("svdvals");
     svd(x).1
 }

@@ -29,6 +29,7 @@ fn parity(order: Tensor, dtype: Dtype) -> Tensor {
 /// As operators do ([`Tensor`]), if x is no square matrix of floats.
 #[track_caller]
 pub fn det(x: Tensor) -> Tensor {
+    let _in = crate::raise::within("det");
     let n = square("det", x);
     let at = |i: usize, j: usize| x.slice_axis(-2, i, i + 1).slice_axis(-1, j, j + 1).squeeze([-2, -1]);
     match n {
@@ -60,6 +61,7 @@ pub fn det(x: Tensor) -> Tensor {
 /// As operators do ([`Tensor`]), if x is no square matrix of floats.
 #[track_caller]
 pub fn slogdet(x: Tensor) -> (Tensor, Tensor) {
+    let _in = crate::raise::within("slogdet");
     square("slogdet", x);
     let (order, packed) = packed_lu(x);
     let diagonal = packed.diagonal();
@@ -79,6 +81,7 @@ pub fn slogdet(x: Tensor) -> (Tensor, Tensor) {
 /// As operators do ([`Tensor`]), if there are fewer than two axes.
 #[track_caller]
 pub fn trace(x: Tensor) -> Tensor {
+    let _in = crate::raise::within("trace");
     x.diagonal().sum_axes([-1])
 }
 
@@ -95,6 +98,7 @@ pub fn trace(x: Tensor) -> Tensor {
 /// As operators do ([`Tensor`]), if x is no square matrix of floats.
 #[track_caller]
 pub fn matrix_power(x: Tensor, n: i32) -> Tensor {
+    let _in = crate::raise::within("matrix_power");
     let m = square("matrix_power", x);
     let mut square = if n < 0 { inv(x) } else { x };
     let mut left = n.unsigned_abs();
@@ -140,6 +144,7 @@ pub enum Norm {
 /// As operators do ([`Tensor`]), if x is no matrix of floats.
 #[track_caller]
 pub fn norm(x: Tensor, norm: Norm) -> Tensor {
+    let _in = crate::raise::within("norm");
     matrix("norm", x);
     match norm {
         Norm::Frobenius => x.norm([-2, -1]),

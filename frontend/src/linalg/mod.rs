@@ -87,7 +87,8 @@ fn factored(factor: Factor, x: Tensor) -> Tensor {
 #[track_caller]
 fn matrix(name: &str, x: Tensor) -> [usize; 2] {
     let aval = x.aval();
-    let fail = |e: Error| raise::throw(Tape.blame(e, &[x], Span::here()));
+    let span = Span::here();
+    let fail = |e: Error| raise::throw(Tape.blame(e, &[x], span));
     if aval.shape.rank() < 2 {
         fail(Error::shape(format!("`{name}` takes matrices, with at least two axes, not {aval}")));
     }

@@ -68,6 +68,7 @@ fn vector_again(x: Tensor, vector: bool) -> Tensor {
 /// element type.
 #[track_caller]
 pub fn triangular_solve(a: Tensor, b: Tensor, triangle: Triangle) -> Tensor {
+    let _in = crate::raise::within("triangular_solve");
     square("triangular_solve", a);
     let (a, b, vector) = system("triangular_solve", a, b);
     vector_again(trace::add(Op::Linalg(Linalg::TriangularSolve(triangle)), &[a, b], Span::here()), vector)
@@ -88,6 +89,7 @@ pub fn triangular_solve(a: Tensor, b: Tensor, triangle: Triangle) -> Tensor {
 /// As [`triangular_solve`], of b's columns; b is no vector.
 #[track_caller]
 pub fn triangular_solve_right(a: Tensor, b: Tensor, triangle: Triangle) -> Tensor {
+    let _in = crate::raise::within("triangular_solve_right");
     square("triangular_solve_right", a);
     matrix("triangular_solve_right", b);
     let triangle = Triangle { transpose: !triangle.transpose, ..triangle };
@@ -111,6 +113,7 @@ pub fn triangular_solve_right(a: Tensor, b: Tensor, triangle: Triangle) -> Tenso
 /// As [`triangular_solve`].
 #[track_caller]
 pub fn solve(a: Tensor, b: Tensor) -> Tensor {
+    let _in = crate::raise::within("solve");
     square("solve", a);
     let (order, packed) = packed_lu(a);
     // What the batches share is factored once.
@@ -139,6 +142,7 @@ pub fn solve(a: Tensor, b: Tensor) -> Tensor {
 /// As [`triangular_solve`].
 #[track_caller]
 pub fn cho_solve(l: Tensor, b: Tensor) -> Tensor {
+    let _in = crate::raise::within("cho_solve");
     square("cho_solve", l);
     let (l, b, vector) = system("cho_solve", l, b);
     let lower = Triangle { lower: true, transpose: false, unit: false };
@@ -158,6 +162,7 @@ pub fn cho_solve(l: Tensor, b: Tensor) -> Tensor {
 /// As operators do ([`Tensor`]), if a is no square matrix of floats.
 #[track_caller]
 pub fn inv(a: Tensor) -> Tensor {
+    let _in = crate::raise::within("inv");
     let n = square("inv", a);
     solve(a, eye(n, n, a.dtype()))
 }
@@ -178,6 +183,7 @@ pub fn inv(a: Tensor) -> Tensor {
 /// As operators do ([`Tensor`]), if a is no matrix of floats.
 #[track_caller]
 pub fn pinv(a: Tensor) -> Tensor {
+    let _in = crate::raise::within("pinv");
     let [m, n] = matrix("pinv", a);
     if m.min(n) == 0 {
         return turned(a);
@@ -205,5 +211,6 @@ pub fn pinv(a: Tensor) -> Tensor {
 /// type.
 #[track_caller]
 pub fn lstsq(a: Tensor, b: Tensor) -> Tensor {
+    let _in = crate::raise::within("lstsq");
     pinv(a).matmul(b)
 }

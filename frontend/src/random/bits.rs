@@ -61,7 +61,7 @@ fn rotated(x: Tensor, places: u32) -> Tensor {
 /// Per element of this shape two words, of the element's number as a counter.
 #[track_caller]
 pub(super) fn words(name: &str, key: [Tensor; 2], shape: &Shape, span: Span) -> [Tensor; 2] {
-    let size = shape.size();
+    let size = shape.checked_size().unwrap_or(usize::MAX);
     if u32::try_from(size).is_err() {
         let m = format!("`{name}` of shape {shape}: no more than {} elements are drawn at once", u32::MAX);
         raise::throw(Error::shape(m).at(span));

@@ -34,6 +34,7 @@ impl Tensor {
     /// As operators do ([`Tensor`]), if there is no such axis or the indices aren't integers.
     #[track_caller]
     pub fn take(self, indices: Tensor, axis: isize, outside: Outside) -> Tensor {
+        let _in = crate::raise::within("take");
         let at = one_axis("take", axis, self.rank());
         let length = self.shape()[at];
         let end = length_i32("take", self, length);
@@ -71,6 +72,7 @@ impl Tensor {
     /// As operators do ([`Tensor`]), if the other axes don't fit or the indices aren't integers.
     #[track_caller]
     pub fn take_along_axis(self, indices: Tensor, axis: isize) -> Tensor {
+        let _in = crate::raise::within("take_along_axis");
         let (span, rank) = (Span::here(), self.rank());
         let at = one_axis("take_along_axis", axis, rank);
         let (shape, own) = (self.shape(), indices.shape());
@@ -108,6 +110,7 @@ impl Tensor {
     /// don't broadcast.
     #[track_caller]
     pub fn gather(self, indices: &[Tensor]) -> Tensor {
+        let _in = crate::raise::within("gather");
         let (flat, at) = self.flat("gather", indices, Place::Nearest);
         flat.take_within(at, 0, 0)
     }
@@ -129,6 +132,7 @@ impl Tensor {
     /// that [`take`](Tensor::take) gives.
     #[track_caller]
     pub fn scatter_add(self, indices: Tensor, updates: Tensor) -> Tensor {
+        let _in = crate::raise::within("scatter_add");
         self.scatter("scatter_add", Reduce::Sum, indices, updates)
     }
 
@@ -139,6 +143,7 @@ impl Tensor {
     /// As [`scatter_add`](Tensor::scatter_add).
     #[track_caller]
     pub fn scatter_max(self, indices: Tensor, updates: Tensor) -> Tensor {
+        let _in = crate::raise::within("scatter_max");
         self.scatter("scatter_max", Reduce::Max, indices, updates)
     }
 
@@ -149,6 +154,7 @@ impl Tensor {
     /// As [`scatter_add`](Tensor::scatter_add).
     #[track_caller]
     pub fn scatter_set(self, indices: Tensor, updates: Tensor) -> Tensor {
+        let _in = crate::raise::within("scatter_set");
         let (found, update) = self.updates("scatter_set", indices, updates);
         found.select(update, self)
     }
@@ -160,6 +166,7 @@ impl Tensor {
     /// As [`scatter_add`](Tensor::scatter_add).
     #[track_caller]
     pub fn scatter_mul(self, indices: Tensor, updates: Tensor) -> Tensor {
+        let _in = crate::raise::within("scatter_mul");
         let (found, update) = self.updates("scatter_mul", indices, updates);
         self * found.select(update, 1)
     }
@@ -171,6 +178,7 @@ impl Tensor {
     /// As [`gather`](Tensor::gather), and if the updates aren't of the shape that gives.
     #[track_caller]
     pub fn scatter_add_at(self, indices: &[Tensor], updates: Tensor) -> Tensor {
+        let _in = crate::raise::within("scatter_add_at");
         let (flat, at) = self.flat("scatter_add_at", indices, Place::Dropped);
         let op = Op::Scatter { kind: Reduce::Sum, axis: 0, batch: 0 };
         trace::add(op, &[flat, at, updates], Span::here()).reshape(self.shape())
@@ -191,6 +199,7 @@ impl Tensor {
     /// As operators do ([`Tensor`]), if there isn't an integer segment for each element.
     #[track_caller]
     pub fn segment_sum(self, segments: Tensor, n: usize) -> Tensor {
+        let _in = crate::raise::within("segment_sum");
         let rest = if self.rank() == 0 { Shape::scalar() } else { self.shape().without(&[0]) };
         let start = zeros(rest.insert(0, n), self.dtype());
         let op = Op::Scatter { kind: Reduce::Sum, axis: 0, batch: 0 };
@@ -213,6 +222,7 @@ impl Tensor {
     /// than its axis.
     #[track_caller]
     pub fn dynamic_slice(self, starts: &[Tensor], sizes: &[usize]) -> Tensor {
+        let _in = crate::raise::within("dynamic_slice");
         let starts = self.starts("dynamic_slice", starts, sizes);
         let mut x = self;
         for (axis, (start, size)) in starts.into_iter().zip(sizes).enumerate() {
@@ -230,7 +240,13 @@ impl Tensor {
     /// As [`dynamic_slice`](Tensor::dynamic_slice).
     #[track_caller]
     pub fn dynamic_update_slice(self, update: Tensor, starts: &[Tensor]) -> Tensor {
+        let _in = crate::raise::within("dynamic_update_slice");
         let (shape, sizes) = (self.shape(), update.shape());
+        if update.dtype() != self.dtype() {
+            let m =
+                format!("`dynamic_update_slice` of {} needs an update of its type, not {}", self.aval(), update.aval());
+            raise::throw(Error::dtype(m).at(Span::here()));
+        }
         let starts = self.starts("dynamic_update_slice", starts, &sizes);
         let mut placed = update;
         let mut inside: Option<Tensor> = None;

@@ -527,12 +527,14 @@ pub fn iota(shape: impl Into<Shape>, axis: isize, dtype: Dtype) -> Tensor {
 /// ```
 #[track_caller]
 pub fn arange(n: usize, dtype: Dtype) -> Tensor {
+    let _in = crate::raise::within("arange");
     iota([n], 0, dtype)
 }
 
 /// An `n × m` matrix with ones on the diagonal.
 #[track_caller]
 pub fn eye(n: usize, m: usize, dtype: Dtype) -> Tensor {
+    let _in = crate::raise::within("eye");
     iota([n, m], 0, Dtype::I32).equal(iota([n, m], 1, Dtype::I32)).convert(dtype)
 }
 

@@ -18,6 +18,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn argsort(self, axis: isize) -> Tensor {
+        let _in = crate::raise::within("argsort");
         let axis = one_axis("argsort", axis, self.rank());
         trace::add(Op::Argsort(axis), &[self], Span::here())
     }
@@ -25,6 +26,7 @@ impl Tensor {
     /// The elements in ascending order along an axis, NaN last.
     #[track_caller]
     pub fn sort(self, axis: isize) -> Tensor {
+        let _in = crate::raise::within("sort");
         let axis = one_axis("sort", axis, self.rank());
         self.in_order(trace::add(Op::Argsort(axis), &[self], Span::here()), axis)
     }
@@ -44,6 +46,7 @@ impl Tensor {
     /// As operators do ([`Tensor`]), if there is no axis or it has fewer than k elements.
     #[track_caller]
     pub fn top_k(self, k: usize) -> (Tensor, Tensor) {
+        let _in = crate::raise::within("top_k");
         let (span, aval) = (Span::here(), self.aval());
         let Some(length) = aval.shape.last().copied().filter(|n| k <= *n) else {
             raise::throw(Error::shape(format!("`top_k` of {aval}: its last axis hasn't {k} elements")).at(span));
@@ -71,6 +74,7 @@ impl Tensor {
     /// As operators do ([`Tensor`]), if there is no such axis or it is empty.
     #[track_caller]
     pub fn argmax(self, axis: isize) -> Tensor {
+        let _in = crate::raise::within("argmax");
         self.first_of("argmax", axis, Tensor::max_keepdims)
     }
 
@@ -81,6 +85,7 @@ impl Tensor {
     /// As [`argmax`](Tensor::argmax).
     #[track_caller]
     pub fn argmin(self, axis: isize) -> Tensor {
+        let _in = crate::raise::within("argmin");
         self.first_of("argmin", axis, Tensor::min_keepdims)
     }
 
@@ -110,30 +115,35 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn cumsum(self, axis: isize, reverse: bool) -> Tensor {
+        let _in = crate::raise::within("cumsum");
         self.cumulative("cumsum", axis, reverse, |x, y| x + y)
     }
 
     /// The products of the elements up to each along an axis; in reverse, from each on.
     #[track_caller]
     pub fn cumprod(self, axis: isize, reverse: bool) -> Tensor {
+        let _in = crate::raise::within("cumprod");
         self.cumulative("cumprod", axis, reverse, |x, y| x * y)
     }
 
     /// The largest of the elements up to each along an axis; in reverse, from each on.
     #[track_caller]
     pub fn cummax(self, axis: isize, reverse: bool) -> Tensor {
+        let _in = crate::raise::within("cummax");
         self.cumulative("cummax", axis, reverse, |x, y| x.maximum(y))
     }
 
     /// The smallest of the elements up to each along an axis; in reverse, from each on.
     #[track_caller]
     pub fn cummin(self, axis: isize, reverse: bool) -> Tensor {
+        let _in = crate::raise::within("cummin");
         self.cumulative("cummin", axis, reverse, |x, y| x.minimum(y))
     }
 
     /// ln Σ eˣ of the elements up to each along an axis; in reverse, from each on.
     #[track_caller]
     pub fn cumlogsumexp(self, axis: isize, reverse: bool) -> Tensor {
+        let _in = crate::raise::within("cumlogsumexp");
         self.cumulative("cumlogsumexp", axis, reverse, |x, y| x.logaddexp(y))
     }
 

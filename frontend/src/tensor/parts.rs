@@ -44,6 +44,7 @@ impl Tensor {
     /// inside its axis.
     #[track_caller]
     pub fn slice(self, start: impl AsRef<[usize]>, limit: impl AsRef<[usize]>) -> Tensor {
+        let _in = crate::raise::within("slice");
         let (start, limit) = (start.as_ref(), limit.as_ref());
         if start.iter().all(|s| *s == 0) && limit == &*self.shape() {
             return self;
@@ -62,6 +63,7 @@ impl Tensor {
         limit: impl AsRef<[usize]>,
         stride: impl AsRef<[usize]>,
     ) -> Tensor {
+        let _in = crate::raise::within("slice_strided");
         let (span, stride) = (Span::here(), stride.as_ref());
         if stride.len() != self.rank() || stride.contains(&0) {
             let m = format!("`slice_strided` of {} needs a stride from 1 for each axis, got {stride:?}", self.aval());
@@ -94,6 +96,7 @@ impl Tensor {
     /// As operators do ([`Tensor`]), if there is no such axis or no such part of it.
     #[track_caller]
     pub fn slice_axis(self, axis: isize, start: usize, limit: usize) -> Tensor {
+        let _in = crate::raise::within("slice_axis");
         let axis = one_axis("slice_axis", axis, self.rank());
         let (mut starts, mut limits) = (vec![0; self.rank()], self.shape().to_vec());
         (starts[axis], limits[axis]) = (start, limit);
@@ -116,6 +119,7 @@ impl Tensor {
     /// one padding per axis, or if more is cut off than there is.
     #[track_caller]
     pub fn pad<P: Into<Padding>>(self, value: impl Operand, padding: impl IntoIterator<Item = P>) -> Tensor {
+        let _in = crate::raise::within("pad");
         let span = Span::here();
         let padding: Vec<Padding> = padding.into_iter().map(Into::into).collect();
         if padding.len() != self.rank() {
@@ -128,6 +132,13 @@ impl Tensor {
         };
         let mut x = self;
         for (axis, p) in padding.iter().enumerate() {
+            // No length that doesn't fit an `isize` fits a memory.
+            let most = |n: usize| isize::try_from(n).ok();
+            let spread = x.shape()[axis].checked_mul(p.interior.saturating_add(1)).and_then(most);
+            if spread.and_then(|n| n.checked_add(p.low)?.checked_add(p.high)).is_none() {
+                let m = format!("`pad` of {} by {p:?} along axis {axis} is longer than any memory", self.aval());
+                raise::throw(Error::memory(m).at(span));
+            }
             x = x.spread(axis, p.interior, value);
             let length = x.shape()[axis] as isize;
             let total = length + p.low + p.high;
@@ -188,6 +199,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn flip(self, axes: impl Into<AxisList>) -> Tensor {
+        let _in = crate::raise::within("flip");
         let axes = axes.into().sorted("flip", self);
         if axes.is_empty() {
             return self;
@@ -208,6 +220,7 @@ impl Tensor {
     /// As operators do ([`Tensor`]), if the lengths don't sum to the axis's.
     #[track_caller]
     pub fn split(self, sizes: &[usize], axis: isize) -> Vec<Tensor> {
+        let _in = crate::raise::within("split");
         let span = Span::here();
         let at = one_axis("split", axis, self.rank());
         let length = self.shape()[at];
@@ -234,6 +247,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn roll(self, shift: isize, axis: isize) -> Tensor {
+        let _in = crate::raise::within("roll");
         let at = one_axis("roll", axis, self.rank());
         let length = self.shape()[at];
         let by = if length == 0 { 0 } else { shift.rem_euclid(length as isize) as usize };
@@ -250,6 +264,7 @@ impl Tensor {
     /// As operators do ([`Tensor`]), if there are fewer than two axes.
     #[track_caller]
     pub fn diagonal(self) -> Tensor {
+        let _in = crate::raise::within("diagonal");
         let (span, aval) = (Span::here(), self.aval());
         let rank = aval.shape.rank();
         if rank < 2 {
@@ -279,6 +294,7 @@ impl Tensor {
 /// As operators do ([`Tensor`]), if there are no tensors, or they differ in type or another axis.
 #[track_caller]
 pub fn concatenate(tensors: impl AsRef<[Tensor]>, axis: isize) -> Tensor {
+    let _in = crate::raise::within("concatenate");
     let (span, tensors) = (Span::here(), tensors.as_ref());
     let Some(first) = tensors.first() else { raise::throw(Error::tree("`concatenate` needs a tensor").at(span)) };
     let at = one_axis("concatenate", axis, first.rank());

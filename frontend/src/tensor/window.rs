@@ -63,6 +63,27 @@ impl Default for Convolution {
     }
 }
 
+/// Refuses windows whose positions an `i32` doesn't count.
+#[track_caller]
+fn fitting(name: &str, x: Tensor, windows: &[Window], span: Span) {
+    for (axis, (w, n)) in windows.iter().zip(x.shape().iter()).enumerate() {
+        let reach = w.size.saturating_sub(1).saturating_mul(w.dilation);
+        let room = n.saturating_add(w.padding.0).saturating_add(w.padding.1);
+        if [reach, room, w.stride].into_iter().any(|n| i32::try_from(n).is_err()) {
+            let m = format!(
+                "`{name}` of {}: windows of {} in steps of {}, padded by {:?}, along axis {axis} take more than {} \
+                 positions, the most there may be",
+                x.aval(),
+                w.size,
+                w.stride,
+                w.padding,
+                i32::MAX
+            );
+            raise::throw(Error::memory(m).at(span));
+        }
+    }
+}
+
 impl Tensor {
     /// Sums over windows of these sizes, one per axis, that move by `strides`, with zeros before and
     /// after.
@@ -78,6 +99,7 @@ impl Tensor {
     /// As operators do ([`Tensor`]), if there isn't a size, a stride from 1 and a padding per axis.
     #[track_caller]
     pub fn window_sum(self, window: &[usize], strides: &[usize], padding: &[(usize, usize)]) -> Tensor {
+        let _in = crate::raise::within("window_sum");
         let windows = self.sliding("window_sum", window, strides, padding);
         self.windows(&windows, None).sum_axes(offsets(self.rank()))
     }
@@ -89,6 +111,7 @@ impl Tensor {
     /// As [`window_sum`](Tensor::window_sum), and if a window is empty.
     #[track_caller]
     pub fn window_max(self, window: &[usize], strides: &[usize], padding: &[(usize, usize)]) -> Tensor {
+        let _in = crate::raise::within("window_max");
         let windows = self.sliding("window_max", window, strides, padding);
         self.windows(&windows, Some(f64::NEG_INFINITY)).pick(Tensor::argmax)
     }
@@ -99,6 +122,7 @@ impl Tensor {
     /// As [`window_sum`](Tensor::window_sum).
     #[track_caller]
     pub fn window_min(self, window: &[usize], strides: &[usize], padding: &[(usize, usize)]) -> Tensor {
+        let _in = crate::raise::within("window_min");
         let windows = self.sliding("window_min", window, strides, padding);
         self.windows(&windows, Some(f64::INFINITY)).pick(Tensor::argmin)
     }
@@ -118,15 +142,18 @@ impl Tensor {
     #[track_caller]
     fn sliding(self, name: &str, window: &[usize], strides: &[usize], padding: &[(usize, usize)]) -> Vec<Window> {
         let (span, rank) = (Span::here(), self.rank());
-        if window.len() != rank || strides.len() != rank || padding.len() != rank || strides.contains(&0) {
+        let zero = strides.contains(&0) || window.contains(&0);
+        if window.len() != rank || strides.len() != rank || padding.len() != rank || zero {
             let m = format!(
-                "`{name}` of {} needs a size, a stride from 1 and a padding per axis, got {window:?}, {strides:?} and {padding:?}",
+                "`{name}` of {} needs a size from 1, a stride from 1 and a padding per axis, got {window:?}, {strides:?} and {padding:?}",
                 self.aval()
             );
             raise::throw(Error::axis(m).at(span));
         }
         let of = |i: usize| Window { size: window[i], stride: strides[i], dilation: 1, padding: padding[i] };
-        (0..rank).map(of).collect()
+        let windows: Vec<Window> = (0..rank).map(of).collect();
+        fitting(name, self, &windows, span);
+        windows
     }
 
     /// The elements in each window: behind each axis of positions an axis of offsets. Outside of the
@@ -194,6 +221,7 @@ fn offsets(rank: usize) -> Vec<usize> {
 /// length than there are spatial axes, or channels don't fit each other and the groups.
 #[track_caller]
 pub fn conv(lhs: Tensor, rhs: Tensor, how: &Convolution) -> Tensor {
+    let _in = crate::raise::within("conv");
     let span = Span::here();
     let (x, k) = (lhs.aval(), rhs.aval());
     let wrong = |what: String| -> ! { raise::throw(Error::shape(format!("`conv` of {x} and {k}: {what}")).at(span)) };
@@ -252,6 +280,7 @@ pub fn conv(lhs: Tensor, rhs: Tensor, how: &Convolution) -> Tensor {
     let window =
         |i: usize| Window { size: k.shape()[i], stride: strides[i], dilation: dilation[i], padding: padding[i] };
     let windows: Vec<Window> = [whole].into_iter().chain((0..n).map(window)).chain([whole]).collect();
+    fitting("conv", x, &windows, span);
     let positions: Vec<usize> = (0..n).map(|i| windows[1 + i].positions(x.shape()[1 + i])).collect();
     let sizes: Vec<usize> = k.shape()[..n].to_vec();
     // batch, 1, then positions and offsets in turn, channels, 1.

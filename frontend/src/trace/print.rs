@@ -121,7 +121,9 @@ impl Session {
                 }
                 (Control::Switch { branches: threaded }, last)
             }
-            NodeKind::Control(Control::AllGather { .. } | Control::AxisIndex { .. } | Control::Print { .. })
+            NodeKind::Control(
+                Control::Either { .. } | Control::AllGather { .. } | Control::AxisIndex { .. } | Control::Print { .. },
+            )
             | NodeKind::Param(_)
             | NodeKind::Op(_)
             | NodeKind::Get(_) => return Err(Error::internal("a node over no function")),

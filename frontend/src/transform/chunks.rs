@@ -1,6 +1,6 @@
 //! `vmap` of so many elements at a time.
 
-use super::vmap::{map, mapped};
+use super::vmap::{Vmapped, mapped, vmap};
 use crate::axes::Axes;
 use crate::function::{Args, Function};
 use crate::jit::jit;
@@ -9,25 +9,58 @@ use crate::tree::{Flat, Traced, Tree, build, paths};
 use egrad_ir::{Array, Dtype, Error, Result, Shape, Span, bf16, f16};
 use std::fmt;
 use std::ops::Deref;
-use std::rc::Rc;
 
-/// The function of every element along an axis, as [`vmap`](crate::vmap()) has it, run for so many
-/// elements at a time: the same results in less memory. It takes arrays, as what
-/// [`jit`](crate::jit()) returns does.
-///
-/// ```
-/// use egrad::{Array, Tensor, vmap_chunked};
-/// # fn main() -> egrad::Result<()> {
-/// let squares = vmap_chunked(|x: Tensor, y: Tensor| x * y, (0, None), 2);
-/// let xs = Array::from_vec(vec![1.0f32, 2.0, 3.0], [3])?;
-/// assert_eq!(squares(&xs, &Array::from(2.0f32))?.as_slice::<f32>().unwrap(), [2.0, 4.0, 6.0]);
-/// # Ok(()) }
-/// ```
-///
-/// The last chunk may be smaller. One program is compiled for each of the two sizes.
-///
-/// # Errors
-/// When it is called: as `vmap` under `jit`, and [`Error::Axis`] for chunks of no elements.
+impl<A: Args, O: Traced> Vmapped<A, O> {
+    /// The same for so many elements at a time: the same results in less memory. It takes arrays, as
+    /// what [`jit`](crate::jit()) returns does.
+    ///
+    /// ```
+    /// use egrad::{Array, Tensor, vmap};
+    /// # fn main() -> egrad::Result<()> {
+    /// let squares = vmap(|x: Tensor, y: Tensor| x * y, (0, None)).chunked(2);
+    /// let xs = Array::from_vec(vec![1.0f32, 2.0, 3.0], [3])?;
+    /// assert_eq!(squares(&xs, &Array::from(2.0f32))?.as_slice::<f32>().unwrap(), [2.0, 4.0, 6.0]);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// The last chunk may be smaller. One program is compiled for each of the two sizes.
+    ///
+    /// # Errors
+    /// When it is called: as `vmap` under `jit`, and [`Error::Axis`] for chunks of no elements.
+    #[track_caller]
+    pub fn chunked(self, chunk: usize) -> Chunked<A, O> {
+        let Vmapped { over, in_axes, span } = self;
+        let door = jit::<A::Fn<O>, A>(over);
+        let at = Span::here();
+        let run = A::by_ref(move |args: Flat<'_, Array>| {
+            if chunk == 0 {
+                return Err(Error::axis("`chunked` takes at least one element at a time, not 0").at(at));
+            }
+            let (axes, size) = lengths::<A>(&args, &*in_axes, span)?;
+            let of = |start: usize, n: usize| -> Result<A::Arrays> {
+                let mut leaves = Vec::with_capacity(args.leaves.len());
+                for (leaf, axis) in args.leaves.iter().zip(&axes) {
+                    leaves.push(match axis {
+                        Some(axis) => part(leaf, *axis, start, n)?,
+                        None => (*leaf).clone(),
+                    });
+                }
+                Ok(build(leaves, &args.structure))
+            };
+            if size <= chunk {
+                return Ok(door.run(&of(0, size)?)?.0);
+            }
+            let mut chunks = Vec::new();
+            for start in (0..size).step_by(chunk) {
+                chunks.push(door.run(&of(start, chunk.min(size - start))?)?.0);
+            }
+            joined(&chunks, size)
+        });
+        Chunked { run, chunk }
+    }
+}
+
+/// `vmap(f, in_axes).chunked(chunk)`: see [`Vmapped::chunked`].
 #[track_caller]
 pub fn vmap_chunked<F, A, X>(f: F, in_axes: X, chunk: usize) -> Chunked<A, F::Output>
 where
@@ -36,39 +69,10 @@ where
     A: Args,
     X: Axes<A> + 'static,
 {
-    let span = Span::here();
-    let in_axes = Rc::new(in_axes);
-    let axes = Rc::clone(&in_axes);
-    let over = A::by_value(move |args: A| map(&f, &args, (&*axes, &0usize), None, span));
-    let door = jit::<A::Fn<F::Output>, A>(over);
-    let run = A::by_ref(move |args: Flat<'_, Array>| {
-        if chunk == 0 {
-            return Err(Error::axis("`vmap_chunked` takes chunks of at least one element").at(span));
-        }
-        let (axes, size) = lengths::<A>(&args, &*in_axes, span)?;
-        let of = |start: usize, n: usize| -> Result<A::Arrays> {
-            let mut leaves = Vec::with_capacity(args.leaves.len());
-            for (leaf, axis) in args.leaves.iter().zip(&axes) {
-                leaves.push(match axis {
-                    Some(axis) => part(leaf, *axis, start, n)?,
-                    None => (*leaf).clone(),
-                });
-            }
-            Ok(build(leaves, &args.structure))
-        };
-        if size <= chunk {
-            return Ok(door.run(&of(0, size)?)?.0);
-        }
-        let mut chunks = Vec::new();
-        for start in (0..size).step_by(chunk) {
-            chunks.push(door.run(&of(start, chunk.min(size - start))?)?.0);
-        }
-        joined(&chunks, size)
-    });
-    Chunked { run, chunk }
+    vmap(f, in_axes).chunked(chunk)
 }
 
-/// A function of arrays that runs for so many elements at a time: what [`vmap_chunked`] returns.
+/// A function of arrays that runs for so many elements at a time: what [`Vmapped::chunked`] returns.
 ///
 /// It derefs to `dyn Fn(&A, &B, …) -> Result<O>`, so that it is called like a function.
 pub struct Chunked<A: Args, O: Tree> {

@@ -9,7 +9,7 @@ use crate::tensor::Tensor;
 use crate::trace::{self, Inner};
 use crate::tree::{Flat, Structure, Traced, Tree, build, paths};
 use crate::{raise, tree};
-use egrad_ir::{Aval, Control, Dtype, Error, FnId, Literal, Span};
+use egrad_ir::{Aval, Control, Dtype, Error, FnId, Literal, Span, Transform};
 
 /// How a [`scan_with`] goes over its elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,7 +99,7 @@ where
     let inner = trace::inner(trace::name_of::<F>(), params.clone(), span, |tensors| {
         let (carried, x) = tensors.split_at(carry);
         let carried = build::<C>(carried.iter().copied(), &structure.0);
-        let (next, y) = f.call((carried, build::<X>(x.iter().copied(), &structure.1)));
+        let (next, y) = f.call_at((carried, build::<X>(x.iter().copied(), &structure.1)), span);
         check_carry("scan", &next, &params[..carry], &structure.0, &names, span);
         let (mut results, _) = output(&next, span);
         let (ys, out) = output(&y, span);
@@ -195,6 +195,10 @@ fn captured(t: Tensor, span: Span) -> (Aval, Span) {
 /// [`fori_loop`] between numbers and [`scan`] have. Mapped by [`vmap`](crate::vmap), it goes on until
 /// every element has finished; those that have stay as they are.
 ///
+/// There is no limit to the steps: a loop whose condition never fails runs until the process is ended, and
+/// mapped it does if it never fails for one of the elements. Where that may happen (an iteration that may
+/// not converge), carry a counter, and let the condition look at it too.
+///
 /// ```
 /// use egrad::{Array, Tensor, jit, while_loop};
 /// // The square root by Newton's method.
@@ -219,7 +223,7 @@ where
     let structure = Flat::of(&init).structure;
     let names = || paths(&init);
     let asked = trace::inner(trace::name_of::<P>(), params.clone(), span, |tensors| {
-        let more = cond.call((build::<C>(tensors.iter().copied(), &structure),));
+        let more = cond.call_at((build::<C>(tensors.iter().copied(), &structure),), span);
         (vec![more], trace::look(more, span, |n| n.span))
     });
     if asked.results != [Aval::new(Dtype::Bool, [])] {
@@ -227,7 +231,7 @@ where
         raise::throw(Error::dtype(m).at(span).note("it was made here", asked.extra));
     }
     let step = trace::inner(trace::name_of::<F>(), params.clone(), span, |tensors| {
-        let next = body.call((build::<C>(tensors.iter().copied(), &structure),));
+        let next = body.call_at((build::<C>(tensors.iter().copied(), &structure),), span);
         check_carry("while_loop", &next, &params, &structure, &names, span);
         (output(&next, span).0, ())
     });
@@ -305,7 +309,7 @@ where
     }
     let ((_, params), structure, names) = (leaves(&init, span), Flat::of(&init).structure, paths(&init));
     let body = move |i: Tensor, x: C| {
-        let next = body.call((i, x));
+        let next = body.call_at((i, x), span);
         check_carry("fori_loop", &next, &params, &structure, &|| names.clone(), span);
         next
     };
@@ -443,21 +447,46 @@ fn choose<A: Args, O: Traced>(
             raise::throw(error.note(format!("{what} makes it here"), branch.extra.spans[i]));
         }
     }
-    // Every branch takes what any of them captures.
+    let (own, params) = leaves(args, span);
+    let (functions, captures) = of_same_parameters(&branches, params, span);
+    let control = Control::Switch { branches: functions };
+    let operands: Vec<Tensor> = [index].into_iter().chain(own).chain(captures).collect();
+    build(trace::control(control, &operands, span), &first.extra.structure)
+}
+
+/// The functions with what any of them captures as parameters after their own, and that.
+#[track_caller]
+fn of_same_parameters<R>(
+    functions: &[Inner<R>],
+    mut params: Vec<(Aval, Span)>,
+    span: Span,
+) -> (Vec<FnId>, Vec<Tensor>) {
     let mut captures: Vec<Tensor> = Vec::new();
-    for capture in branches.iter().flat_map(|b| &b.captures) {
+    for capture in functions.iter().flat_map(|f| &f.captures) {
         if !captures.iter().any(|known| same(known, capture)) {
             captures.push(*capture);
         }
     }
-    let (own, mut params) = leaves(args, span);
+    let own = params.len();
     params.extend(captures.iter().map(|c| captured(*c, span)));
-    let functions = branches.iter().map(|branch| {
-        let place = |c: &Tensor| captures.iter().position(|known| same(known, c)).map(|i| own.len() + i);
-        let places: Vec<usize> = (0..own.len()).chain(branch.captures.iter().filter_map(place)).collect();
-        trace::rearranged(branch.function, &params, &places, span)
-    });
-    let control = Control::Switch { branches: functions.collect() };
-    let operands: Vec<Tensor> = [index].into_iter().chain(own).chain(captures).collect();
-    build(trace::control(control, &operands, span), &first.extra.structure)
+    let taking = |f: &Inner<R>| {
+        let place = |c: &Tensor| captures.iter().position(|known| same(known, c)).map(|i| own + i);
+        let places: Vec<usize> = (0..own).chain(f.captures.iter().filter_map(place)).collect();
+        trace::rearranged(f.function, &params, &places, span)
+    };
+    (functions.iter().map(taking).collect(), captures)
+}
+
+/// The results of functions of these parameters that compute the same, by whichever the compiler prefers.
+/// What prints is not left to its choice: then it is the first.
+#[track_caller]
+pub(super) fn either(ways: &[Inner<()>], operands: Vec<Tensor>, params: Vec<(Aval, Span)>, span: Span) -> Vec<Tensor> {
+    let prints = ways.iter().any(|way| trace::prints(way.function));
+    let ways = if prints { &ways[..1] } else { ways };
+    let (functions, captures) = of_same_parameters(ways, params, span);
+    let operands: Vec<Tensor> = operands.into_iter().chain(captures).collect();
+    match functions[..] {
+        [first] => trace::apply(Transform::Call, first, &operands, span),
+        _ => trace::control(Control::Either { ways: functions }, &operands, span),
+    }
 }

@@ -48,7 +48,7 @@ where
         let of = trace::name_of::<F>();
         let whole = trace::inner(of.clone(), params, span, |given| {
             let primals = || build::<A>(given[..n].iter().copied(), &structure);
-            let (mut results, own) = output(&f.call(primals()), span);
+            let (mut results, own) = output(&f.call_at(primals(), span), span);
             let (value, tangent) = rule(primals(), build(among(&avals, &given[n..], span), &structure));
             let m = results.len();
             let wanted = Wanted { avals: avals_of(&results, span), structure: own.structure, of: &of };
@@ -114,7 +114,7 @@ where
             all.extend(&own.captures);
             let mut results = trace::apply(Transform::Call, own.function, &all, span);
             let wanted = Wanted { avals: own.results.clone(), structure: own.extra.structure.clone(), of: &of };
-            let (value, kept) = forward.call(build::<A>(given[..n].iter().copied(), &structure));
+            let (value, kept) = forward.call_at(build::<A>(given[..n].iter().copied(), &structure), span);
             results.extend(wanted.check("custom_vjp", "the value of `forward`", &value, span));
             let cotangent = build(among(&own.results, &given[n..], span), &own.extra.structure);
             let gradients = backward(kept, cotangent);

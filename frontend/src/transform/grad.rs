@@ -226,7 +226,7 @@ where
 
 /// The value of a scalar function and its gradients by these leaves of the arguments.
 #[track_caller]
-fn pull<F, A>(name: &str, f: &F, args: &A, by: Vec<usize>, span: Span) -> (Tensor, Vec<Tensor>)
+pub(super) fn pull<F, A>(name: &str, f: &F, args: &A, by: Vec<usize>, span: Span) -> (Tensor, Vec<Tensor>)
 where
     F: Function<A, Output = Tensor>,
     A: Args,

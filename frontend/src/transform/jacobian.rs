@@ -1,11 +1,11 @@
-//! Jacobians and Hessians: `jvp` or `vjp` mapped over a basis.
+//! Jacobians: `jvp` or `vjp` mapped over a basis.
 
 use super::grad::Argnums;
 use super::push::pull;
 use super::{argument, inner, leaves};
 use crate::function::{Args, Function};
 use crate::tensor::{Tensor, eye};
-use crate::tree::{Flat, build, paths};
+use crate::tree::{Flat, Traced, build, paths};
 use crate::{raise, trace};
 use egrad_ir::{Aval, Error, Span, Transform};
 
@@ -36,7 +36,7 @@ where
     A: Args,
 {
     let span = Span::here();
-    A::by_value(move |args: A| by_first(&args, forward("jacfwd", &f, &args, &first(&args), span)))
+    A::by_value(move |args: A| by_first(&args, forward_one("jacfwd", &f, &args, &first(&args), span)))
 }
 
 /// The derivative of the whole result by the whole first argument, row by row: for each of the
@@ -81,7 +81,7 @@ where
     W: Argnums<A>,
 {
     let span = Span::here();
-    A::by_value(move |args: A| by_chosen::<A, W>(&args, |wrt| forward("jacfwd_argnums", &f, &args, wrt, span)))
+    A::by_value(move |args: A| by_chosen::<A, W>(&args, |wrt| forward_one("jacfwd_argnums", &f, &args, wrt, span)))
 }
 
 /// As [`jacrev`], by the arguments chosen: see [`grad_argnums`](crate::grad_argnums).
@@ -99,8 +99,16 @@ where
     A::by_value(move |args: A| by_chosen::<A, W>(&args, |wrt| reverse("jacrev_argnums", &f, &args, wrt, span)))
 }
 
-/// The derivative of the whole result by the whole first argument, as [`jacfwd`] or [`jacrev`] has it:
-/// the former if the argument has no more elements than the result.
+/// The derivative of the whole result by the whole first argument, as [`jacfwd`] or [`jacrev`] has it,
+/// whichever costs less.
+///
+/// Both are part of what is compiled, as two ways to make one value, and the search for the cheapest
+/// kernels chooses between them by the predicted time of the whole program; `egrad explore` says which
+/// it took and what each would cost. Run op by op, on the interpreter, under strict numerics, or where an outer derivative goes through, it is
+/// forward mode if the argument has no more elements than the result, else reverse mode; and so it is of
+/// functions that print, so that what is printed doesn't depend on prices. If one mode isn't possible
+/// ([`custom_vjp`](crate::custom_vjp) has none forward, [`while_loop`](crate::while_loop) none backward),
+/// it is the other one.
 ///
 /// ```
 /// use egrad::{Array, Tensor, jacobian, jit};
@@ -109,8 +117,7 @@ where
 /// assert_eq!(f(&x).unwrap().as_slice::<f32>().unwrap(), [2.0, 4.0]);
 /// ```
 ///
-/// Functions with a derivative of their own in reverse mode alone
-/// ([`custom_vjp`](crate::custom_vjp)) need [`jacrev`].
+/// Where a derivative is infinite, the modes may differ in what is NaN, as `jacfwd` and `jacrev` do.
 ///
 /// # Errors and panics
 /// As [`jacfwd`].
@@ -121,38 +128,32 @@ where
     A: Args,
 {
     let span = Span::here();
-    A::by_value(move |args: A| {
-        let wrt = first(&args);
-        let given: usize = wrt.iter().map(|i| leaves(&args, span).1[*i].0.shape.size()).sum();
-        let rows = given <= result(&f, &args, span).shape.size();
-        let mode = if rows { forward::<F, A> } else { reverse::<F, A> };
-        by_first(&args, mode("jacobian", &f, &args, &wrt, span))
-    })
+    A::by_value(move |args: A| by_first(&args, cheapest("jacobian", &f, &args, &first(&args), span)))
 }
 
-/// The second derivative of a function by its first argument: shape of the result, then twice the
-/// shape of the argument. Forward mode over reverse mode.
+/// As [`jacobian`], by the arguments chosen: see [`grad_argnums`](crate::grad_argnums).
 ///
 /// ```
-/// use egrad::{Array, Tensor, hessian, jit};
-/// let f = jit(hessian(|x: Tensor| x.powi(3).sum()));
-/// let x = Array::from_vec(vec![1.0f32, 2.0], [2]).unwrap();
-/// assert_eq!(f(&x).unwrap().as_slice::<f32>().unwrap(), [6.0, 0.0, 0.0, 12.0]);
+/// use egrad::{Arg, Array, Tensor, jacobian_argnums, jit};
+/// let f = jit(jacobian_argnums(|x: Tensor, y: Tensor| x * y, Arg::<1>));
+/// assert_eq!(f(&Array::from(2.0f32), &Array::from(3.0f32)).unwrap().item::<f32>().unwrap(), 2.0);
 /// ```
 ///
 /// # Errors and panics
 /// As [`jacfwd`].
 #[track_caller]
-pub fn hessian<F, A>(f: F) -> A::Fn<Tensor>
+pub fn jacobian_argnums<F, A, W>(f: F, _argnums: W) -> A::Fn<W::Gradients>
 where
     F: Function<A, Output = Tensor>,
-    A: Args<First = Tensor>,
+    A: Args,
+    W: Argnums<A>,
 {
-    jacfwd::<_, A>(jacrev::<F, A>(f))
+    let span = Span::here();
+    A::by_value(move |args: A| by_chosen::<A, W>(&args, |wrt| cheapest("jacobian_argnums", &f, &args, wrt, span)))
 }
 
 /// The leaves of the first argument.
-fn first<A: Args>(args: &A) -> Vec<usize> {
+pub(super) fn first<A: Args>(args: &A) -> Vec<usize> {
     (0..args.leaves_per_argument()[0]).collect()
 }
 
@@ -168,11 +169,50 @@ fn by_chosen<A: Args, W: Argnums<A>>(args: &A, jacobians: impl FnOnce(&[usize]) 
     build(jacobians(&wrt), &chosen.structure)
 }
 
-/// The Jacobians by these leaves, in forward mode.
+/// The Jacobians by these leaves, in whichever mode costs less.
 #[track_caller]
-fn forward<F, A>(name: &str, f: &F, args: &A, wrt: &[usize], span: Span) -> Vec<Tensor>
+fn cheapest<F, A>(name: &str, f: &F, args: &A, wrt: &[usize], span: Span) -> Vec<Tensor>
 where
     F: Function<A, Output = Tensor>,
+    A: Args,
+{
+    let given: usize = floats(name, args, wrt, span).iter().map(|x| x.shape.size()).sum();
+    let out = result(f, args, span);
+    float_result(name, &out, span);
+    let (operands, params) = leaves(args, span);
+    let structure = Flat::of(args).structure;
+    let mode = |title: &str, mode: Mode<F, A>| {
+        trace::inner(title.to_owned(), params.clone(), span, |tensors| {
+            let args: A = build(tensors.iter().copied(), &structure);
+            (mode(name, f, &args, wrt, span), ())
+        })
+    };
+    let mut ways = [mode("forward", forward_one), mode("reverse", reverse)];
+    // The one with fewer directions to go in is what it is where nothing is priced.
+    if out.shape.size() < given {
+        ways.swap(0, 1);
+    }
+    super::control::either(&ways, operands, params, span)
+}
+
+type Mode<F, A> = fn(&str, &F, &A, &[usize], Span) -> Vec<Tensor>;
+
+/// As [`forward`], of a function with one result.
+#[track_caller]
+fn forward_one<F, A>(name: &str, f: &F, args: &A, wrt: &[usize], span: Span) -> Vec<Tensor>
+where
+    F: Function<A, Output = Tensor>,
+    A: Args,
+{
+    forward(name, f, args, wrt, span).into_iter().map(|results| results[0]).collect()
+}
+
+/// The Jacobians by these leaves, in forward mode: for each of them those of all results.
+#[track_caller]
+pub(super) fn forward<F, A>(name: &str, f: &F, args: &A, wrt: &[usize], span: Span) -> Vec<Vec<Tensor>>
+where
+    F: Function<A>,
+    F::Output: Traced,
     A: Args,
 {
     let avals = floats(name, args, wrt, span);
@@ -182,21 +222,28 @@ where
         let columns = over(basis(&x, n), n, span, |direction| {
             let (mut operands, params) = leaves(args, span);
             let inner = inner::<F, A>(f, params, &Flat::of(args).structure, span);
-            float_result(name, &inner.results[0], span);
+            for result in &inner.results {
+                float_result(name, result, span);
+            }
             operands.extend(&inner.captures);
             operands.push(direction);
-            vec![trace::apply(Transform::Jvp { wrt: vec![*i] }, inner.function, &operands, span)[1]]
-        })[0];
-        // [n, result…] to [result…, argument…].
-        let shape = [&columns.shape()[1..], &x.shape[..]].concat();
-        all.push(columns.move_axis(0, -1).reshape(shape));
+            let pushed = trace::apply(Transform::Jvp { wrt: vec![*i] }, inner.function, &operands, span);
+            pushed[inner.results.len()..].to_vec()
+        });
+        let mut results = Vec::with_capacity(columns.len());
+        for columns in columns {
+            // [n, result…] to [result…, argument…].
+            let shape = [&columns.shape()[1..], &x.shape[..]].concat();
+            results.push(columns.move_axis(0, -1).reshape(shape));
+        }
+        all.push(results);
     }
     all
 }
 
 /// The Jacobians by these leaves, in reverse mode.
 #[track_caller]
-fn reverse<F, A>(name: &str, f: &F, args: &A, wrt: &[usize], span: Span) -> Vec<Tensor>
+pub(super) fn reverse<F, A>(name: &str, f: &F, args: &A, wrt: &[usize], span: Span) -> Vec<Tensor>
 where
     F: Function<A, Output = Tensor>,
     A: Args,

@@ -1,7 +1,7 @@
 //! Derivatives at a point, as linear functions.
 
 use super::push::{self, among};
-use super::{argument, grad, inner, leaves};
+use super::{argument, inner, leaves};
 use crate::function::{Args, Function};
 use crate::tensor::Tensor;
 use crate::tree::{Flat, Traced, build, mismatch, paths};
@@ -90,7 +90,11 @@ where
     A: Args,
 {
     let span = Span::here();
-    let gradient = grad::<F, A>(f);
+    let gradient = A::by_value(move |args: A| {
+        let first = args.leaves_per_argument()[0];
+        let gradients = super::grad::pull("hvp", &f, &args, (0..first).collect(), span).1;
+        build::<A::First>(gradients, &Flat::of(args.first()).structure)
+    });
     Box::new(move |args: A, vector: A::First| {
         let structure = Flat::of(args.first()).structure;
         if Flat::of(&vector).structure != structure {

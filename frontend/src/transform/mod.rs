@@ -7,6 +7,7 @@ mod chunks;
 mod control;
 mod custom;
 mod grad;
+mod hessian;
 mod jacobian;
 mod linear;
 mod push;
@@ -20,10 +21,11 @@ pub use custom::{custom_jvp, custom_vjp};
 pub use grad::{
     Arg, Argnums, grad, grad_argnums, grad_with_aux, value_and_grad, value_and_grad_argnums, value_and_grad_with_aux,
 };
-pub use jacobian::{hessian, jacfwd, jacfwd_argnums, jacobian, jacrev, jacrev_argnums};
+pub use hessian::{Hessian, hessian, hessian_argnums};
+pub use jacobian::{jacfwd, jacfwd_argnums, jacobian, jacobian_argnums, jacrev, jacrev_argnums};
 pub use linear::{hvp, linearize};
 pub use push::{jvp, vjp};
-pub use vmap::{vmap, vmap_named, vmap_with};
+pub use vmap::{Vmapped, vmap, vmap_named, vmap_with};
 
 use crate::function::{Args, Function};
 use crate::tensor::Tensor;
@@ -33,13 +35,12 @@ use egrad_ir::{Aval, Span, Transform};
 
 /// Records a call of a function: what a `jit` inside traced code is.
 #[track_caller]
-pub(crate) fn call<F, A>(f: &F, args: &A) -> F::Output
+pub(crate) fn call<F, A>(f: &F, args: &A, span: Span) -> F::Output
 where
     F: Function<A>,
     F::Output: Traced,
     A: Args,
 {
-    let span = Span::here();
     let (mut operands, params) = leaves(args, span);
     let inner = inner::<F, A>(f, params, &Flat::of(args).structure, span);
     operands.extend(&inner.captures);
@@ -90,7 +91,7 @@ where
     A: Args,
 {
     trace::inner_over(axis, trace::name_of::<F>(), params, span, |params| {
-        let out = f.call(build::<A>(params.iter().copied(), structure));
+        let out = f.call_at(build::<A>(params.iter().copied(), structure), span);
         read(&out)
     })
 }

@@ -7,6 +7,8 @@ use crate::tensor::normalize_axis;
 use crate::tree::{Flat, Traced, build, paths};
 use crate::{raise, trace};
 use egrad_ir::{Aval, Error, Result, Span, Transform};
+use std::fmt;
+use std::ops::Deref;
 use std::rc::Rc;
 
 /// The function of every element along an axis: a function of the same arguments, with an axis
@@ -33,7 +35,7 @@ use std::rc::Rc;
 /// [`Error::Axis`] if an axis is out of range, if nothing is mapped, or if the mapped axes differ in length, naming each argument;
 /// [`Error::Tree`] if a `Vec` of axes has another length than its `Vec` of arguments.
 #[track_caller]
-pub fn vmap<F, A, X>(f: F, in_axes: X) -> A::Fn<F::Output>
+pub fn vmap<F, A, X>(f: F, in_axes: X) -> Vmapped<A, F::Output>
 where
     F: Function<A>,
     F::Output: Traced,
@@ -41,7 +43,55 @@ where
     X: Axes<A> + 'static,
 {
     let span = Span::here();
-    A::by_value(move |args: A| map(&f, &args, (&in_axes, &0usize), None, span))
+    let in_axes: Rc<dyn Axes<A>> = Rc::new(in_axes);
+    let axes = Rc::clone(&in_axes);
+    let over = A::by_value(move |args: A| map(&f, &args, (&*axes, &0usize), None, span));
+    Vmapped { over, in_axes, span }
+}
+
+/// What [`vmap`] returns: a function of the same arguments, called like one in traced code, which
+/// transforms and [`jit`](crate::jit()) take, and which [`chunked`](Self::chunked) makes run for so many
+/// elements at a time.
+pub struct Vmapped<A: Args, O: 'static> {
+    pub(super) over: A::Fn<O>,
+    pub(super) in_axes: Rc<dyn Axes<A>>,
+    pub(super) span: Span,
+}
+
+impl<A: Args, O: 'static> Vmapped<A, O> {
+    /// The function by itself, of the type that other transforms return.
+    ///
+    /// ```
+    /// use egrad::{Tensor, vmap};
+    /// fn each(f: fn(Tensor) -> Tensor) -> impl Fn(Tensor) -> Tensor {
+    ///     vmap(f, 0).boxed()
+    /// }
+    /// # let _ = each(Tensor::sin);
+    /// ```
+    pub fn boxed(self) -> A::Fn<O> {
+        self.over
+    }
+}
+
+impl<A: Args, O: 'static> Deref for Vmapped<A, O> {
+    type Target = A::Fn<O>;
+    fn deref(&self) -> &A::Fn<O> {
+        &self.over
+    }
+}
+
+impl<A: Args, O: 'static> Function<A> for Vmapped<A, O> {
+    type Output = O;
+    #[track_caller]
+    fn call(&self, args: A) -> O {
+        self.over.call(args)
+    }
+}
+
+impl<A: Args, O: 'static> fmt::Debug for Vmapped<A, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Vmapped")
+    }
 }
 
 /// As [`vmap`], with the elements along these axes of the results: a prefix of the result's tree.

@@ -181,7 +181,7 @@ fn line(f: &mut fmt::Formatter<'_>, id: NodeId, node: &Node) -> fmt::Result {
         NodeKind::Control(Control::While { cond_consts, body_consts, .. }) => {
             write!(f, " {{cond_consts = {cond_consts}, body_consts = {body_consts}}}")?;
         }
-        NodeKind::Control(Control::Switch { .. }) => {}
+        NodeKind::Control(Control::Switch { .. } | Control::Either { .. }) => {}
         NodeKind::Control(Control::AllGather { up, size } | Control::AxisIndex { up, size }) => {
             write!(f, " {{up = {up}, size = {size}}}")?;
         }

@@ -209,7 +209,7 @@ impl<'a> Parser<'a> {
         let (least, most) = match name {
             "call" | "jvp" | "vjp" | "vmap" | "custom_jvp" | "custom_vjp" | "checkpoint" | "named" | "scan" => (1, 1),
             "while" => (2, 2),
-            "switch" => (1, usize::MAX),
+            "switch" | "either" => (1, usize::MAX),
             _ => (0, 0),
         };
         match callees.get(most) {
@@ -490,6 +490,7 @@ impl<'a> Attrs<'a> {
                 body_consts: self.number("body_consts", name, at)?,
             },
             ("switch", branches) => Control::Switch { branches: branches.to_vec() },
+            ("either", ways) => Control::Either { ways: ways.to_vec() },
             ("all_gather", _) => {
                 Control::AllGather { up: self.number("up", name, at)?, size: self.number("size", name, at)? }
             }
@@ -609,6 +610,7 @@ fn unknown(name: &str, at: Span) -> Error {
         "scan",
         "while",
         "switch",
+        "either",
         "all_gather",
         "axis_index",
         "get",

@@ -83,6 +83,14 @@ pub enum Whence {
         /// The user's line.
         at: Span,
     },
+    /// It is what became of something written there, by way of a function with a derivative of its own
+    /// or a checkpoint. Those are opened before anything else, and what happens then isn't followed.
+    Opened {
+        /// The node as text.
+        text: String,
+        /// The user's line.
+        at: Span,
+    },
     /// These rules made it, each of a marker; all but the first pass it on. If it is a `part`, it
     /// is one of the terms within the right-hand side.
     Rules {

@@ -85,8 +85,8 @@ pub(crate) fn call(chosen: &dyn Chosen, number: usize) -> Result<Lowered, Illega
             let print = kernel::Print { format: format.clone(), levels: levels.clone(), token, values, result };
             (Body::Print(print), "print")
         }
-        (What::Control(Control::AllGather { .. } | Control::AxisIndex { .. }), _) => {
-            unreachable!("refused before")
+        (What::Control(Control::AllGather { .. } | Control::AxisIndex { .. } | Control::Either { .. }), _) => {
+            unreachable!("refused, or written out, before")
         }
         (What::Function(..) | What::Control(Control::Scan { .. } | Control::While { .. }), _) => {
             unreachable!("a schedule for each function")

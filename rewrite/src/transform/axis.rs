@@ -33,9 +33,14 @@ pub(super) fn flow(control: &Control, edge: Edge, from: &[bool]) -> Vec<bool> {
         (Control::AxisIndex { .. }, Edge::Tangent | Edge::Cotangent) => false,
         // A token is no number, and one for all elements.
         (Control::Print { .. }, _) => false,
-        (Control::AllGather { .. } | Control::Scan { .. } | Control::While { .. } | Control::Switch { .. }, _) => {
-            operand
-        }
+        (
+            Control::AllGather { .. }
+            | Control::Scan { .. }
+            | Control::While { .. }
+            | Control::Switch { .. }
+            | Control::Either { .. },
+            _,
+        ) => operand,
     }]
 }
 
@@ -129,6 +134,7 @@ pub(super) fn vmap(
             | Control::Scan { .. }
             | Control::While { .. }
             | Control::Switch { .. }
+            | Control::Either { .. }
             | Control::Print { .. },
             _,
         ) => {

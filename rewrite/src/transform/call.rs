@@ -21,9 +21,12 @@ use crate::term::{Head, Term};
 use egg::Id;
 use egrad_ir::graph::not_plain;
 use egrad_ir::op::Axes;
-use egrad_ir::{Aval, Error, FnId, Function, NodeId, NodeKind, Op, Reduce, Result, Span, Transform};
+use egrad_ir::{Aval, Control, Error, FnId, Function, NodeId, NodeKind, Op, Reduce, Result, Span, Transform};
 use hashbrown::HashMap;
 use std::sync::Arc;
+
+/// What is made of a call, a loop or a branch on some operands: its results.
+type Run<'a> = dyn FnMut(&mut Workspace, &What, &[Id], Span) -> Result<Vec<Id>> + 'a;
 
 /// A call in a workspace.
 #[derive(Clone, Debug)]
@@ -108,6 +111,25 @@ impl Workspace {
         span: Span,
     ) -> Result<Vec<Id>> {
         let f = functions.program.function(f).clone();
+        let mut run = |work: &mut Workspace, what: &What, args: &[Id], span: Span| {
+            work.call(functions, what, args, span).map(|called| called.results)
+        };
+        let class = self.open_with(&f, operands, span, &mut run)?;
+        f.results().iter().map(|r| class[r.index()].ok_or_else(|| not_plain(&f))).collect()
+    }
+
+    /// A copy of a function's nodes, and of what it runs by itself whatever `run` makes; the class of
+    /// every live node.
+    ///
+    /// # Errors
+    /// As `run`.
+    pub(crate) fn open_with(
+        &mut self,
+        f: &Function,
+        operands: &[Id],
+        span: Span,
+        run: &mut Run<'_>,
+    ) -> Result<Vec<Option<Id>>> {
         let live = f.live();
         let mut class: Vec<Option<Id>> = vec![None; f.len()];
         let mut tuples: HashMap<NodeId, Vec<Id>> = HashMap::new();
@@ -117,20 +139,25 @@ impl Workspace {
             }
             let args: Vec<Id> = node.args.iter().filter_map(|a| class[a.index()]).collect();
             let span = node.span.or(span);
-            let mut run = |work: &mut Workspace, what: What| {
-                let called = work.call(functions, &what, &args, span)?;
-                tuples.insert(id, called.results);
-                Ok::<_, Error>(None)
+            let what = match &node.kind {
+                NodeKind::Apply(transform, callee) => What::Function(transform.clone(), *callee),
+                NodeKind::Control(control) => What::Control(control.clone()),
+                NodeKind::Param(i) => {
+                    class[id.index()] = Some(operands[*i]);
+                    continue;
+                }
+                NodeKind::Op(op) => {
+                    class[id.index()] = Some(self.op(op, &args, span));
+                    continue;
+                }
+                NodeKind::Get(i) => {
+                    class[id.index()] = node.args.first().and_then(|t| tuples.get(t)?.get(*i).copied());
+                    continue;
+                }
             };
-            class[id.index()] = match &node.kind {
-                NodeKind::Param(i) => Some(operands[*i]),
-                NodeKind::Op(op) => Some(self.op(op, &args, span)),
-                NodeKind::Apply(transform, callee) => run(self, What::Function(transform.clone(), *callee))?,
-                NodeKind::Control(control) => run(self, What::Control(control.clone()))?,
-                NodeKind::Get(i) => node.args.first().and_then(|t| tuples.get(t)?.get(*i).copied()),
-            };
+            tuples.insert(id, run(self, &what, &args, span)?);
         }
-        f.results().iter().map(|r| class[r.index()].ok_or_else(|| not_plain(&f))).collect()
+        Ok(class)
     }
 
     /// Says that two classes are equal, which they become when the workspace is settled.
@@ -164,6 +191,7 @@ pub(super) fn jvp(
     let (site, operands) = work.site(y);
     let callee = match &site.what {
         What::Function(_, callee) => *callee,
+        What::Control(Control::Either { ways }) => ways[0],
         What::Control(c) => return control::jvp(work, functions, (c, &operands), (y, span), tangent),
     };
     let active: Vec<bool> = operands.iter().map(|o| tangent[usize::from(*o)].is_some()).collect();
@@ -229,6 +257,7 @@ pub(super) fn vjp(
     let (site, operands) = work.site(y);
     let callee = match &site.what {
         What::Function(_, callee) => *callee,
+        What::Control(Control::Either { ways }) => ways[0],
         What::Control(c) => return control::vjp(work, functions, (c, &operands), (y, span), reached, cotangent),
     };
     let n = site.results.len();

@@ -11,6 +11,8 @@
 //! jvp   switch f…          =>  switch (jvp f)…
 //! vjp   switch f…          =>  switch (forward f)…  and  switch (backward f)…
 //! vmap  switch f…          =>  switch (vmap f)…         or, if the index differs, all of them and selects
+//! jvp   either f…          =>  call (jvp f)             of the first: so are vjp and what it saves
+//! vmap  either f…          =>  either (vmap f)…
 //! ```
 //!
 //! Which carries have a tangent or cotangent, or differ between the elements of a batch, is a fixpoint:
@@ -50,6 +52,9 @@ pub(super) fn flow(functions: &mut Functions<'_>, control: &Control, edge: Edge,
             }
             of_any(functions, branches, edge, &from[1..])
         }
+        // What is differentiated is the first.
+        Control::Either { ways } if edge == Edge::Batch => of_any(functions, ways, edge, from),
+        Control::Either { ways } => functions.flow(ways[0], edge, from),
         Control::AllGather { .. } | Control::AxisIndex { .. } | Control::Print { .. } => {
             axis::flow(control, edge, from)
         }
@@ -213,6 +218,7 @@ pub(super) fn jvp(
             let params = [Part::Value(0)].into_iter().chain(own.into_iter().map(shift)).collect();
             (Control::Switch { branches }, params, results)
         }
+        Control::Either { .. } => return Err(Error::internal("the derivative of a choice is that of its first way")),
         Control::AllGather { .. } | Control::AxisIndex { .. } | Control::Print { .. } => {
             return axis::jvp(work, functions, (control, operands), (y, span), tangent);
         }
@@ -275,6 +281,7 @@ pub(super) fn vjp(
             return Err(Error::missing_rule(m).at(span));
         }
         Control::Switch { branches } => pull_switch(work, functions, branches, operands, (y, &seeds), &active, span)?,
+        Control::Either { .. } => return Err(Error::internal("the derivative of a choice is that of its first way")),
         Control::AllGather { .. } | Control::AxisIndex { .. } | Control::Print { .. } => {
             axis::pull(work, functions, control, &seeds, span)?.map(|gradient| (0, gradient)).into_iter().collect()
         }
@@ -691,6 +698,13 @@ pub(super) fn vmap(
             let results = of_any(functions, branches, Edge::Batch, &batched[1..]);
             let branches = branches.iter().map(|b| functions.batched(*b, &batched[1..], &results, size, span));
             let control = Control::Switch { branches: branches.collect::<Result<_>>()? };
+            let called = work.call(functions, &What::Control(control), &classes, span)?;
+            Ok(called.results.into_iter().zip(results).collect())
+        }
+        Control::Either { ways } => {
+            let results = of_any(functions, ways, Edge::Batch, &batched);
+            let ways = ways.iter().map(|f| functions.batched(*f, &batched, &results, size, span));
+            let control = Control::Either { ways: ways.collect::<Result<_>>()? };
             let called = work.call(functions, &What::Control(control), &classes, span)?;
             Ok(called.results.into_iter().zip(results).collect())
         }

@@ -593,6 +593,7 @@ pub(crate) fn tidied(program: &Program) -> Program {
                 NodeKind::Control(
                     over @ (Control::While { .. }
                     | Control::Switch { .. }
+                    | Control::Either { .. }
                     | Control::AllGather { .. }
                     | Control::AxisIndex { .. }
                     | Control::Print { .. }),
@@ -668,6 +669,7 @@ pub(crate) fn tidied(program: &Program) -> Program {
                 NodeKind::Control(
                     Control::While { .. }
                     | Control::Switch { .. }
+                    | Control::Either { .. }
                     | Control::AllGather { .. }
                     | Control::AxisIndex { .. }
                     | Control::Print { .. },

@@ -170,7 +170,8 @@ fn expand_all<'p>(program: &'p Program, apply: &mut Apply<'_>) -> Result<Opened<
 pub fn keep_calls(program: &Program, tables: &Tables, calls: Calls) -> Result<Program> {
     let mut functions = Functions::new(tables);
     functions.push_in = matches!(calls, Calls::PushIn | Calls::Inline);
-    let mut kept: Vec<Option<FnId>> = vec![None; program.functions().len()];
+    // What can't be expanded is an error for those that need it: of several ways one may do.
+    let mut kept: Vec<Option<Result<FnId>>> = vec![None; program.functions().len()];
     let mut depth = vec![0; program.functions().len()];
     let needed = needed(program);
     for (id, function) in program.functions() {
@@ -187,7 +188,7 @@ pub fn keep_calls(program: &Program, tables: &Tables, calls: Calls) -> Result<Pr
                 }
             }
         }
-        let renumber = |callee: FnId| kept[callee.index()].ok_or_else(|| later(callee));
+        let renumber = |callee: FnId| kept[callee.index()].clone().ok_or_else(|| later(callee))?;
         let rewritten = inline(function, &live, renumber, |transform, callee, span| {
             let callee = renumber(callee)?;
             Ok(match transform {
@@ -204,9 +205,11 @@ pub fn keep_calls(program: &Program, tables: &Tables, calls: Calls) -> Result<Pr
                     Callee::Copied(Cow::Owned(functions.program.function(f).clone()))
                 }
             })
-        })?;
-        kept[id.index()] = Some(functions.program.add(rewritten));
+        });
+        kept[id.index()] = Some(rewritten.map(|f| functions.program.add(f)));
     }
+    // Functions come before those that need them, the entry last.
+    kept.pop().flatten().ok_or_else(|| Error::internal("a program without an entry function"))??;
     let kept = functions::tidied(&custom::undifferentiated(&functions.program, calls == Calls::Inline)?);
     for (_, f) in kept.functions() {
         let looks = |n: &Node| match &n.kind {
@@ -230,6 +233,45 @@ pub fn keep_calls(program: &Program, tables: &Tables, calls: Calls) -> Result<Pr
         return Err(Error::memory(m).at(at.unwrap_or_default()));
     }
     Ok(kept)
+}
+
+/// The program with the first way in place of every [choice](Control::Either): what it means where
+/// nothing is priced. `pick` may say otherwise, by the line and the names of the functions.
+///
+/// # Errors
+/// If a choice is between no functions.
+pub fn settled(program: &Program, pick: impl Fn(Span, &[&str]) -> usize) -> Result<Program> {
+    let mut settled = Program::new();
+    for (_, f) in program.functions() {
+        let mut f = f.clone();
+        for node in f.nodes_mut() {
+            if let NodeKind::Control(Control::Either { ways }) = &node.kind {
+                let names: Vec<&str> = ways.iter().map(|w| &*program.function(*w).name).collect();
+                let way = ways.get(pick(node.span, &names)).or(ways.first());
+                let way = way.ok_or_else(|| Error::internal("a choice between no functions"))?;
+                node.kind = NodeKind::Apply(Transform::Call, *way);
+            }
+        }
+        settled.add(f);
+    }
+    let entry = FnId::from(settled.functions().len() - 1);
+    Ok(settled.about(entry))
+}
+
+/// The program that [`transform`](crate::transform()) gave with the first way in place of every choice,
+/// written out unless calls are kept.
+///
+/// # Errors
+/// As [`settled`].
+pub fn first_ways(program: &Program, calls: Calls) -> Result<Program> {
+    if !program.has_choices() {
+        return Ok(program.clone());
+    }
+    let called = settled(program, |_, _| 0)?;
+    match calls {
+        Calls::Auto | Calls::Inline => Ok(functions::tidied(&custom::undifferentiated(&called, true)?)),
+        Calls::PushIn | Calls::Dispatch => Ok(called),
+    }
 }
 
 /// How many calls a program that keeps them may make in one run.
@@ -283,6 +325,18 @@ fn needed(program: &Program) -> Vec<bool> {
 /// may have that is transformed: a few lines of nested calls can ask for more than any memory holds.
 const MOST_NODES: usize = 4_000_000;
 
+/// Those of some ways that there are.
+///
+/// # Errors
+/// The first one's, if there is none.
+fn possible(ways: impl Iterator<Item = Result<FnId>>) -> Result<Vec<FnId>> {
+    let (there, missing): (Vec<Result<FnId>>, Vec<Result<FnId>>) = ways.partition(Result::is_ok);
+    match missing.into_iter().next() {
+        Some(error) if there.is_empty() => Err(error.err().unwrap_or_else(|| Error::internal("no error"))),
+        Some(_) | None => there.into_iter().collect(),
+    }
+}
+
 /// What becomes of an application.
 enum Callee<'f> {
     /// A copy of this function's nodes.
@@ -334,7 +388,16 @@ fn inline<'f>(
             }
             NodeKind::Control(control) => {
                 let args: Vec<NodeId> = args.collect();
-                let callees = control.callees().into_iter().map(&renumber).collect::<Result<Vec<FnId>>>()?;
+                let callees = control.callees().into_iter().map(&renumber);
+                let callees = match control {
+                    Control::Either { .. } => possible(callees)?,
+                    Control::Scan { .. }
+                    | Control::While { .. }
+                    | Control::Switch { .. }
+                    | Control::AllGather { .. }
+                    | Control::AxisIndex { .. }
+                    | Control::Print { .. } => callees.collect::<Result<Vec<FnId>>>()?,
+                };
                 let results = out.control(control.over(&callees), &args, node.avals.to_vec(), node.span);
                 tuples.insert(id, results);
             }
@@ -477,6 +540,12 @@ impl Workspace {
     /// The one node of a class that nothing has been united with yet.
     fn node(&self, id: Id) -> &Term {
         &self.egraph[id].nodes[0]
+    }
+
+    /// The call that a class was made to hold a result of.
+    pub(crate) fn tuple(&self, id: Id) -> Option<Id> {
+        let node = self.node(id);
+        matches!(node.head, Head::Get(_)).then(|| node.args[0])
     }
 
     fn is_float(&self, id: Id) -> bool {

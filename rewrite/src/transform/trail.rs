@@ -6,12 +6,13 @@
 //! e-graph that a transform was carried out in tells which rules made it.
 
 use super::functions::Functions;
-use super::{Marked, Watch, Workspace, expand_by};
+use super::{Marked, Watch, Workspace, expand_by, without_customs};
 use crate::explain::{Bound, Named, Origin, Sides, Whence};
 use crate::rules::{Applied, Table, Tables};
 use egg::Id;
 use egrad_ir::{Error, FnId, Function, NodeId, NodeKind, Program, Result, Span, Transform};
 use hashbrown::HashMap;
+use std::borrow::Cow;
 use std::cell::OnceCell;
 
 /// Where a numbered node was made.
@@ -40,7 +41,10 @@ struct Expansion {
 
 /// The origins of every node of an expanded function.
 pub(crate) struct Trail<'p> {
-    program: &'p Program,
+    program: Cow<'p, Program>,
+    /// Whether that is not what was written, but what functions with derivatives of their own, and
+    /// checkpoints, have made of it.
+    opened: bool,
     made: Vec<Made>,
     expansions: Vec<Expansion>,
     /// The expanded function, with numbers for lines.
@@ -80,14 +84,10 @@ impl<'p> Trail<'p> {
     /// Expands the program, keeping where everything comes from.
     ///
     /// # Errors
-    /// If a primitive has no rule for a transform, or the program has checkpoints or functions with
-    /// derivatives of their own.
+    /// If a primitive has no rule for a transform.
     pub(crate) fn new(program: &'p Program, tables: &Tables) -> Result<Trail<'p>> {
-        if super::custom::is_in(program) {
-            let m = "where values come from can't be followed through checkpoints and functions with derivatives of \
-                     their own";
-            return Err(Error::missing_rule(m));
-        }
+        let opened = super::custom::is_in(program);
+        let program = without_customs(program, tables)?;
         let mut made = Vec::new();
         let mut expansions = Vec::new();
         let mut marked_program = Program::new();
@@ -119,7 +119,7 @@ impl<'p> Trail<'p> {
         })?;
         let expanded = crate::widened(&expanded)?.into_owned();
         let lines = vec![OnceCell::new(); program.functions().len()];
-        Ok(Trail { program, made, expansions, expanded, lines })
+        Ok(Trail { program, opened, made, expansions, expanded, lines })
     }
 
     /// The origins of a node of the expanded function, from the last transform back to what was
@@ -167,7 +167,8 @@ impl<'p> Trail<'p> {
         let lines = self.lines[id.index()].get_or_init(text);
         let line = node.index().checked_sub(f.params().len()).and_then(|i| lines.get(i).cloned());
         let text = line.unwrap_or_else(|| format!("{node}: {}", f.aval(node)));
-        let whence = Whence::Written { text, at: f.node(node).span };
+        let at = f.node(node).span;
+        let whence = if self.opened { Whence::Opened { text, at } } else { Whence::Written { text, at } };
         Origin { transform: None, function: id, name: f.name.clone(), node, within: id, whence, terms: Vec::new() }
     }
 

@@ -268,7 +268,7 @@ impl Callable {
 
     /// Mapped, with the results along axis 0.
     pub(super) fn mapped(&self, in_axes: Vec<Option<isize>>) -> Callable {
-        Callable::new(self.params, self.results, vmap(self.function(), (in_axes,)))
+        Callable::new(self.params, self.results, vmap(self.function(), (in_axes,)).boxed())
     }
 
     /// (args.., a tangent per argnum) → outputs.., output tangents..

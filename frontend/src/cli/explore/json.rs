@@ -5,7 +5,7 @@ use crate::cli::Outcome;
 use egrad::Program;
 use egrad_ir::schedule::{Buffer, BufferId, Step};
 use egrad_ir::{FnId, Function, Node, NodeKind, Span};
-use egrad_rewrite::Compilation;
+use egrad_rewrite::{Compilation, Picked};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -106,7 +106,17 @@ pub(super) fn op(node: &Node) -> &'static str {
     }
 }
 
-pub(super) fn kernels(compilation: &Compilation) -> impl Serialize {
+/// Which functions were taken of those that compute the same, and what the program would take with each.
+pub(super) fn picked(picked: &[Picked]) -> Value {
+    let one = |p: &Picked| {
+        let ways: Vec<Value> = p.ways.iter().map(|w| json!({"name": w.name, "predicted_us": w.us})).collect();
+        let at = Some(p.span).filter(|at| *at != Span::Unknown).map(|at| at.to_string());
+        json!({"at": at, "ways": ways, "taken": p.taken.map(|w| &p.ways[w].name)})
+    };
+    picked.iter().map(one).collect()
+}
+
+pub(super) fn kernels(compilation: &Compilation) -> Value {
     let schedule = &compilation.schedule;
     let buffer = |b: BufferId| {
         let Buffer { dtype, len } = schedule.buffer(b);
@@ -120,7 +130,11 @@ pub(super) fn kernels(compilation: &Compilation) -> impl Serialize {
         predicted_us: *us,
     };
     let steps = schedule.steps.iter().zip(&compilation.predicted_us);
-    HashMap::from([("kernels", steps.map(kernel).collect::<Vec<_>>())])
+    let mut kernels = json!({"kernels": steps.map(kernel).collect::<Vec<_>>()});
+    if !compilation.picked.is_empty() {
+        kernels["picked"] = picked(&compilation.picked);
+    }
+    kernels
 }
 
 /// What every rule did, and the e-graph in the form of `egraph-serialize`.

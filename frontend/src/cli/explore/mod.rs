@@ -14,9 +14,10 @@ use super::device;
 use super::source::Source;
 use super::{Failure, Outcome, Target, programs};
 use clap::{Args, ValueEnum};
-use egrad::{Calls, Device, Error, Program};
+use egrad::{Calls, Device, Error, Program, Span};
+use egrad_ir::{Control, Node, NodeKind};
 use egrad_rewrite::rules::Tables;
-use egrad_rewrite::{self as rewrite, Compilation, Fusion};
+use egrad_rewrite::{self as rewrite, Compilation, Fusion, Picked};
 use std::collections::BTreeSet;
 use std::io::Write;
 
@@ -118,7 +119,8 @@ pub(crate) fn explore(options: &Options, out: &mut impl Write) -> Outcome {
         );
         return Err(Failure::Usage(m));
     }
-    if (question.is_some() || options.timeline) && source.program.has_control() {
+    let settled = rewrite::settled(&source.program, |_, _| 0)?;
+    if (question.is_some() || options.timeline) && settled.has_control() {
         let m = "`why` and --timeline are about programs without loops and branches";
         return Err(Failure::Usage(m.to_owned()));
     }
@@ -129,6 +131,34 @@ pub(crate) fn explore(options: &Options, out: &mut impl Write) -> Outcome {
         return timeline::timeline(options, &source, out);
     }
     stage(options, &source, out)
+}
+
+/// The program with one function in place of each choice between several, the one that extraction takes
+/// (the first, if it takes parts of each); and what it took.
+fn chosen(
+    source: &Source,
+    tables: &Tables,
+    settings: &rewrite::Options,
+) -> std::result::Result<(Program, Vec<Picked>), Failure> {
+    if !source.program.has_choices() {
+        return Ok((source.program.clone(), Vec::new()));
+    }
+    let picked = rewrite::compile_with(&source.program, tables, settings).map_err(|e| source.blame(e))?.picked;
+    // Of those that are possible the first, where nothing is taken.
+    let kept = rewrite::transform(&source.program, tables, Calls::Inline).map_err(|e| source.blame(e))?;
+    let choices = kept.functions().flat_map(|(_, f)| f.nodes().map(|(_, node)| node));
+    let first = |node: &Node| match &node.kind {
+        NodeKind::Control(Control::Either { ways }) => Some((node.span, kept.function(*ways.first()?).name.clone())),
+        NodeKind::Control(_) | NodeKind::Apply(..) | NodeKind::Param(_) | NodeKind::Op(_) | NodeKind::Get(_) => None,
+    };
+    let possible: Vec<(Span, String)> = choices.filter_map(first).collect();
+    let program = rewrite::settled(&source.program, |span, names| {
+        let of = picked.iter().find(|p| p.span == span);
+        let taken = of.and_then(|p| p.taken.map(|w| &p.ways[w].name));
+        let first = || possible.iter().find(|(at, _)| *at == span).map(|(_, name)| name);
+        taken.or_else(first).and_then(|taken| names.iter().position(|name| name == taken)).unwrap_or(0)
+    })?;
+    Ok((program, picked))
 }
 
 /// What `--why NODE` or `why NODE` asks about.

@@ -2,9 +2,10 @@
 
 use super::kernels::{Typed, buffers, count, ops};
 use crate::cli::time::Time;
+use egrad_ir::Span;
 use egrad_ir::schedule::BufferId;
-use egrad_rewrite::Compilation;
 use egrad_rewrite::rules::FloatClass;
+use egrad_rewrite::{Compilation, Picked, Priced};
 use std::io::{Result, Write};
 
 /// The e-graph's size, and what every rule did.
@@ -40,11 +41,27 @@ pub(super) fn egraph(out: &mut impl Write, compilation: &Compilation) -> Result<
     Ok(())
 }
 
+/// Which functions were taken of those that compute the same, and what the program would take with each.
+pub(super) fn picked(out: &mut impl Write, picked: &[Picked]) -> Result<()> {
+    for Picked { span, ways, taken } in picked {
+        let way = |way: &Priced| match way.us {
+            Some(us) => format!("{} {}", way.name, Time::us(us)),
+            None => format!("{} not by itself", way.name),
+        };
+        let all: Vec<String> = ways.iter().map(way).collect();
+        let taken = taken.map_or("parts of each", |w| &ways[w].name);
+        let at = if *span == Span::Unknown { String::new() } else { format!(", at {span}") };
+        writeln!(out, "either{at}: {}; taken: {taken}", all.join(", "))?;
+    }
+    Ok(())
+}
+
 /// The kernels in a line each, then the schedule in full.
 pub(super) fn kernels(out: &mut impl Write, compilation: &Compilation) -> Result<()> {
     let schedule = &compilation.schedule;
     let total: f64 = compilation.predicted_us.iter().sum();
     writeln!(out, "{}, predicted {}", count(schedule.steps.len(), "kernel"), Time::us(total))?;
+    picked(out, &compilation.picked)?;
     let list = |buffers: &mut dyn Iterator<Item = BufferId>| {
         let all: Vec<String> = buffers.map(|b| Typed(schedule, b).to_string()).collect();
         if all.is_empty() { "nothing".to_owned() } else { all.join(", ") }

@@ -48,7 +48,8 @@ pub(super) fn timeline(options: &super::Options, source: &Source, out: &mut impl
     let own = tables(options)?;
     let tables = own.as_ref().unwrap_or_else(|| Tables::standard());
     let settings = rewrite::Options { watch: true, ..super::settings(options) };
-    let (plain, expanded) = rewrite::expand_timed(&source.program, tables).map_err(|e| source.blame(e))?;
+    let (program, picked) = super::chosen(source, tables, &settings)?;
+    let (plain, expanded) = rewrite::expand_timed(&program, tables).map_err(|e| source.blame(e))?;
     let compilation = rewrite::compile_plain(plain, &settings).map_err(|e| source.blame(e))?;
     let transforms = expanded.iter().map(|e| Run {
         stage: table(e.transform),
@@ -60,6 +61,7 @@ pub(super) fn timeline(options: &super::Options, source: &Source, out: &mut impl
     if options.json {
         return json::write(out, &value(&runs, compilation.extraction_us));
     }
+    super::text::picked(out, &picked)?;
     writeln!(out, "{:<36} {:<14} {:>8} {:>8} {:>9}", "rule", "class", "matched", "new", "time")?;
     let (mut last, mut number) = ("", 0);
     for run in &runs {

@@ -43,10 +43,11 @@ pub(super) fn why(options: &super::Options, words: &[String], source: &Source, o
     let own = tables(options)?;
     let tables = own.as_ref().unwrap_or_else(|| Tables::standard());
     let settings = rewrite::Options { watch: true, ..super::settings(options) };
-    let plain = rewrite::expand_with(&source.program, tables).map_err(|e| source.blame(e))?;
+    let (program, picked) = super::chosen(source, tables, &settings)?;
+    let plain = rewrite::expand_with(&program, tables).map_err(|e| source.blame(e))?;
     let compilation = rewrite::compile_plain(plain, &settings).map_err(|e| source.blame(e))?;
     let standard = Tables::standard();
-    let mut all = Explanation::new(Some(&source.program), &compilation, &settings, standard)?;
+    let mut all = Explanation::new(Some(&program), &compilation, &settings, standard)?;
     let subjects = match asked {
         Asked::One(subject) => vec![subject],
         Asked::All => every(&compilation),
@@ -54,7 +55,15 @@ pub(super) fn why(options: &super::Options, words: &[String], source: &Source, o
     let said = subjects.into_iter().map(|s| all.why(s).map(|why| (s, why))).collect::<egrad::Result<Vec<_>>>()?;
     if options.json {
         let all: Vec<Value> = said.iter().map(|(subject, why)| value(*subject, why)).collect();
-        return json::write(out, &json!({ "why": all }));
+        let mut said = json!({ "why": all });
+        if !picked.is_empty() {
+            said["picked"] = json::picked(&picked);
+        }
+        return json::write(out, &said);
+    }
+    super::text::picked(out, &picked)?;
+    if !picked.is_empty() {
+        writeln!(out)?;
     }
     for (i, (subject, why)) in said.iter().enumerate() {
         if i > 0 {
@@ -164,6 +173,13 @@ fn origin_text(out: &mut impl Write, origin: &Origin) -> Result<()> {
             }
             Ok(())
         }
+        Whence::Opened { text, at } => {
+            writeln!(out, "\nopened: there is a function with a derivative of its own, or a checkpoint\n  {text}")?;
+            if *at != Span::Unknown {
+                writeln!(out, "  made of what is written at {at}")?;
+            }
+            Ok(())
+        }
         Whence::Kept => Ok(()),
         Whence::Structure => {
             of(out)?;
@@ -211,6 +227,8 @@ fn history(node: NodeId, origins: &[Origin]) -> String {
         text += &match whence {
             Whence::Written { text, at: Span::Unknown } => format!("{node} comes from `{text}` in {function} {name}"),
             Whence::Written { text, at } => format!("{node} comes from `{text}` in {function} {name} at {at}"),
+            Whence::Opened { text, at: Span::Unknown } => format!("{node} is `{text}`, opened"),
+            Whence::Opened { text, at } => format!("{node} is `{text}`, opened, of what is written at {at}"),
             Whence::Kept => String::new(),
             Whence::Structure => format!(", the structure of {transform}"),
             Whence::Rules { steps, .. } => {
@@ -275,7 +293,7 @@ fn terms(all: &[Named]) -> Vec<Value> {
 fn value(subject: Subject, why: &Why) -> Value {
     let origin = |o: &Origin| {
         let (steps, part, text, at) = match &o.whence {
-            Whence::Written { text, at } => {
+            Whence::Written { text, at } | Whence::Opened { text, at } => {
                 (Vec::new(), false, Some(text), Some(*at).filter(|at| *at != Span::Unknown))
             }
             Whence::Rules { steps, part } => (steps.iter().map(step).collect(), *part, None, None),
@@ -290,6 +308,7 @@ fn value(subject: Subject, why: &Why) -> Value {
             "text": text,
             "at": at.map(|at| at.to_string()),
             "structure": o.whence == Whence::Structure,
+            "opened": matches!(o.whence, Whence::Opened { .. }),
             "part": part,
             "steps": steps,
             "terms": terms(&o.terms),
