@@ -157,7 +157,7 @@ fn bad_losses() {
     refused(
         jit(losses::mse)(&x, &y),
         "shape",
-        "`squared_error`: the predictions and the targets must have one shape, not f64[2] and f64[1]",
+        "`mse`: `squared_error`: the predictions and the targets must have one shape, not f64[2] and f64[1]",
     );
     refused(
         jit(losses::hinge)(&x, &i),

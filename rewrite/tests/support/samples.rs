@@ -11,6 +11,9 @@ pub struct Sample {
     pub operands: Vec<Aval>,
     pub low: f64,
     pub high: f64,
+    /// Of what is taken, the first position and how far it is from one to the next along each axis, if
+    /// the positions aren't data.
+    pub counted: Option<(i32, &'static [i32])>,
 }
 
 /// The integer types.
@@ -25,7 +28,25 @@ pub fn samples() -> Vec<Sample> {
     let float = |shape: &[usize]| Aval::new(Dtype::F64, shape);
     let of = |dtype, shape: &[usize]| Aval::new(dtype, shape);
     let mut all = Vec::new();
-    let mut add = |op: Op, operands: Vec<Aval>, low, high| all.push(Sample { op, operands, low, high });
+    let part = |x: &[usize], indices: &[usize], axis, batch, start, steps| Sample {
+        op: Op::Take { axis, batch },
+        operands: vec![float(x), of(Dtype::I32, indices)],
+        low: -2.0,
+        high: 5.0,
+        counted: Some((start, steps)),
+    };
+    // Parts of an axis, and windows.
+    all.extend([
+        part(&[4, 2], &[3], 0, 0, -1, &[1]),
+        part(&[2, 5], &[2, 3], 1, 1, 0, &[2, 1]),
+        part(&[2, 3, 4], &[2, 1], 2, 1, 1, &[-1, 0]),
+        part(&[5], &[2, 3], 0, 0, -1, &[2, 1]),
+        part(&[2, 7, 3], &[3, 2], 1, 0, -2, &[1, 3]),
+        part(&[9], &[3, 2], 0, 0, 0, &[3, -1]),
+    ]);
+    let mut add = |op: Op, operands: Vec<Aval>, low, high| all.push(Sample { op, operands, low, high, counted: None });
+    // Its derivative is infinite next to 1.
+    add(Op::IntegerPow(i32::MIN), vec![float(&[3])], 1.0, 1.0);
     for prim in Prim::all() {
         match prim {
             Prim::Constant | Prim::Iota => {}
@@ -194,6 +215,8 @@ pub fn samples() -> Vec<Sample> {
                     (&[2, 4, 3], &[], 1, 0),
                     (&[2, 4], &[2, 3], 1, 1),
                     (&[2, 3, 4], &[2, 5], 2, 1),
+                    (&[2, 3, 4], &[2, 1], 2, 1),
+                    (&[2, 4, 3], &[2], 1, 1),
                     (&[4], &[2, 2], 0, 0),
                     (&[3, 4, 2], &[0], 1, 0),
                 ] {
