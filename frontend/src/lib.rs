@@ -110,7 +110,7 @@
 //!
 //! # Floats of 16 bits
 //!
-//! [`f16`] and [`bf16`] save memory: they are computed with in `f32`, and every operation rounds its result once,
+//! [`f16`](struct@f16) and [`bf16`] save memory: they are computed with in `f32`, and every operation rounds its result once,
 //! sums (also those in products, convolutions, cumulative sums and scatters) when they are complete.
 //! Linear algebra, Fourier transforms and random draws don't take them. To train with them, keep the
 //! parameters in `f32`:

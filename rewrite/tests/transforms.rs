@@ -58,7 +58,7 @@ fn cases() -> Vec<Case> {
 
 /// Positions that are no data.
 fn counted(b: &mut Build, shape: &Shape, start: i32, steps: &[i32]) -> NodeId {
-    let mut number = |b: &mut Build, n: i32| {
+    let number = |b: &mut Build, n: i32| {
         let one = b.op(Op::Constant(n.literal()), &[]);
         b.op(Op::BroadcastInDim { shape: shape.clone(), dims: Axes::new() }, &[one])
     };
