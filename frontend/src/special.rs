@@ -51,6 +51,7 @@ use egrad_ir::{Dtype, Error, Span};
 /// Makes tensors of one float type of a function's arguments: `floats!("name", x, y)`.
 macro_rules! floats {
     ($name:expr, $($x:ident),+) => {
+        let _in = $crate::raise::within($name);
         let dtype = $crate::special::float_type($name, &[$(($x.as_tensor(), $x.own_dtype())),+]);
         $(let $x = $crate::special::as_float($name, $x, dtype);)+
     };

@@ -393,3 +393,35 @@ fn arrays_are_put_on_devices_and_fetched() {
     assert_eq!(egrad::device_get(&vulkan).unwrap(), tree);
     assert_eq!(egrad::device_put(&vulkan, Device::Cpu).unwrap().0.device(), None);
 }
+
+/// Nothing is before and after the tensor, whatever its type.
+#[test]
+fn windows_of_truth_values() {
+    let x = Array::from_vec(vec![true, false, false], [3]).unwrap();
+    let most = jit(|x: Tensor| x.window_max(&[2], &[1], &[(2, 2)]))(&x).unwrap();
+    assert_eq!(most.as_slice::<bool>().unwrap(), [false, true, true, false, false, false]);
+    let least = jit(|x: Tensor| x.window_min(&[2], &[1], &[(2, 2)]))(&x).unwrap();
+    assert_eq!(least.as_slice::<bool>().unwrap(), [true, true, false, false, false, true]);
+}
+
+#[test]
+fn convolutions_that_are_none() {
+    let refused = |layouts: [&str; 3], groups: usize, k: [usize; 3], part: &str| {
+        let how = Convolution { layouts: layouts.map(str::to_owned), groups, ..Convolution::default() };
+        let f = jit(move |x: Tensor, k: Tensor| conv(x, k, &how));
+        let zeros = |shape: [usize; 3]| Array::from_vec(vec![0.0f32; shape.iter().product()], shape).unwrap();
+        let e = f(&zeros([1, 3, 1]), &zeros(k)).unwrap_err().to_string();
+        assert!(e.contains("`conv`") && e.contains(part), "{e}");
+    };
+    refused(["NWC", "WIO", "NWC"], 0, [2, 1, 1], "not 0 groups");
+    refused(["NWC", "WIO", "NWC"], 1, [0, 1, 1], "an element of the kernel along every spatial axis");
+    refused(["NWW", "WIO", "NWC"], 1, [2, 1, 1], "don't name their axes");
+    refused(["NWC", "WIOW", "NWC"], 1, [2, 1, 1], "don't name their axes");
+}
+
+#[test]
+fn what_is_undefined_has_no_slope() {
+    let f = jit(value_and_grad(|x: (Tensor, Tensor)| special::zeta(x.0, x.1)));
+    let (y, slopes) = f(&(Array::from(0.5f64), Array::from(2.0f64))).unwrap();
+    assert!([y, slopes.0, slopes.1].iter().all(|x| x.item::<f64>().unwrap().is_nan()));
+}

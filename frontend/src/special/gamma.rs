@@ -301,7 +301,9 @@ pub fn zeta(s: impl Operand, q: impl Operand) -> Tensor {
     let value = zeta_sum(outside.or(pole).select(2.0, s), outside.or(pole).select(1.0, q));
     let defined = pole.select(f64::INFINITY, value);
     let odd = pole.and(whole(s * 0.5).not()).and(s.not_equal(1.0));
-    outside.or(odd).select(f64::NAN, defined)
+    // NaN with slopes of NaN.
+    let undefined = outside.or(odd);
+    undefined.select((s + q) * undefined.select(f64::NAN, ones_like(s)), defined)
 }
 
 /// The sum where it converges.

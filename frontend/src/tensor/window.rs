@@ -105,7 +105,8 @@ impl Tensor {
     }
 
     /// The largest element of each window; as [`window_sum`](Tensor::window_sum), but nothing is
-    /// before and after. Where several are equal, the first has the derivative.
+    /// before and after. Where several are equal, the first has the derivative; so has the first NaN,
+    /// where JAX's slope depends on the order it compares in.
     ///
     /// # Errors and panics
     /// As [`window_sum`](Tensor::window_sum), and if a window is empty.
@@ -187,8 +188,9 @@ impl Tensor {
         }
         match (inside, outside) {
             (Some(inside), Some(outside)) => {
-                // Of integers, an infinity is the end on its side.
-                let literal = egrad_ir::Literal::new(x.dtype(), outside);
+                // Of integers and truth values, an infinity is the end on its side.
+                let end = if x.dtype() == Dtype::Bool { f64::from(u8::from(outside > 0.0)) } else { outside };
+                let literal = egrad_ir::Literal::new(x.dtype(), end);
                 let outside = trace::add(Op::Constant(literal), &[], Span::here()).broadcast_to(x.shape());
                 inside.select(x, outside)
             }
@@ -218,7 +220,8 @@ fn offsets(rank: usize) -> Vec<usize> {
 ///
 /// # Errors and panics
 /// As operators do ([`Tensor`]), if the layouts aren't those of the operands, lists have another
-/// length than there are spatial axes, or channels don't fit each other and the groups.
+/// length than there are spatial axes, the kernel has a spatial axis of length 0, there are no groups, or
+/// channels don't fit each other and the groups.
 #[track_caller]
 pub fn conv(lhs: Tensor, rhs: Tensor, how: &Convolution) -> Tensor {
     let _in = crate::raise::within("conv");
@@ -232,7 +235,9 @@ pub fn conv(lhs: Tensor, rhs: Tensor, how: &Convolution) -> Tensor {
         [(&of_x, x.shape.rank(), ['N', 'C']), (&of_k, k.shape.rank(), ['O', 'I']), (&of_y, x.shape.rank(), ['N', 'C'])]
     {
         let all = own.iter().chain(&spatial);
-        if layout.len() != rank || rank != spatial.len() + 2 || all.into_iter().any(|c| find(layout, *c).is_none()) {
+        let twice = layout.iter().enumerate().any(|(i, c)| layout[..i].contains(c));
+        let missing = all.into_iter().any(|c| find(layout, *c).is_none());
+        if layout.len() != rank || rank != spatial.len() + 2 || twice || missing {
             wrong(format!("the layouts {:?} don't name their axes", how.layouts));
         }
     }
@@ -258,7 +263,12 @@ pub fn conv(lhs: Tensor, rhs: Tensor, how: &Convolution) -> Tensor {
     let with = |first: &[char], last: &[char]| [first, &spatial, last].concat();
     let mut x = lhs.transpose(order(&of_x, with(&['N'], &['C'])));
     let k = rhs.transpose(order(&of_k, with(&[], &['I', 'O'])));
-    let groups = how.groups.max(1);
+    let groups = how.groups;
+    if groups == 0 || k.shape()[..n].contains(&0) {
+        wrong(format!(
+            "there must be a group and an element of the kernel along every spatial axis, not {groups} groups"
+        ));
+    }
     let (batch, channels, outputs) = (x.shape()[0], x.shape()[n + 1], k.shape()[n + 1]);
     if channels != k.shape()[n] * groups || outputs % groups != 0 {
         wrong(format!("{channels} channels, {} of the kernel and {outputs} outputs in {groups} groups", k.shape()[n]));
