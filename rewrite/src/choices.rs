@@ -1,6 +1,7 @@
 //! What extraction chooses from: the values of an e-graph and the ways to compute each.
 
 use crate::analysis::{EGraph, Site, aval, operation};
+use crate::places::Places;
 use crate::term::{Head, Prim, Term};
 use egg::Id;
 use egrad_ir::schedule::Schedule;
@@ -66,6 +67,8 @@ pub(crate) struct Value {
     pub(crate) alternatives: Vec<Alternative>,
     /// Whether a kernel may read it from memory (`fuse/load`).
     pub(crate) load: bool,
+    /// Where the positions are that the value holds, if they are no data.
+    pub(crate) places: Option<Arc<Places>>,
     pub(crate) span: Span,
 }
 
@@ -230,7 +233,9 @@ impl Choices {
             }
             // A value that nobody reads has no source to say how.
             let load = sources.get(&id).is_none_or(|s| egraph[*s].nodes.iter().any(|n| n.head == Head::Load));
-            choices.values.push(Value { aval: aval(egraph, id).clone(), source, alternatives, load, span: span(id) });
+            let places = class.data.places().cloned().map(Arc::new);
+            let aval = aval(egraph, id).clone();
+            choices.values.push(Value { aval, source, alternatives, load, places, span: span(id) });
         }
         let mut calls: Vec<(Id, usize)> = calls.into_iter().collect();
         calls.sort_unstable();
@@ -249,6 +254,7 @@ impl Choices {
                         source,
                         alternatives: Vec::new(),
                         load: true,
+                        places: None,
                         span,
                     });
                     ValueIx::from(choices.values.len() - 1)
@@ -286,7 +292,7 @@ impl Choices {
                 NodeKind::Apply(..) | NodeKind::Control(_) | NodeKind::Get(_) => panic!("not plain"),
             };
             let aval = node.avals[0].clone();
-            choices.values.push(Value { aval, source, alternatives, load: true, span: node.span });
+            choices.values.push(Value { aval, source, alternatives, load: true, places: None, span: node.span });
         }
         choices.results = f.results().iter().map(|r| ValueIx::from(r.index())).collect();
         choices

@@ -1,30 +1,13 @@
 //! Integers of every type, and floats of 16 bits: against JAX, and the same bits on every device.
 
 use egrad::*;
-use egrad_vulkan::{Selection, Vulkan};
+use egrad_tests::devices;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use serde_json::Value;
 use std::path::Path;
-use std::sync::LazyLock;
 
 const INTEGERS: [Dtype; 4] = [Dtype::I32, Dtype::I64, Dtype::U32, Dtype::U8];
-
-/// The interpreter, the CPU, and Vulkan where there is a device; with `EGRAD_REQUIRE_VULKAN=1` there
-/// has to be one.
-fn devices() -> &'static [Device] {
-    static ALL: LazyLock<Vec<Device>> = LazyLock::new(|| {
-        let required = std::env::var_os("EGRAD_REQUIRE_VULKAN").is_some_and(|v| v == "1");
-        let mut all = vec![Device::Interpreter, Device::Cpu];
-        match Vulkan::new(Selection::Any) {
-            Ok(_) => all.push(Device::Vulkan),
-            Err(e) if required => panic!("EGRAD_REQUIRE_VULKAN is set: {e}"),
-            Err(e) => eprintln!("WITHOUT VULKAN: {e}"),
-        }
-        all
-    });
-    &ALL
-}
 
 fn dtype(name: &Value) -> Dtype {
     Dtype::parse(name.as_str().unwrap()).unwrap()

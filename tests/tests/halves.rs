@@ -2,30 +2,13 @@
 //! on every device.
 
 use egrad::*;
-use egrad_vulkan::{Selection, Vulkan};
+use egrad_tests::devices;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use serde_json::Value;
 use std::rc::Rc;
-use std::sync::LazyLock;
 
 const SHORT: [Dtype; 2] = [Dtype::F16, Dtype::Bf16];
-
-/// The interpreter, the CPU, and Vulkan where there is a device; with `EGRAD_REQUIRE_VULKAN=1` there
-/// has to be one.
-fn devices() -> &'static [Device] {
-    static ALL: LazyLock<Vec<Device>> = LazyLock::new(|| {
-        let required = std::env::var_os("EGRAD_REQUIRE_VULKAN").is_some_and(|v| v == "1");
-        let mut all = vec![Device::Interpreter, Device::Cpu];
-        match Vulkan::new(Selection::Any) {
-            Ok(_) => all.push(Device::Vulkan),
-            Err(e) if required => panic!("EGRAD_REQUIRE_VULKAN is set: {e}"),
-            Err(e) => eprintln!("WITHOUT VULKAN: {e}"),
-        }
-        all
-    });
-    &ALL
-}
 
 /// The distance of neighbours from 1 up.
 fn unit(dtype: Dtype) -> f64 {

@@ -471,7 +471,8 @@ impl Nest<'_> {
                 }
                 let indices = operand_index(op, 1, self.shape(args[1]), index).ok_or(Illegal::Anchor(args[1]))?;
                 let mut below = operand_index(op, 0, &shape, index).ok_or(Illegal::Anchor(args[0]))?;
-                below[*axis] = counted(self.chosen, args[1], &indices).unwrap_or_else(|| {
+                let places = self.chosen.choices().value(args[1]).places.as_deref();
+                below[*axis] = places.and_then(|p| counted(p, &indices)).unwrap_or_else(|| {
                     let taken = Some(Taken { value: args[1], at: self.intern(indices) });
                     Position { taken, ..Position::default() }
                 });
