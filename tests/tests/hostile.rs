@@ -54,6 +54,12 @@ fn k() -> random::Key {
     key(0)
 }
 
+/// A convolution along one axis, with these dilations of its operands.
+fn wide(lhs: usize, rhs: usize) -> Convolution {
+    let layouts = ["NWC", "WIO", "NWC"].map(str::to_owned);
+    Convolution { layouts, lhs_dilation: vec![lhs], rhs_dilation: vec![rhs], ..Convolution::default() }
+}
+
 #[rustfmt::skip]
 #[test]
 fn elementwise() {
@@ -160,6 +166,11 @@ fn shapes_and_indices() {
     bad!("window_sum", |x: Tensor| x.window_sum(&[1], &[0], &[(0, 0)]), (f([2])), "axis", []);
     bad!("window_sum", |x: Tensor| x.window_sum(&[1, 1], &[1], &[(0, 0)]), (f([2])), "axis", []);
     bad!("window_max", |x: Tensor| x.window_max(&[1], &[1], &[(usize::MAX, 1)]), (f([2])), "memory", []);
+    bad!("window_sum", |x: Tensor| x.window_sum(&[usize::MAX], &[1], &[(0, 0)]), (f([2])), "memory", ["windows of 1844"]);
+    bad!("window_sum", |x: Tensor| x.window_sum(&[1], &[1 << 40], &[(0, 0)]), (f([2])), "memory", ["strides of 1099511627776"]);
+    bad!("window_sum", |x: Tensor| x.window_sum(&[1], &[1], &[(1 << 40, 0)]), (f([2])), "memory", ["padding of (1099511627776, 0)"]);
+    bad!("conv", |x: Tensor, y: Tensor| conv(x, y, &wide(1, 1 << 40)), (f([1, 4, 1]), f([2, 1, 1])), "memory", ["2 elements with a dilation of 1099511627776"]);
+    bad!("conv", |x: Tensor, y: Tensor| conv(x, y, &wide(1 << 40, 1)), (f([1, 4, 1]), f([2, 1, 1])), "memory", ["input dilation of 1099511627776"]);
     bad!("conv", |x: Tensor, y: Tensor| conv(x, y, &Convolution::default()), (f([2]), f([2])), "shape", []);
     bad!("conv", |x: Tensor, y: Tensor| conv(x, y, &Convolution::default()), (f([1, 2, 4]), f([1, 3, 2])), "shape", []);
     bad!("conv", |x: Tensor, y: Tensor| conv(x, y, &Convolution::default()), (f([1, 2, 4]), i([1, 2, 2])), "shape", []);
