@@ -42,8 +42,8 @@ macro_rules! bad {
 }
 
 use linalg::{
-    Norm, Triangle, cho_solve, cholesky, det, eigh, expm, inv, lstsq, lu, matrix_power, matrix_rank, pinv, qr,
-    qr_full, slogdet, solve, svd, svd_full, triangular_solve, triangular_solve_right, vector_norm,
+    Norm, Triangle, cho_solve, cholesky, det, eigh, expm, inv, lstsq, lu, matrix_power, matrix_rank, pinv, qr, qr_full,
+    slogdet, solve, svd, svd_full, triangular_solve, triangular_solve_right, vector_norm,
 };
 use random::{
     bernoulli, categorical, choice, choice_weighted, choice_without_replacement, dirichlet, gamma, key, normal,
