@@ -100,14 +100,14 @@ fn lower(a: Tensor, x: Tensor) -> Tensor {
 /// Q(a, x), likewise.
 #[track_caller]
 fn upper(a: Tensor, x: Tensor) -> Tensor {
-    let (zero, infinite) = (a.equal(0.0), x.equal(f64::INFINITY));
+    let (zero, infinite, all) = (a.equal(0.0), x.equal(f64::INFINITY), x.equal(0.0));
     let outside = outside(a, x);
     let use_series = x.lt(1.0).or(x.lt(a));
     let (scale, underflow) = scale(a, x);
-    let enabled = zero.or(outside).or(underflow).or(infinite).not();
+    let enabled = zero.or(outside).or(underflow).or(infinite).or(all).not();
     let near = series(scale, a, x, enabled.and(use_series), Wanted::Value);
     let far = continued_fraction(scale, a, x, enabled.and(use_series.not()), Wanted::Value);
-    let value = zero.or(infinite).select(0.0, use_series.select(1.0 - near, far));
+    let value = zero.or(infinite).select(0.0, all.select(1.0, use_series.select(1.0 - near, far)));
     outside.select(f64::NAN, value)
 }
 

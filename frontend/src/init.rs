@@ -22,7 +22,7 @@
 use crate::raise;
 use crate::random::{self, Key};
 use crate::tensor::Tensor;
-use egrad_ir::{Dtype, Error, Shape, Span};
+use egrad_ir::{Dtype, Error, Literal, Shape, Span};
 
 /// What the variance is divided by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ fn fans(name: &str, shape: &Shape, span: Span) -> [f64; 2] {
 
 /// Rounded to the element type.
 fn rounded(x: f64, dtype: Dtype) -> f64 {
-    if dtype == Dtype::F32 { f64::from(x as f32) } else { x }
+    Literal::new(dtype, x).to_f64()
 }
 
 /// Values of mean 0 and variance `scale` / fan.

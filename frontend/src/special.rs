@@ -1,9 +1,10 @@
 //! Special functions, under the names that `jax.scipy.special` has for them.
 //!
 //! All go element by element, broadcast as operators do, and are made of primitives, so that every
-//! transform goes through them and they run on every device. Arguments are f32 or f64, of one type; whole
+//! transform goes through them and they run on every device. Arguments are floats of one type; whole
 //! numbers and tensors of integers among them take it. Values are right to a few last places unless a
-//! function says otherwise, and derivatives are those of JAX, where it has any, by every argument.
+//! function says otherwise, and derivatives are those of JAX, where it has any, by every argument. Floats of
+//! 16 bits are computed with in f32, to round once at the end.
 //!
 //! ```
 //! use egrad::{Array, Tensor, grad, jit, special};
@@ -39,6 +40,7 @@ pub use beta::{beta, betaln};
 pub(crate) use gamma::{HALF_LN_2PI, stirling_rest};
 pub use gamma::{digamma, factorial, gamma, gammainc, gammaincc, gammaln, gammasgn, multigammaln, polygamma, zeta};
 pub use incomplete_beta::betainc;
+pub(crate) use incomplete_beta::no_beta;
 pub use logarithms::{entr, expit, kl_div, logit, rel_entr, xlog1py, xlogy};
 pub use normal::{erf, erfc, erfcx, erfinv, log_ndtr, ndtr, ndtri};
 
@@ -48,12 +50,16 @@ use crate::trace::Tape;
 use egrad_ir::builder::Recorder;
 use egrad_ir::{Dtype, Error, Span};
 
-/// Makes tensors of one float type of a function's arguments: `floats!("name", x, y)`.
+/// Makes tensors of one float type of a function's arguments: `floats!("name", x, y => name(x, y))`, which
+/// says how the function is called; with floats of 16 bits it is called again, with the `f32` they are.
 macro_rules! floats {
-    ($name:expr, $($x:ident),+) => {
+    ($name:expr, $($x:ident),+ => $again:expr) => {
         let _in = $crate::raise::within($name);
         let dtype = $crate::special::float_type($name, &[$(($x.as_tensor(), $x.own_dtype())),+]);
-        $(let $x = $crate::special::as_float($name, $x, dtype);)+
+        $(let $x = $crate::special::as_float($name, $x, dtype).wide();)+
+        if dtype.computed() != dtype {
+            return $again.convert(dtype);
+        }
     };
 }
 pub(crate) use floats;
@@ -69,11 +75,6 @@ pub(crate) fn float_type(name: &str, given: &[(Option<Tensor>, Dtype)]) -> Dtype
             if let Some((other, _)) = floats.find(|(_, d)| *d != dtype) {
                 let m = format!("`{name}` takes floats of one type, not {} and {}", first.aval(), other.aval());
                 raise::throw(Error::dtype(format!("{m}: convert one of them")).at(span));
-            }
-            // Of what is computed with more digits and rounded at every step little would be left.
-            if dtype.computed() != dtype {
-                let m = format!("`{name}` takes f32 or f64, not {}: convert it to {}", first.aval(), dtype.computed());
-                raise::throw(Error::dtype(m).at(span));
             }
             dtype
         }

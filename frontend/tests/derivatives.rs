@@ -362,11 +362,12 @@ fn chunks_change_nothing() {
     let error =
         refused(vmap_chunked(f, (1, None), 0)(&table, &Array::from(2.0f64)), "axis", "at least one element at a time");
     assert!(matches!(error.report().at, Span::Rust(_)), "{error}");
-    refused(
+    let error = refused(
         vmap_chunked(f, (2, None), 3)(&table, &Array::from(2.0f64)),
         "axis",
         "`vmap`: in_axes 2 is out of range for argument 0, f64[2,10]",
     );
+    assert!(error.report().notes.is_empty(), "{error}");
 }
 
 #[test]

@@ -28,7 +28,10 @@ fn draw(case: &Value, key: Key) -> Tensor {
     let n = |name: &str| params[name].as_u64().unwrap() as usize;
     let axis = || params["axis"].as_i64().unwrap() as isize;
     let shape: Vec<usize> = case["shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect();
-    let dtype = case["dtype"].as_str().map_or(Dtype::I32, |d| if d == "f32" { Dtype::F32 } else { Dtype::F64 });
+    let dtype = match case["dtype"].as_str() {
+        None => Dtype::I32,
+        Some(name) => Dtype::ALL.into_iter().find(|d| d.to_string() == name).unwrap(),
+    };
     let scalar = |name: &str| Tensor::from(number(name)).convert(dtype);
     let list = |name: &str| {
         let numbers: Vec<f64> = params[name].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
@@ -91,7 +94,11 @@ fn tolerance(case: &Value, dtype: Dtype) -> (f64, f64) {
     // JAX's log1p in f64 is off by tens of last places around -0.4: of exponential(key(2), [5, 3])
     // element 11 is 0.50542048130153574 exactly, here 0.5054204813015357, there 0.5054204813015313.
     let log1p = if dtype == Dtype::F64 { 256.0 } else { 16.0 };
-    match case["op"].as_str().unwrap() {
+    let op = case["op"].as_str().unwrap();
+    if dtype.computed() != dtype {
+        return tolerance_of_halves(op);
+    }
+    match op {
         "uniform" | "rademacher" => (0.0, 0.0),
         "uniform_between" => (1.0, 0.001),
         "normal" | "exponential" | "laplace" => (log1p, 0.128),
@@ -114,6 +121,21 @@ fn tolerance(case: &Value, dtype: Dtype) -> (f64, f64) {
     }
 }
 
+/// The same for floats of 16 bits, of which each operation rounds in JAX as here.
+fn tolerance_of_halves(op: &str) -> (f64, f64) {
+    match op {
+        "uniform" | "uniform_between" | "rademacher" | "normal" | "exponential" | "laplace" => (0.0, 0.0),
+        // JAX's logarithms of f16 are off by one now and then, and its subnormal numbers are 0.
+        "gumbel" | "logistic" => (2.0, 0.0),
+        "loggamma" | "gamma" | "beta" | "dirichlet" => (8.0, 1e-30),
+        // As near as the error function of the bounds, which lie at 0.001.
+        op if op.ends_with("truncated_normal") => (3.0, 0.002),
+        // Of draws that are as near as that.
+        "gamma_slope" | "loggamma_slope" => (64.0, 0.0),
+        _ => (1.0, 0.0),
+    }
+}
+
 /// How the draw differs from the case's, or `None`.
 fn difference(case: &Value, got: &Array) -> Option<String> {
     let values: Vec<u64> = case["values"]
@@ -133,6 +155,14 @@ fn difference(case: &Value, got: &Array) -> Option<String> {
             (got.to_f64(), want, f64::from(f32::EPSILON))
         }
         Dtype::F64 => (got.to_f64(), values.iter().map(|bits| f64::from_bits(*bits)).collect(), f64::EPSILON),
+        Dtype::F16 => {
+            let want = values.iter().map(|bits| f16::from_bits(*bits as u16).to_f64()).collect();
+            (got.to_f64(), want, f16::EPSILON.to_f64())
+        }
+        Dtype::Bf16 => {
+            let want = values.iter().map(|bits| bf16::from_bits(*bits as u16).to_f64()).collect();
+            (got.to_f64(), want, bf16::EPSILON.to_f64())
+        }
         _ => {
             let integers = |x: &Array| match x.as_slice::<u32>() {
                 Some(words) => words.to_vec(),
@@ -146,7 +176,14 @@ fn difference(case: &Value, got: &Array) -> Option<String> {
     let (relative, absolute) = tolerance(case, dtype);
     let most = |y: f64| last * absolute.max(relative * y.abs());
     let close = |x: f64, y: f64| x == y || x.is_nan() && y.is_nan() || (x - y).abs() <= most(y);
-    let at = got.iter().zip(&want).position(|(x, y)| !close(*x, *y))?;
+    // Whether a gamma number is accepted may depend on a rounding to 16 bits.
+    let op = case["op"].as_str().unwrap();
+    let mut free = if dtype.computed() != dtype && loops(op) { got.len() / 8 } else { 0 };
+    let mut far = |x: f64, y: f64| {
+        let far = !close(x, y);
+        far && free.checked_sub(1).map(|left| free = left).is_none()
+    };
+    let at = got.iter().zip(&want).position(|(x, y)| far(*x, *y))?;
     let off = (got[at] - want[at]).abs() / last / want[at].abs();
     Some(format!("element {at} is {:e}, not {:e}: {off:.1} last places", got[at], want[at]))
 }

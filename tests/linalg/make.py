@@ -65,6 +65,9 @@ FUNCTIONS = {
     "svd": svd,
     "pinv": lambda x: (jnp.linalg.pinv(x),),
     "matrix_power": lambda x: (jnp.linalg.matrix_power(x, 3), jnp.linalg.matrix_power(x, -2)),
+    "expm": lambda x: (jax.scipy.linalg.expm(x), jax.scipy.linalg.expm(9 * x)),
+    "cond": lambda x: tuple(jnp.linalg.cond(x, k) for k in [2, "fro", 1, jnp.inf]),
+    "vector_norms": lambda x: tuple(jnp.linalg.norm(x, k, axis=-1) for k in [jnp.inf, -jnp.inf, 0, 1, 2, 3, 0.5]),
     "trace": lambda x: (jnp.trace(x, axis1=-2, axis2=-1),),
     "norms": lambda x: tuple(jnp.linalg.norm(x, k, axis=(-2, -1)) for k in ["fro", "nuc", 2, 1, jnp.inf]),
     "fft": lambda x, y: pair(jnp.fft.fft(x + 1j * y)),
@@ -102,9 +105,9 @@ def cases():
     for name in FUNCTIONS:
         if name == "cholesky":
             yield from ((name, [definite(i, s)]) for i, s in enumerate(square + [(17, 17)]))
-        elif name in ("det", "slogdet", "inv", "matrix_power"):
+        elif name in ("det", "slogdet", "inv", "matrix_power", "expm", "cond"):
             yield from ((name, [numbers(40 + i, s) + 0.2]) for i, s in enumerate(square + [(4, 4)]))
-        elif name in ("eigh", "trace"):
+        elif name in ("eigh", "trace", "vector_norms"):
             yield from ((name, [numbers(60 + i, s)]) for i, s in enumerate(square))
         elif name == "lu":
             yield from ((name, [numbers(80 + i, s)]) for i, s in enumerate(square + [(4, 4)]))

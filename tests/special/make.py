@@ -2,9 +2,14 @@
 
     JAX_PLATFORMS=cpu python make.py > values.json
 
-With names of functions it makes those alone. Where JAX itself is off by more than the test allows there is
+With names of functions it makes those alone, and `python make.py halves > halves.json` what floats of 16 bits
+are compared with: results in f64 of a few arguments that such a type holds, without those beyond its range.
+Otherwise where JAX itself is off by more than the test allows there is
 another formula or no case: its betaln by 1e-6 if an argument is a little above 8 (so its beta has no such case), its
 trigamma at negative arguments, its gammainc where both arguments are large.
+
+The last cases of a distribution are of parameters that it doesn't have, and of values that are none: for them
+there is a value alone.
 
 A case has the arguments (numbers that f32 holds) and for each width the value and the gradients of its
 sum, null where JAX has none. In lists of numbers null is NaN and a string an infinity.
@@ -146,6 +151,38 @@ def elementwise():
     yield "bernoulli::ppf", st.bernoulli.ppf, list(zip(*grid([-0.5, 0.0, 0.2, 0.8, 1.0], PROBABILITIES)))
 
 
+NAN = float("nan")
+ANY = [-1.5, 0.0, 0.5, 2.0, INF, -INF, NAN]
+SCALES = [-1.0, 0.0, 2.0]
+PARAMETERS = [-1.5, 0.0, 2.0, NAN]
+CHANCES = [-0.5, 0.0, 0.25, 1.0, 1.5, NAN]
+# For each distribution its parameters before loc and scale, or all.
+OUTSIDE = {
+    "norm": [], "cauchy": [], "laplace": [], "logistic": [], "expon": [], "uniform": [],
+    "t": [PARAMETERS], "gamma": [PARAMETERS], "chi2": [PARAMETERS], "pareto": [PARAMETERS],
+    "beta": [PARAMETERS, PARAMETERS], "truncnorm": [[-1.0, 1.0, INF], [-2.0, 0.5, 1.0, -INF]],
+}
+OUTSIDE_OF_COUNTS = {
+    "poisson": [[-1.0, 0.0, INF, NAN], [0.0]],
+    "bernoulli": [CHANCES, [0.0]],
+    "binom": [[-1.0, 0.0, 2.0, NAN], CHANCES, [0.0]],
+    "geom": [CHANCES, [0.0]],
+    "nbinom": [[-1.0, 0.0, 2.0, NAN], CHANCES, [0.0]],
+}
+
+
+def outside():
+    for name, parameters in OUTSIDE.items():
+        for function in DISTRIBUTIONS[name][2].split():
+            values = CHANCES if function in ("ppf", "isf") else ANY
+            yield f"{name}::{function}", getattr(getattr(st, name), function), grid(values, *parameters, [0.5], SCALES)
+    for name, parameters in OUTSIDE_OF_COUNTS.items():
+        for function in DISTRIBUTIONS[name][2].split():
+            yield f"{name}::{function}", getattr(getattr(st, name), function), grid([-1.0, 0.0, 0.5, 2.0, INF, NAN], *parameters)
+    yield "bernoulli::cdf", st.bernoulli.cdf, grid([-1.0, 0.0, 2.0, NAN], CHANCES)
+    yield "bernoulli::ppf", st.bernoulli.ppf, grid(CHANCES, CHANCES)
+
+
 def vectors():
     draw = np.random.default_rng(7).uniform
     root = draw(-1.0, 1.0, (3, 3))
@@ -183,8 +220,10 @@ def listed(x):
     return [number(v) for v in np.asarray(x).ravel()]
 
 
-def evaluated(f, arguments, dtype):
+def evaluated(f, arguments, dtype, slopes=True):
     x = [jnp.asarray(a, dtype) for a in arguments]
+    if not slopes:
+        return {"value": listed(jax.jit(f)(*x)), "gradients": [None] * len(x)}
     gradients = lambda by: jax.grad(lambda *x: jnp.sum(f(*x)), by)
     every = tuple(range(len(x)))
     try:
@@ -196,17 +235,46 @@ def evaluated(f, arguments, dtype):
     return {"value": listed(value), "gradients": [None if g is None else listed(g) for g in slopes]}
 
 
+def halves():
+    """For each function and type a few of its points, rounded, whose results have no infinities or large numbers."""
+    cases = [(name, f, points) for name, f, points in elementwise()] + list(vectors())
+    for name, f, arguments in cases:
+        for dtype, most in ((jnp.float16, 1e4), (jnp.bfloat16, 1e30)):
+            rounded = [np.asarray(np.asarray(a, dtype), np.float64) for a in arguments]
+            together = "multi" in name or "dirichlet" in name
+            found = evaluated(f, rounded, jnp.float64)
+            if not together:
+                rows = range(len(rounded[0]))
+                numbers = [listed(a) for a in rounded] + [found["value"]] + [g for g in found["gradients"] if g]
+                fits = lambda x: isinstance(x, float) and (x == 0.0 or 1e-3 < abs(x) < most)
+                # A logarithm of less is one of 0 in f32.
+                there = lambda i: "log" not in name or found["value"][i] > -80.0
+                rows = [i for i in rows if all(fits(column[i]) for column in numbers) and there(i)]
+                rows = rows[:: max(1, len(rows) // 8)][:9]
+                rounded = [a[rows] for a in rounded]
+                found["value"] = [found["value"][i] for i in rows]
+                found["gradients"] = [g and [g[i] for i in rows] for g in found["gradients"]]
+            if found["value"]:
+                arguments_of = [{"shape": list(a.shape), "data": listed(a)} for a in rounded]
+                yield {"function": name, "dtype": {jnp.float16: "f16", jnp.bfloat16: "bf16"}[dtype],
+                       "arguments": arguments_of, **found}
+
+
 def main():
+    if sys.argv[1:] == ["halves"]:
+        print("[\n", ",\n".join(json.dumps(case) for case in halves()), "\n]", sep="")
+        return
     print("[")
-    cases = itertools.chain(elementwise(), vectors())
+    outer = ((name, f, list(zip(*points)), False) for name, f, points in outside())
+    cases = itertools.chain(((*case, True) for case in itertools.chain(elementwise(), vectors())), outer)
     cases = (case for case in cases if len(sys.argv) == 1 or case[0] in sys.argv[1:])
-    for number_of, (name, f, arguments) in enumerate(cases):
+    for number_of, (name, f, arguments, slopes) in enumerate(cases):
         arguments = [np.asarray(np.asarray(a, np.float32), np.float64) for a in arguments]
         case = {
             "function": name,
             "arguments": [{"shape": list(a.shape), "data": listed(a)} for a in arguments],
-            "f64": evaluated(f, arguments, jnp.float64),
-            "f32": evaluated(f, arguments, jnp.float32),
+            "f64": evaluated(f, arguments, jnp.float64, slopes),
+            "f32": evaluated(f, arguments, jnp.float32, slopes),
         }
         print("," if number_of else "", json.dumps(case), sep="", flush=True)
     print("]")

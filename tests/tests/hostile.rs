@@ -42,8 +42,8 @@ macro_rules! bad {
 }
 
 use linalg::{
-    Norm, Triangle, cho_solve, cholesky, det, eigh, inv, lstsq, lu, matrix_power, pinv, qr, slogdet, solve, svd,
-    triangular_solve, triangular_solve_right,
+    Norm, Triangle, cho_solve, cholesky, det, eigh, expm, inv, lstsq, lu, matrix_power, matrix_rank, pinv, qr, qr_full,
+    slogdet, solve, svd, svd_full, triangular_solve, triangular_solve_right, vector_norm,
 };
 use random::{
     bernoulli, categorical, choice, choice_weighted, choice_without_replacement, dirichlet, gamma, key, normal,
@@ -52,6 +52,12 @@ use random::{
 
 fn k() -> random::Key {
     key(0)
+}
+
+/// A convolution along one axis, with these dilations of its operands.
+fn wide(lhs: usize, rhs: usize) -> Convolution {
+    let layouts = ["NWC", "WIO", "NWC"].map(str::to_owned);
+    Convolution { layouts, lhs_dilation: vec![lhs], rhs_dilation: vec![rhs], ..Convolution::default() }
 }
 
 #[rustfmt::skip]
@@ -160,6 +166,11 @@ fn shapes_and_indices() {
     bad!("window_sum", |x: Tensor| x.window_sum(&[1], &[0], &[(0, 0)]), (f([2])), "axis", []);
     bad!("window_sum", |x: Tensor| x.window_sum(&[1, 1], &[1], &[(0, 0)]), (f([2])), "axis", []);
     bad!("window_max", |x: Tensor| x.window_max(&[1], &[1], &[(usize::MAX, 1)]), (f([2])), "memory", []);
+    bad!("window_sum", |x: Tensor| x.window_sum(&[usize::MAX], &[1], &[(0, 0)]), (f([2])), "memory", ["windows of 1844"]);
+    bad!("window_sum", |x: Tensor| x.window_sum(&[1], &[1 << 40], &[(0, 0)]), (f([2])), "memory", ["strides of 1099511627776"]);
+    bad!("window_sum", |x: Tensor| x.window_sum(&[1], &[1], &[(1 << 40, 0)]), (f([2])), "memory", ["padding of (1099511627776, 0)"]);
+    bad!("conv", |x: Tensor, y: Tensor| conv(x, y, &wide(1, 1 << 40)), (f([1, 4, 1]), f([2, 1, 1])), "memory", ["2 elements with a dilation of 1099511627776"]);
+    bad!("conv", |x: Tensor, y: Tensor| conv(x, y, &wide(1 << 40, 1)), (f([1, 4, 1]), f([2, 1, 1])), "memory", ["input dilation of 1099511627776"]);
     bad!("conv", |x: Tensor, y: Tensor| conv(x, y, &Convolution::default()), (f([2]), f([2])), "shape", []);
     bad!("conv", |x: Tensor, y: Tensor| conv(x, y, &Convolution::default()), (f([1, 2, 4]), f([1, 3, 2])), "shape", []);
     bad!("conv", |x: Tensor, y: Tensor| conv(x, y, &Convolution::default()), (f([1, 2, 4]), i([1, 2, 2])), "shape", []);
@@ -167,6 +178,8 @@ fn shapes_and_indices() {
     bad!("arange", |_: Tensor| arange(3, Dtype::Bool), (f([])), "dtype", []);
     bad!("arange", |_: Tensor| arange(usize::MAX, Dtype::F32), (f([])), "memory", []);
     bad!("eye", |_: Tensor| eye(1 << 32, 1 << 32, Dtype::F32), (f([])), "memory", []);
+    bad!("arange", |_: Tensor| arange(300, Dtype::U8), (f([])), "dtype", ["the numbers up to 299", "u8"]);
+    bad!("iota", |_: Tensor| iota([2, 257], 1, Dtype::U8), (f([])), "dtype", ["the numbers up to 256 along axis 1", "u8"]);
     bad!("transpose", |x: Tensor| x.transpose([0, 0]), (f([2, 2])), "axis", []);
     bad!("swap_axes", |x: Tensor| x.swap_axes(0, 2), (f([2])), "axis", []);
     bad!("move_axis", |x: Tensor| x.move_axis(0, 2), (f([2])), "axis", []);
@@ -210,6 +223,15 @@ fn libraries() {
     bad!("slogdet", |a: Tensor| slogdet(a).0, (f([2])), "shape", []);
     bad!("trace", |a: Tensor| linalg::trace(a), (f([2])), "axis", []);
     bad!("matrix_power", |a: Tensor| matrix_power(a, 2), (f([2, 3])), "shape", []);
+    bad!("expm", |a: Tensor| expm(a), (f([2, 3])), "shape", ["f32[2,3]"]);
+    bad!("expm", |a: Tensor| expm(a), (i([2, 2])), "dtype", ["i32[2,2]"]);
+    bad!("qr_full", |x: Tensor| qr_full(x).0, (f([2])), "shape", ["f32[2]"]);
+    bad!("svd_full", |x: Tensor| svd_full(x).1, (i([2, 2])), "dtype", ["i32[2,2]"]);
+    bad!("cond", |x: Tensor| linalg::cond(x, Norm::One), (f([2, 3])), "shape", ["f32[2,3]"]);
+    bad!("cond", |x: Tensor| linalg::cond(x, Norm::Spectral), (f([0, 3])), "shape", ["f32[0,3]"]);
+    bad!("matrix_rank", |x: Tensor| matrix_rank(x, None), (f([2])), "shape", ["f32[2]"]);
+    bad!("vector_norm", |x: Tensor| vector_norm(x, 3.0, [1]), (f([2])), "axis", []);
+    bad!("vector_norm", |x: Tensor| vector_norm(x, 3.0, [0]), (i([2])), "dtype", ["i32[2]"]);
     bad!("norm", |a: Tensor| linalg::norm(a, Norm::Nuclear), (f([2])), "shape", []);
     bad!("triangular_solve", |a: Tensor, c: Tensor| triangular_solve(a, c, Triangle::default()), (f([2, 2]), f([3, 1])), "shape", []);
     bad!("triangular_solve_right", |a: Tensor, c: Tensor| triangular_solve_right(a, c, Triangle::default()), (f([2, 2]), f([1, 3])), "shape", []);

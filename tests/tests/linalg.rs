@@ -2,7 +2,7 @@
 //! it): values, gradients and second derivatives, in both widths, on the interpreter and the CPU.
 
 use egrad::linalg::{self, Norm, Triangle};
-use egrad::{Array, Device, Dtype, Numerics, Options, Tensor, arange, eager, fft, grad, jit, vmap};
+use egrad::{Array, Device, Dtype, Numerics, Options, Tensor, arange, eager, eye, fft, grad, jit, vmap};
 use serde::Deserialize;
 use std::path::Path;
 
@@ -50,6 +50,11 @@ fn function(name: &str, x: &[Tensor]) -> Vec<Tensor> {
         }
         "pinv" => vec![linalg::pinv(x[0])],
         "matrix_power" => vec![linalg::matrix_power(x[0], 3), linalg::matrix_power(x[0], -2)],
+        "expm" => vec![linalg::expm(x[0]), linalg::expm(9 * x[0])],
+        "cond" => [Norm::Spectral, Norm::Frobenius, Norm::One, Norm::Infinity].map(|n| linalg::cond(x[0], n)).to_vec(),
+        "vector_norms" => [f64::INFINITY, f64::NEG_INFINITY, 0.0, 1.0, 2.0, 3.0, 0.5]
+            .map(|p| linalg::vector_norm(x[0], p, [-1]))
+            .to_vec(),
         "trace" => vec![x[0].trace()],
         "norms" => [Norm::Frobenius, Norm::Nuclear, Norm::Spectral, Norm::One, Norm::Infinity]
             .map(|n| linalg::norm(x[0], n))
@@ -278,6 +283,86 @@ fn wide_matrices_multiply_back_and_have_derivatives() {
             };
             assert!(((at(1e-6) - at(-1e-6)) / 2e-6 - gradient[i]).abs() < 1e-6, "{i}");
         }
+    }
+}
+
+/// Square orthogonal matrices: orthogonal, with the parts that the smaller ones have, and what doesn't depend
+/// on the choice of the rest has its derivatives by differences.
+#[test]
+fn square_factors() {
+    let f = |x: Tensor| {
+        let ((q, r), (u, s, vt)) = (linalg::qr_full(x), linalg::svd_full(x));
+        let k = s.size();
+        let middle = u.slice_axis(-1, 0, k) * s.expand_dims([-2]);
+        let back = [q.matmul(r), middle.matmul(vt.slice_axis(-2, 0, k))].map(|y| y - x);
+        let units = [q, u, vt].map(|y| y.swap_axes(-1, -2).matmul(y) - eye(y.shape()[0], y.shape()[0], y.dtype()));
+        sum(back.into_iter().chain(units).map(|y| y.abs().max()))
+    };
+    // The projection onto what x doesn't reach, by other columns and rows.
+    let outside = |x: Tensor| {
+        let [m, n] = [0, 1].map(|axis| x.shape()[axis]);
+        let ((q, _), (u, _, vt)) = (linalg::qr_full(x), linalg::svd_full(x));
+        let square = |y: Tensor| weighed(y.matmul(y.swap_axes(-1, -2)), Tensor::cos);
+        let k = m.min(n);
+        let columns = [q, u].map(|y| y.slice_axis(-1, k, m));
+        sum(columns.into_iter().chain([vt.slice_axis(-2, k, n).swap_axes(-1, -2)]).map(square))
+    };
+    for device in [Device::Interpreter, Device::Cpu] {
+        let options = || Options { device, ..Options::default() };
+        for (m, n) in [(3, 2), (5, 1), (2, 3), (1, 4), (3, 3), (4, 2)] {
+            let data: Vec<f64> = (0..m * n).map(|i| (1.0 + 7.3 * i as f64).sin()).collect();
+            let array = |data: &[f64]| Array::from_f64(Dtype::F64, data, [m, n]).unwrap();
+            // The first unit vectors, too, which are those that are taken for the rest.
+            let units: Vec<f64> = (0..m * n).map(|i| f64::from(u8::from(i / n == i % n))).collect();
+            for x in [&data, &units] {
+                assert!(jit(f).options(options())(&array(x)).unwrap().to_f64()[0] < 1e-12, "{m} {n}");
+            }
+            // Of wide matrices q has no more columns, and of tall ones vt no more rows.
+            let gradient = jit(grad(outside)).options(options())(&array(&data)).unwrap().to_f64();
+            let batch = Array::from_f64(Dtype::F64, &[&data[..], &data].concat(), [2, m, n]).unwrap();
+            let batched = jit(vmap(grad(outside), 0)).options(options())(&batch).unwrap().to_f64();
+            for i in 0..m * n {
+                let at = |h: f64| {
+                    let mut data = data.clone();
+                    data[i] += h;
+                    jit(outside).options(options())(&array(&data)).unwrap().to_f64()[0]
+                };
+                let difference = (at(1e-6) - at(-1e-6)) / 2e-6;
+                assert!((difference - gradient[i]).abs() < 1e-6, "{m} {n} {i}: {} {difference}", gradient[i]);
+                assert!((batched[m * n + i] - gradient[i]).abs() < 1e-9);
+            }
+        }
+    }
+}
+
+/// Where there is nothing, something singular, or too much.
+#[test]
+fn ranks_conditions_and_exponentials() {
+    for device in [Device::Interpreter, Device::Cpu] {
+        let array = |data: &[f64], shape: &[usize]| Array::from_f64(Dtype::F64, data, shape).unwrap();
+        let of = |f: fn(Tensor) -> Tensor, x: Array| jit(f).device(device)(&x).unwrap().to_f64();
+        let rank: fn(Tensor) -> Tensor = |x| linalg::matrix_rank(x, None);
+        let three = array(&[1.0, 2.0, 2.0, 4.0, 1.0, 0.0, 0.0, 1e-3, 0.0, 0.0, 0.0, 0.0], &[3, 2, 2]);
+        assert_eq!(of(rank, three.clone()), [1.0, 2.0, 0.0]);
+        assert_eq!(of(|x| linalg::matrix_rank(x, 0.01), three), [1.0, 1.0, 0.0]);
+        assert_eq!(of(rank, array(&[], &[2, 0, 3])), [0.0, 0.0]);
+        for norm in [Norm::Spectral, Norm::Frobenius, Norm::One] {
+            let f = jit(move |x: Tensor| linalg::cond(x, norm)).device(device);
+            let singular = f(&array(&[0.0; 4], &[2, 2])).unwrap().to_f64();
+            assert_eq!(singular, [f64::INFINITY], "{norm:?}");
+            assert!(f(&array(&[f64::NAN, 1.0, 1.0, 1.0], &[2, 2])).unwrap().to_f64()[0].is_nan(), "{norm:?}");
+        }
+        assert!(jit(|x: Tensor| linalg::cond(x, Norm::One)).device(device)(&array(&[], &[0, 0])).is_err());
+        // Turns by 1 and by 300, nothing, and more than is halved for.
+        for angle in [1.0f64, 300.0] {
+            let y = of(linalg::expm, array(&[0.0, angle, -angle, 0.0], &[2, 2]));
+            let want = [angle.cos(), angle.sin(), -angle.sin(), angle.cos()];
+            assert!(y.iter().zip(want).all(|(y, want)| (y - want).abs() < 1e-12), "{y:?}");
+        }
+        let one = of(linalg::expm, array(&[0.0; 4], &[2, 2]));
+        assert!(one.iter().zip([1.0, 0.0, 0.0, 1.0]).all(|(y, want)| (y - want).abs() < 1e-15), "{one:?}");
+        assert!(of(linalg::expm, array(&[], &[0, 0])).is_empty());
+        assert!(of(linalg::expm, array(&[1e9], &[1, 1]))[0].is_nan());
     }
 }
 

@@ -726,7 +726,39 @@ proptest! {
     /// Under strict numerics the CPU's results have the interpreter's bits, whatever the numbers.
     #[test]
     fn strict_bits(program in choices(26), pick in choices(30)) {
-        check_strict_bits(&program, &pick);
+        check_strict_bits(&program, &pick, [Dtype::F32, Dtype::F64]);
+    }
+}
+
+const HALVES: [Dtype; 2] = [Dtype::F16, Dtype::Bf16];
+
+proptest! {
+    #![proptest_config(config(60, 3))]
+
+    /// The same of floats of 16 bits, which each operation rounds.
+    #[test]
+    fn strict_bits_of_halves(program in choices(22), pick in choices(30)) {
+        check_strict_bits(&program, &pick, HALVES);
+    }
+
+    /// On Vulkan devices such numbers are the interpreter's, but for roundings the other way and what becomes
+    /// of these.
+    #[test]
+    fn halves_on_vulkan(program in choices(12), pick in choices(20)) {
+        // Each takes a driver long to compile.
+        if program.len() % 3 > 0 || !there_is_vulkan() {
+            return Ok(());
+        }
+        let mut case = Case::new(&program, &pick, Ops::Smooth);
+        let (axes, n, dtype) = (case.axes(), 1 + case.pick.below(3), case.pick.pick(&HALVES));
+        let (w, x) = (batched(&case.w, axes.0, n), batched(&case.x, axes.1, n));
+        let (w, x) = (case.numbers.array(dtype, &w), case.numbers.array(dtype, &x));
+        let unit = if dtype == Dtype::F16 { f16::EPSILON.to_f64() } else { bf16::EPSILON.to_f64() };
+        for make in [Program::value, Program::gradient] {
+            let got = run(vmap(make(&case.program), axes).boxed(), Device::Vulkan, Numerics::Fast, &w, &x);
+            let reference = |w: &Array, x: &Array| interpret(vmap(make(&case.program), axes).boxed(), w, x);
+            close("Vulkan and interpreter", &got, 16.0 * unit, &w, &x, &reference);
+        }
     }
 }
 
@@ -735,17 +767,18 @@ proptest! {
 fn what_once_was_wrong() {
     // A value waited in the memory of a result which was written before its last use.
     let program = [9676, 49045, 4124, 21587, 20092, 27611, 37990, 10301, 45371, 968, 18193, 15, 14168];
-    check_strict_bits(&program, &[1, 14667, 20218, 25047, 25096, 0, 0, 15616, 0, 31610, 0]);
+    let types = [Dtype::F32, Dtype::F64];
+    check_strict_bits(&program, &[1, 14667, 20218, 25047, 25096, 0, 0, 15616, 0, 31610, 0], types);
     // The result of a loop in a loop was taken for one that all steps share, as its value is, though
     // the inner loop's other results differ.
     let program = [31087, 447, 0, 18864, 7648, 11963, 46788, 0, 10670, 3236, 45228, 359];
-    check_strict_bits(&program, &[0, 10672, 0, 0, 0, 0]);
+    check_strict_bits(&program, &[0, 10672, 0, 0, 0, 0], types);
 }
 
-fn check_strict_bits(program: &[u16], pick: &[u16]) {
+fn check_strict_bits(program: &[u16], pick: &[u16], types: [Dtype; 2]) {
     let mut case = Case::new(program, pick, Ops::All);
     let (axes, n) = (case.axes(), 1 + case.pick.below(6));
-    let (dtype, wild) = (case.pick.pick(&[Dtype::F32, Dtype::F64]), case.pick.below(2) == 0);
+    let (dtype, wild) = (case.pick.pick(&types), case.pick.below(2) == 0);
     let numbers = &mut case.numbers;
     let mut array = |shape: &[usize]| if wild { numbers.wild(dtype, shape) } else { numbers.array(dtype, shape) };
     let (w, x) = (array(&batched(&case.w, axes.0, n)), array(&batched(&case.x, axes.1, n)));

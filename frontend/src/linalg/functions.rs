@@ -2,8 +2,9 @@
 
 use super::factor::packed_lu;
 use super::{inv, matrix, square, svdvals};
-use crate::tensor::{Tensor, eye, iota, ones};
-use egrad_ir::Dtype;
+use crate::raise;
+use crate::tensor::{AxisList, Tensor, eye, iota, ones, zeros};
+use egrad_ir::{Dtype, Error, Span};
 
 /// −1 or 1 by the parity of an order `[…, n]`, in this element type: as many swaps as pairs out of order.
 #[track_caller]
@@ -153,4 +154,95 @@ pub fn norm(x: Tensor, norm: Norm) -> Tensor {
         Norm::One => x.abs().sum_axes([-2]).max_axes([-1]),
         Norm::Infinity => x.abs().sum_axes([-1]).max_axes([-1]),
     }
+}
+
+/// The norm of vectors along these axes (of all elements along several): (Σ |x|ᵖ)^(1/p), with its limits for
+/// p = ±∞, the largest and the least size, and for p = 0 how many elements aren't 0. [`norm`] is that of matrices.
+///
+/// ```
+/// # use egrad::{Array, Tensor, jit, linalg};
+/// let f = jit(|x: Tensor| (linalg::vector_norm(x, 1.0, [0]), linalg::vector_norm(x, f64::INFINITY, [0])));
+/// let (sum, most) = f(&Array::from_vec(vec![3.0f32, -4.0], [2]).unwrap()).unwrap();
+/// assert_eq!([sum, most].map(|x| x.item::<f32>().unwrap()), [7.0, 4.0]);
+/// ```
+///
+/// # Errors and panics
+/// As operators do ([`Tensor`]), if x isn't of floats or there is no such axis.
+#[track_caller]
+pub fn vector_norm(x: Tensor, p: f64, axes: impl Into<AxisList>) -> Tensor {
+    let _in = crate::raise::within("vector_norm");
+    if !x.dtype().is_float() {
+        let m = format!("`vector_norm` takes floats, not {}: convert it", x.aval());
+        raise::throw(Error::dtype(m).at(Span::here()));
+    }
+    match p {
+        f64::INFINITY => x.abs().max_axes(axes),
+        f64::NEG_INFINITY => x.abs().min_axes(axes),
+        0.0 => x.not_equal(0.0).convert(x.dtype()).sum_axes(axes),
+        1.0 => x.abs().sum_axes(axes),
+        2.0 => x.norm(axes),
+        p => x.abs().pow(p).sum_axes(axes).pow(1.0 / p),
+    }
+}
+
+/// The condition of x `[…, m, n]` for a norm: that of x times that of its inverse, for which x must be
+/// square; for [`Norm::Spectral`] the largest singular value by the least, of any matrix. ∞ where x is singular.
+///
+/// ```
+/// # use egrad::linalg::{self, Norm};
+/// # use egrad::{Array, Tensor, jit};
+/// let f = jit(|x: Tensor| linalg::cond(x, Norm::One));
+/// let a = Array::from_vec(vec![2.0f64, 0.0, 0.0, 0.5], [2, 2]).unwrap();
+/// assert_eq!(f(&a).unwrap().item::<f64>().unwrap(), 4.0);
+/// ```
+///
+/// # Errors and panics
+/// As operators do ([`Tensor`]), if x is no matrix of floats, or not one of that kind; [`Error::Shape`] if it
+/// has no elements.
+#[track_caller]
+pub fn cond(x: Tensor, norm: Norm) -> Tensor {
+    let _in = crate::raise::within("cond");
+    let [m, n] = matrix("cond", x);
+    if m.min(n) == 0 {
+        raise::throw(Error::shape(format!("`cond` of {}: there are no elements", x.aval())).at(Span::here()));
+    }
+    let value = match norm {
+        Norm::Spectral => {
+            let (s, k) = (svdvals(x), m.min(n));
+            let at = |i: usize| s.slice_axis(-1, i, i + 1).squeeze([-1]);
+            at(0) / at(k - 1)
+        }
+        Norm::Frobenius | Norm::Nuclear | Norm::One | Norm::Infinity => {
+            square("cond", x);
+            super::norm(x, norm) * super::norm(inv(x), norm)
+        }
+    };
+    // What isn't defined of numbers is singular.
+    let number = x.is_nan().convert(Dtype::I32).sum_axes([-2, -1]).equal(0);
+    value.is_nan().and(number).select(f64::INFINITY, value)
+}
+
+/// The rank of x `[…, m, n]`, as `i32`: how many singular values are above `rtol` times the largest; without one,
+/// max(m, n) ε times, ε the distance from 1 to the next float.
+///
+/// ```
+/// # use egrad::{Array, Tensor, jit, linalg};
+/// let f = jit(|x: Tensor| linalg::matrix_rank(x, None));
+/// let a = Array::from_vec(vec![1.0f64, 2.0, 2.0, 4.0], [2, 2]).unwrap();
+/// assert_eq!(f(&a).unwrap().item::<i32>().unwrap(), 1);
+/// ```
+///
+/// # Errors and panics
+/// As operators do ([`Tensor`]), if x is no matrix of floats.
+#[track_caller]
+pub fn matrix_rank(x: Tensor, rtol: impl Into<Option<f64>>) -> Tensor {
+    let _in = crate::raise::within("matrix_rank");
+    let [m, n] = matrix("matrix_rank", x);
+    if m.min(n) == 0 {
+        return zeros(&x.shape()[..x.rank() - 2], Dtype::I32);
+    }
+    let epsilon = if x.dtype() == Dtype::F32 { f64::from(f32::EPSILON) } else { f64::EPSILON };
+    let s = svdvals(x).stop_gradient();
+    let least = s.slice_axis(-1, 0, 1) * rtol.into().unwrap_or(m.max(n) as f64 * epsilon);
+    s.gt(least).convert(Dtype::I32).sum_axes([-1])
 }

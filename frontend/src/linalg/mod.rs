@@ -30,13 +30,17 @@
 //! # Ok(()) }
 //! ```
 
+mod exponential;
 mod factor;
+mod full;
 mod functions;
 mod solve;
 
 pub use egrad_ir::Triangle;
+pub use exponential::expm;
 pub use factor::{cholesky, eigh, eigvalsh, lu, qr, svd, svdvals};
-pub use functions::{Norm, det, matrix_power, norm, slogdet, trace};
+pub use full::{qr_full, svd_full};
+pub use functions::{Norm, cond, det, matrix_power, matrix_rank, norm, slogdet, trace, vector_norm};
 pub use solve::{cho_solve, inv, lstsq, pinv, solve, triangular_solve, triangular_solve_right};
 
 use crate::raise;

@@ -79,24 +79,26 @@ pub(super) fn word_each(name: &str, key: [Tensor; 2], shape: &Shape, span: Span)
 /// Numbers in [0, 1), all multiples of the distance of floats from 1 up with equal probability.
 #[track_caller]
 pub(super) fn fraction(name: &str, key: [Tensor; 2], shape: &Shape, dtype: Dtype, span: Span) -> Tensor {
-    if dtype.computed() != dtype {
-        let m = format!("`{name}` doesn't draw {dtype}: draw {} and convert it", dtype.computed());
-        raise::throw(Error::dtype(m).at(span));
-    }
-    if dtype == Dtype::F32 {
-        // 23 bits.
-        return highest(word_each(name, key, shape, span), 23, dtype) * 2f64.powi(-23);
-    }
-    // 52 bits, 32 of the first word and 20 of the second.
-    let [high, low] = words(name, key, shape, span);
-    high.convert(dtype) * 2f64.powi(-32) + highest(low, 20, dtype) * 2f64.powi(-52)
+    // Of how many of a word's lowest bits how many of the highest make the number.
+    let (of, bits) = match dtype {
+        Dtype::F16 => (16, 10),
+        Dtype::Bf16 => (8, 7),
+        Dtype::F32 => (32, 23),
+        _ => {
+            // 52 bits, 32 of the first word and 20 of the second.
+            let [high, low] = words(name, key, shape, span);
+            return high.convert(dtype) * 2f64.powi(-32) + highest(low, 32, 20, dtype) * 2f64.powi(-52);
+        }
+    };
+    highest(word_each(name, key, shape, span), of, bits, dtype) * 2f64.powi(-bits)
 }
 
-/// The number that so many of a word's highest bits make, not all of them. By way of signed integers,
-/// which machines convert faster.
+/// The number that of so many of a word's lowest bits so many of the highest make, not all of them. By way
+/// of signed integers, which machines convert faster.
 #[track_caller]
-fn highest(x: Tensor, bits: u32, dtype: Dtype) -> Tensor {
-    signed(x.shift_right_logical(word(32 - bits))).convert(dtype)
+fn highest(x: Tensor, of: i32, bits: i32, dtype: Dtype) -> Tensor {
+    let x = if of < 32 { x & word((1 << of) - 1) } else { x };
+    signed(x.shift_right_logical(word((of - bits) as u32))).convert(dtype)
 }
 
 /// A word as the `i32` of its bits.

@@ -4,10 +4,10 @@ use super::bits::fraction;
 use super::key::Key;
 use super::{float, parameter, spread};
 use crate::tensor::{Operand, Tensor, operand};
-use egrad_ir::{Dtype, Shape, Span};
+use egrad_ir::{Dtype, Shape, Span, bf16, f16};
 use std::f64::consts::{PI, SQRT_2};
 
-/// Numbers in [0, 1): multiples of 2⁻²³ of `f32`, of 2⁻⁵² of `f64`.
+/// Numbers in [0, 1): multiples of 2⁻²³ of `f32`, 2⁻⁵² of `f64`, 2⁻¹⁰ of `f16` and 2⁻⁷ of `bf16`.
 ///
 /// ```
 /// # use egrad::{Dtype, jit, random, random::Key};
@@ -97,7 +97,7 @@ pub fn normal(key: Key, shape: impl Into<Shape>, dtype: Dtype) -> Tensor {
 /// The normal numbers of fractions.
 #[track_caller]
 pub(super) fn normal_of(fraction: Tensor) -> Tensor {
-    let above = if fraction.dtype() == Dtype::F32 { f64::from((-1f32).next_up()) } else { (-1f64).next_up() };
+    let above = Grid::of(fraction.dtype()).epsilon / 2.0 - 1.0;
     between_numbers(fraction, above, 1.0).erf_inv() * SQRT_2
 }
 
@@ -129,17 +129,44 @@ pub fn truncated_normal(
     x.clamp(next_up(low.stop_gradient()), -next_up(-high.stop_gradient()))
 }
 
+/// Which numbers a float type has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grid {
+    /// The distance from 1 up.
+    pub(super) epsilon: f64,
+    /// The smallest positive numbers, normal and not.
+    pub(super) normal: f64,
+    subnormal: f64,
+    /// The least finite one.
+    least: f64,
+}
+
+impl Grid {
+    pub(super) fn of(dtype: Dtype) -> Grid {
+        macro_rules! grid {
+            ($T:ty, $subnormal:expr, $f64:expr) => {{
+                let [epsilon, normal, subnormal, least] =
+                    [<$T>::EPSILON, <$T>::MIN_POSITIVE, $subnormal, <$T>::MIN].map($f64);
+                Grid { epsilon, normal, subnormal, least }
+            }};
+        }
+        match dtype {
+            Dtype::F16 => grid!(f16, f16::MIN_POSITIVE_SUBNORMAL, f16::to_f64),
+            Dtype::Bf16 => grid!(bf16, bf16::MIN_POSITIVE_SUBNORMAL, bf16::to_f64),
+            Dtype::F32 => grid!(f32, f32::from_bits(1), f64::from),
+            _ => grid!(f64, f64::from_bits(1), f64::from),
+        }
+    }
+}
+
 /// The next float above; of −∞ the least finite one.
 ///
 /// Rump, Zimmermann, Boldo and Melquiond, "Computing predecessor and successor in rounding to
 /// nearest", 2009.
 #[track_caller]
 fn next_up(x: Tensor) -> Tensor {
-    let (half, tiny, least) = match x.dtype() {
-        Dtype::F32 => (f64::from(f32::EPSILON) / 2.0, f64::from(f32::from_bits(1)), f64::from(f32::MIN)),
-        _ => (f64::EPSILON / 2.0, f64::from_bits(1), f64::MIN),
-    };
-    let step = x.abs() * (half * (1.0 + 2.0 * half)) + tiny;
+    let Grid { epsilon, subnormal, least, .. } = Grid::of(x.dtype());
+    let step = x.abs() * (0.5 * epsilon * (1.0 + epsilon)) + subnormal;
     x.equal(f64::NEG_INFINITY).select(least, x + step)
 }
 
@@ -176,8 +203,7 @@ pub(super) fn gumbel_of(fraction: Tensor) -> Tensor {
 /// Fractions that aren't 0.
 #[track_caller]
 fn positive(fraction: Tensor) -> Tensor {
-    let tiny = if fraction.dtype() == Dtype::F32 { f64::from(f32::MIN_POSITIVE) } else { f64::MIN_POSITIVE };
-    between_numbers(fraction, tiny, 1.0)
+    between_numbers(fraction, Grid::of(fraction.dtype()).normal, 1.0)
 }
 
 /// Laplace numbers, of density e^(−|x|)/2.
@@ -187,7 +213,7 @@ fn positive(fraction: Tensor) -> Tensor {
 #[track_caller]
 pub fn laplace(key: Key, shape: impl Into<Shape>, dtype: Dtype) -> Tensor {
     let fraction = drawn_fraction("laplace", key, shape, dtype, Span::here());
-    let above = if dtype == Dtype::F32 { f64::from((-1f32).next_up()) } else { (-1f64).next_up() };
+    let above = Grid::of(dtype).epsilon / 2.0 - 1.0;
     let u = between_numbers(fraction, above, 1.0);
     u.sign() * (-u.abs()).log1p()
 }
@@ -209,6 +235,5 @@ pub fn logistic(key: Key, shape: impl Into<Shape>, dtype: Dtype) -> Tensor {
 #[track_caller]
 pub fn cauchy(key: Key, shape: impl Into<Shape>, dtype: Dtype) -> Tensor {
     let fraction = drawn_fraction("cauchy", key, shape, dtype, Span::here());
-    let least = if dtype == Dtype::F32 { f64::from(f32::EPSILON) } else { f64::EPSILON };
-    ((between_numbers(fraction, least, 1.0) - 0.5) * PI).tan()
+    ((between_numbers(fraction, Grid::of(dtype).epsilon, 1.0) - 0.5) * PI).tan()
 }

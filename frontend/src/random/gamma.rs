@@ -1,7 +1,7 @@
 //! Gamma numbers and what is made of them.
 
 use super::bits::{fraction, words};
-use super::continuous::{exponential_of, normal_of};
+use super::continuous::{Grid, exponential_of, normal_of};
 use super::discrete::{pair, several};
 use super::key::Key;
 use super::{float, parameter, spread};
@@ -72,13 +72,14 @@ fn sampled(name: &'static str, key: [Tensor; 2], a: Tensor, log: bool, span: Spa
 /// dx/da, or that of the logarithm, if x is one.
 #[track_caller]
 fn slope(a: Tensor, x: Tensor, log: bool) -> Tensor {
+    let dtype = a.dtype();
+    let (a, x) = (a.wide(), x.wide());
     if !log {
-        return gamma_sample_derivative(a, x);
+        return gamma_sample_derivative(a, x).convert(dtype);
     }
-    let tiny = if a.dtype() == Dtype::F32 { f64::from(f32::MIN_POSITIVE) } else { f64::MIN_POSITIVE };
     let x = x.exp();
-    let x = x.equal(0.0).select(tiny, x);
-    gamma_sample_derivative(a, x) / x
+    let x = x.equal(0.0).select(Grid::of(x.dtype()).normal, x);
+    (gamma_sample_derivative(a, x) / x).convert(dtype)
 }
 
 /// A number for each element of `a`, with a key of its own.

@@ -22,7 +22,7 @@ use std::f64::consts::PI;
 /// As [`gammaln`](super::gammaln).
 #[track_caller]
 pub fn i0(x: impl Operand) -> Tensor {
-    floats!("i0", x);
+    floats!("i0", x => i0(x));
     bessel(0, x, false)
 }
 
@@ -32,7 +32,7 @@ pub fn i0(x: impl Operand) -> Tensor {
 /// As [`gammaln`](super::gammaln).
 #[track_caller]
 pub fn i0e(x: impl Operand) -> Tensor {
-    floats!("i0e", x);
+    floats!("i0e", x => i0e(x));
     bessel(0, x, true)
 }
 
@@ -42,7 +42,7 @@ pub fn i0e(x: impl Operand) -> Tensor {
 /// As [`gammaln`](super::gammaln).
 #[track_caller]
 pub fn i1(x: impl Operand) -> Tensor {
-    floats!("i1", x);
+    floats!("i1", x => i1(x));
     bessel(1, x, false)
 }
 
@@ -52,7 +52,7 @@ pub fn i1(x: impl Operand) -> Tensor {
 /// As [`gammaln`](super::gammaln).
 #[track_caller]
 pub fn i1e(x: impl Operand) -> Tensor {
-    floats!("i1e", x);
+    floats!("i1e", x => i1e(x));
     bessel(1, x, true)
 }
 

@@ -18,7 +18,7 @@ use crate::tensor::{Operand, Tensor};
 /// As [`gammaln`](super::gammaln).
 #[track_caller]
 pub fn betaln(a: impl Operand, b: impl Operand) -> Tensor {
-    floats!("betaln", a, b);
+    floats!("betaln", a, b => betaln(a, b));
     let [a, b] = together("betaln", [a, b]);
     let (p, q) = (a.minimum(b), a.maximum(b));
     // With Stirling's formula for large arguments, and what it leaves of ln Γ, logarithms that nearly
@@ -45,6 +45,6 @@ pub fn betaln(a: impl Operand, b: impl Operand) -> Tensor {
 /// As [`gammaln`](super::gammaln).
 #[track_caller]
 pub fn beta(a: impl Operand, b: impl Operand) -> Tensor {
-    floats!("beta", a, b);
+    floats!("beta", a, b => beta(a, b));
     gammasgn(a) * gammasgn(b) * gammasgn(a + b) * betaln(a, b).exp()
 }

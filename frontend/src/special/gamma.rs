@@ -109,7 +109,7 @@ pub(crate) fn stirling_rest(z: Tensor) -> Tensor {
 /// one type, [`Error::Shape`](crate::Error::Shape) if they don't broadcast.
 #[track_caller]
 pub fn gammaln(x: impl Operand) -> Tensor {
-    floats!("gammaln", x);
+    floats!("gammaln", x => gammaln(x));
     x.lgamma()
 }
 
@@ -119,7 +119,7 @@ pub fn gammaln(x: impl Operand) -> Tensor {
 /// As [`gammaln`].
 #[track_caller]
 pub fn gammasgn(x: impl Operand) -> Tensor {
-    floats!("gammasgn", x);
+    floats!("gammasgn", x => gammasgn(x));
     let x = x.stop_gradient();
     let (below, floor) = (x.lt(0.0), x.floor());
     let odd = (floor * 0.5).not_equal((floor * 0.5).floor());
@@ -140,7 +140,7 @@ pub fn gammasgn(x: impl Operand) -> Tensor {
 /// As [`gammaln`].
 #[track_caller]
 pub fn gamma(x: impl Operand) -> Tensor {
-    floats!("gamma", x);
+    floats!("gamma", x => gamma(x));
     let value = |x: Tensor| gammasgn(x) * x.lgamma().exp();
     let rule = move |(x,): (Tensor,), (dx,): (Tensor,)| (value(x), dx * (value(x) * x.digamma()));
     custom_jvp(value, rule)(x)
@@ -152,7 +152,7 @@ pub fn gamma(x: impl Operand) -> Tensor {
 /// As [`gammaln`].
 #[track_caller]
 pub fn factorial(n: impl Operand) -> Tensor {
-    floats!("factorial", n);
+    floats!("factorial", n => factorial(n));
     n.lt(0.0).select(0.0, (n + 1.0).lgamma().exp())
 }
 
@@ -162,7 +162,7 @@ pub fn factorial(n: impl Operand) -> Tensor {
 /// As [`gammaln`].
 #[track_caller]
 pub fn multigammaln(a: impl Operand, d: usize) -> Tensor {
-    floats!("multigammaln", a);
+    floats!("multigammaln", a => multigammaln(a, d));
     let steps = arange(d, a.dtype()) * 0.5;
     let constant = 0.25 * (d * d.saturating_sub(1)) as f64 * PI.ln();
     (a.expand_dims(-1) - steps).lgamma().sum_axes(-1) + constant
@@ -174,7 +174,7 @@ pub fn multigammaln(a: impl Operand, d: usize) -> Tensor {
 /// As [`gammaln`].
 #[track_caller]
 pub fn digamma(x: impl Operand) -> Tensor {
-    floats!("digamma", x);
+    floats!("digamma", x => digamma(x));
     x.digamma()
 }
 
@@ -184,7 +184,7 @@ pub fn digamma(x: impl Operand) -> Tensor {
 /// As [`gammaln`].
 #[track_caller]
 pub fn gammainc(a: impl Operand, x: impl Operand) -> Tensor {
-    floats!("gammainc", a, x);
+    floats!("gammainc", a, x => gammainc(a, x));
     a.igamma(x)
 }
 
@@ -194,7 +194,7 @@ pub fn gammainc(a: impl Operand, x: impl Operand) -> Tensor {
 /// As [`gammaln`].
 #[track_caller]
 pub fn gammaincc(a: impl Operand, x: impl Operand) -> Tensor {
-    floats!("gammaincc", a, x);
+    floats!("gammaincc", a, x => gammaincc(a, x));
     a.igammac(x)
 }
 
@@ -215,7 +215,7 @@ pub fn gammaincc(a: impl Operand, x: impl Operand) -> Tensor {
 /// As [`gammaln`].
 #[track_caller]
 pub fn polygamma(n: u32, x: impl Operand) -> Tensor {
-    floats!("polygamma", x);
+    floats!("polygamma", x => polygamma(n, x));
     if n == 0 {
         return x.digamma();
     }
@@ -293,7 +293,7 @@ fn cotangent_derivative(n: u32) -> Vec<f64> {
 /// As [`gammaln`].
 #[track_caller]
 pub fn zeta(s: impl Operand, q: impl Operand) -> Tensor {
-    floats!("zeta", s, q);
+    floats!("zeta", s, q => zeta(s, q));
     let [s, q] = together("zeta", [s, q]);
     let whole = |x: Tensor| x.equal(x.round());
     let pole = q.le(0.0).and(whole(q));

@@ -28,7 +28,7 @@ use crate::transform::{custom_jvp, jvp, while_loop};
 /// As [`gammaln`](super::gammaln).
 #[track_caller]
 pub fn betainc(a: impl Operand, b: impl Operand, x: impl Operand) -> Tensor {
-    floats!("betainc", a, b, x);
+    floats!("betainc", a, b, x => betainc(a, b, x));
     let [a, b, x] = together("betainc", [a, b, x]);
     let rule = |(a, b, x): (Tensor, Tensor, Tensor), (da, db, dx): (Tensor, Tensor, Tensor)| {
         let density = (xlogy(a - 1.0, x) + xlog1py(b - 1.0, -x) - betaln(a, b)).exp();
@@ -42,6 +42,13 @@ pub fn betainc(a: impl Operand, b: impl Operand, x: impl Operand) -> Tensor {
 enum By {
     A,
     B,
+}
+
+/// Where there is no such distribution.
+#[track_caller]
+pub(crate) fn no_beta(a: Tensor, b: Tensor) -> Tensor {
+    let [zero, infinite] = [0.0, f64::INFINITY].map(|end| a.equal(end).and(b.equal(end)));
+    a.ge(0.0).and(b.ge(0.0)).not().or(zero).or(infinite)
 }
 
 /// Where the value is known without a sum.
@@ -61,11 +68,10 @@ impl Ends {
         let low = a.equal(0.0).or(b.equal(infinity));
         let high = b.equal(0.0).or(a.equal(infinity));
         let (first, last) = (x.equal(0.0), x.equal(1.0));
-        let unknown = a.is_nan().or(b.is_nan()).or(x.is_nan()).or(low.and(high));
         Ends {
             zero: high.and(last.not()).or(first),
             one: low.and(first.not()).or(last),
-            nowhere: a.lt(0.0).or(b.lt(0.0)).or(x.lt(0.0)).or(x.gt(1.0)).or(unknown),
+            nowhere: no_beta(a, b).or(x.lt(0.0)).or(x.gt(1.0)).or(x.is_nan()),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::transform::custom_jvp;
 /// As [`gammaln`](super::gammaln).
 #[track_caller]
 pub fn xlogy(x: impl Operand, y: impl Operand) -> Tensor {
-    floats!("xlogy", x, y);
+    floats!("xlogy", x, y => xlogy(x, y));
     x.xlogy(y)
 }
 
@@ -27,7 +27,7 @@ pub fn xlogy(x: impl Operand, y: impl Operand) -> Tensor {
 /// As [`gammaln`](super::gammaln).
 #[track_caller]
 pub fn xlog1py(x: impl Operand, y: impl Operand) -> Tensor {
-    floats!("xlog1py", x, y);
+    floats!("xlog1py", x, y => xlog1py(x, y));
     let [x, y] = together("xlog1py", [x, y]);
     let value = |x: Tensor, y: Tensor| x.not_equal(0.0).or(y.is_nan()).select(x * y.log1p(), 0.0);
     let rule = move |(x, y): (Tensor, Tensor), (dx, dy): (Tensor, Tensor)| {
@@ -49,7 +49,7 @@ fn xlogx(x: Tensor) -> Tensor {
 /// As [`gammaln`](super::gammaln).
 #[track_caller]
 pub fn entr(x: impl Operand) -> Tensor {
-    floats!("entr", x);
+    floats!("entr", x => entr(x));
     let negative = x.lt(0.0);
     negative.select(f64::NEG_INFINITY, -xlogx(negative.select(1.0, x)))
 }
@@ -61,7 +61,7 @@ pub fn entr(x: impl Operand) -> Tensor {
 /// As [`gammaln`](super::gammaln).
 #[track_caller]
 pub fn rel_entr(p: impl Operand, q: impl Operand) -> Tensor {
-    floats!("rel_entr", p, q);
+    floats!("rel_entr", p, q => rel_entr(p, q));
     let both = p.gt(0.0).and(q.gt(0.0));
     let none = p.equal(0.0).and(q.ge(0.0));
     let (p, q) = (both.select(p, 1.0), both.select(q, 1.0));
@@ -74,7 +74,7 @@ pub fn rel_entr(p: impl Operand, q: impl Operand) -> Tensor {
 /// As [`gammaln`](super::gammaln).
 #[track_caller]
 pub fn kl_div(p: impl Operand, q: impl Operand) -> Tensor {
-    floats!("kl_div", p, q);
+    floats!("kl_div", p, q => kl_div(p, q));
     rel_entr(p, q) - p + q
 }
 
@@ -84,7 +84,7 @@ pub fn kl_div(p: impl Operand, q: impl Operand) -> Tensor {
 /// As [`gammaln`](super::gammaln).
 #[track_caller]
 pub fn logit(x: impl Operand) -> Tensor {
-    floats!("logit", x);
+    floats!("logit", x => logit(x));
     let value = |x: Tensor| (x / (1.0 - x)).log();
     custom_jvp(value, move |(x,): (Tensor,), (dx,): (Tensor,)| (value(x), dx / (x * (1.0 - x))))(x)
 }
@@ -95,6 +95,6 @@ pub fn logit(x: impl Operand) -> Tensor {
 /// As [`gammaln`](super::gammaln).
 #[track_caller]
 pub fn expit(x: impl Operand) -> Tensor {
-    floats!("expit", x);
+    floats!("expit", x => expit(x));
     x.sigmoid()
 }

@@ -20,7 +20,7 @@ impl Tensor {
 /// As [`gammaln`](super::gammaln).
 #[track_caller]
 pub fn erf(x: impl Operand) -> Tensor {
-    floats!("erf", x);
+    floats!("erf", x => erf(x));
     x.erf()
 }
 
@@ -30,7 +30,7 @@ pub fn erf(x: impl Operand) -> Tensor {
 /// As [`gammaln`](super::gammaln).
 #[track_caller]
 pub fn erfc(x: impl Operand) -> Tensor {
-    floats!("erfc", x);
+    floats!("erfc", x => erfc(x));
     x.erfc()
 }
 
@@ -40,7 +40,7 @@ pub fn erfc(x: impl Operand) -> Tensor {
 /// As [`gammaln`](super::gammaln).
 #[track_caller]
 pub fn erfinv(x: impl Operand) -> Tensor {
-    floats!("erfinv", x);
+    floats!("erfinv", x => erfinv(x));
     x.erf_inv()
 }
 
@@ -56,7 +56,7 @@ pub fn erfinv(x: impl Operand) -> Tensor {
 /// As [`gammaln`](super::gammaln).
 #[track_caller]
 pub fn erfcx(x: impl Operand) -> Tensor {
-    floats!("erfcx", x);
+    floats!("erfcx", x => erfcx(x));
     // Beyond `far` by the asymptotic series Σ (−1)ᵏ (2k − 1)!!/(2x²)ᵏ/(x√π), below `low` it overflows.
     let (far, terms, low) = if double(x) { (12.0, 13, -27.0) } else { (6.0, 8, -9.5) };
     let (beyond, below) = (x.gt(far), x.lt(low));
@@ -85,7 +85,7 @@ pub fn erfcx(x: impl Operand) -> Tensor {
 /// As [`gammaln`](super::gammaln).
 #[track_caller]
 pub fn ndtr(x: impl Operand) -> Tensor {
-    floats!("ndtr", x);
+    floats!("ndtr", x => ndtr(x));
     0.5 * (x * -FRAC_1_SQRT_2).erfc()
 }
 
@@ -95,7 +95,7 @@ pub fn ndtr(x: impl Operand) -> Tensor {
 /// As [`gammaln`](super::gammaln).
 #[track_caller]
 pub fn log_ndtr(x: impl Operand) -> Tensor {
-    floats!("log_ndtr", x);
+    floats!("log_ndtr", x => log_ndtr(x));
     let tail = x.lt(-1.0);
     let body = (-0.5 * (tail.select(0.0, x) * FRAC_1_SQRT_2).erfc()).log1p();
     let y = tail.select(x, -1.0);
@@ -111,7 +111,7 @@ pub fn log_ndtr(x: impl Operand) -> Tensor {
 /// As [`gammaln`](super::gammaln).
 #[track_caller]
 pub fn ndtri(p: impl Operand) -> Tensor {
-    floats!("ndtri", p);
+    floats!("ndtri", p => ndtri(p));
     let rule = |(p,): (Tensor,), (dp,): (Tensor,)| {
         let x = quantile(p);
         (x, dp * ((x * x * 0.5).exp() * (2.0 * PI).sqrt()))

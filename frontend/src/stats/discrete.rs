@@ -14,7 +14,7 @@ pub mod poisson {
     /// The logarithm of the probability of k.
     #[track_caller]
     pub fn logpmf(k: impl Operand, mu: impl Operand, loc: impl Operand) -> Tensor {
-        floats!("poisson::logpmf", k, mu, loc);
+        floats!("poisson::logpmf", k, mu, loc => logpmf(k, mu, loc));
         let n = k - loc;
         let outside = n.lt(0.0).or(k.round().not_equal(k));
         let n = outside.select(0.0, n);
@@ -24,13 +24,14 @@ pub mod poisson {
     /// The probability of k.
     #[track_caller]
     pub fn pmf(k: impl Operand, mu: impl Operand, loc: impl Operand) -> Tensor {
+        floats!("poisson::pmf", k, mu, loc => pmf(k, mu, loc));
         logpmf(k, mu, loc).exp()
     }
 
     /// The probability of k and all below.
     #[track_caller]
     pub fn cdf(k: impl Operand, mu: impl Operand, loc: impl Operand) -> Tensor {
-        floats!("poisson::cdf", k, mu, loc);
+        floats!("poisson::cdf", k, mu, loc => cdf(k, mu, loc));
         let n = k - loc;
         let outside = n.lt(0.0);
         let next = (outside.select(0.0, n) + 1.0).floor();
@@ -52,7 +53,7 @@ pub mod bernoulli {
     /// The logarithm of the probability of k.
     #[track_caller]
     pub fn logpmf(k: impl Operand, p: impl Operand, loc: impl Operand) -> Tensor {
-        floats!("bernoulli::logpmf", k, p, loc);
+        floats!("bernoulli::logpmf", k, p, loc => logpmf(k, p, loc));
         let n = k - loc;
         let outside = n.lt(0.0).or(n.gt(1.0));
         let n = outside.select(0.5, n);
@@ -63,13 +64,14 @@ pub mod bernoulli {
     /// The probability of k.
     #[track_caller]
     pub fn pmf(k: impl Operand, p: impl Operand, loc: impl Operand) -> Tensor {
+        floats!("bernoulli::pmf", k, p, loc => pmf(k, p, loc));
         logpmf(k, p, loc).exp()
     }
 
     /// The probability of k and all below.
     #[track_caller]
     pub fn cdf(k: impl Operand, p: impl Operand) -> Tensor {
-        floats!("bernoulli::cdf", k, p);
+        floats!("bernoulli::cdf", k, p => cdf(k, p));
         let nowhere = k.is_nan().or(p.is_nan()).or(p.lt(0.0)).or(p.gt(1.0));
         let value = k.lt(0.0).select(0.0, k.lt(1.0).select(1.0 - p, 1.0));
         nowhere.select(f64::NAN, value)
@@ -78,7 +80,7 @@ pub mod bernoulli {
     /// The least k whose [`cdf`] isn't below q; NaN outside of [0, 1].
     #[track_caller]
     pub fn ppf(q: impl Operand, p: impl Operand) -> Tensor {
-        floats!("bernoulli::ppf", q, p);
+        floats!("bernoulli::ppf", q, p => ppf(q, p));
         let value = q.gt(1.0 - p).convert(q.dtype());
         let value = p.ge(0.0).and(p.le(1.0)).select(value, f64::NAN);
         super::super::probability(q, value)
@@ -99,7 +101,7 @@ pub mod binom {
     /// The logarithm of the probability of k.
     #[track_caller]
     pub fn logpmf(k: impl Operand, n: impl Operand, p: impl Operand, loc: impl Operand) -> Tensor {
-        floats!("binom::logpmf", k, n, p, loc);
+        floats!("binom::logpmf", k, n, p, loc => logpmf(k, n, p, loc));
         let inside = k.ge(loc).and(k.lt(loc + n + 1.0));
         let (m, n, p) = (inside.select(k - loc, 1.0), inside.select(n, 2.0), inside.select(p, 0.5));
         let choices = -betaln(n - m + 1.0, m + 1.0) - (n + 1.0).log();
@@ -112,6 +114,7 @@ pub mod binom {
     /// The probability of k.
     #[track_caller]
     pub fn pmf(k: impl Operand, n: impl Operand, p: impl Operand, loc: impl Operand) -> Tensor {
+        floats!("binom::pmf", k, n, p, loc => pmf(k, n, p, loc));
         logpmf(k, n, p, loc).exp()
     }
 }
@@ -130,7 +133,7 @@ pub mod geom {
     /// The logarithm of the probability of k, from 1 on.
     #[track_caller]
     pub fn logpmf(k: impl Operand, p: impl Operand, loc: impl Operand) -> Tensor {
-        floats!("geom::logpmf", k, p, loc);
+        floats!("geom::logpmf", k, p, loc => logpmf(k, p, loc));
         let n = k - loc;
         let outside = n.le(0.0);
         let log = xlog1py(outside.select(1.0, n) - 1.0, -p) + p.log();
@@ -140,6 +143,7 @@ pub mod geom {
     /// The probability of k.
     #[track_caller]
     pub fn pmf(k: impl Operand, p: impl Operand, loc: impl Operand) -> Tensor {
+        floats!("geom::pmf", k, p, loc => pmf(k, p, loc));
         logpmf(k, p, loc).exp()
     }
 }
@@ -159,7 +163,7 @@ pub mod nbinom {
     /// The logarithm of the probability of k.
     #[track_caller]
     pub fn logpmf(k: impl Operand, n: impl Operand, p: impl Operand, loc: impl Operand) -> Tensor {
-        floats!("nbinom::logpmf", k, n, p, loc);
+        floats!("nbinom::logpmf", k, n, p, loc => logpmf(k, n, p, loc));
         let outside = k.lt(loc);
         let m = outside.select(0.0, k - loc);
         let choices = -betaln(n, m + 1.0) - (n + m).log();
@@ -170,6 +174,7 @@ pub mod nbinom {
     /// The probability of k.
     #[track_caller]
     pub fn pmf(k: impl Operand, n: impl Operand, p: impl Operand, loc: impl Operand) -> Tensor {
+        floats!("nbinom::pmf", k, n, p, loc => pmf(k, n, p, loc));
         logpmf(k, n, p, loc).exp()
     }
 }

@@ -9,22 +9,22 @@
 /// assert!((f(&Array::from(0.5f64)).unwrap().item::<f64>().unwrap() - 1.5).abs() < 1e-15);
 /// ```
 pub mod beta {
-    use crate::special::{betainc, betaln, floats, xlog1py, xlogy};
+    use crate::special::{betainc, betaln, floats, no_beta, xlog1py, xlogy};
     use crate::tensor::{Operand, Tensor};
 
-    /// Where x is below and above the support, and z, or ½ there.
+    /// Where z is not above and not below the support's inside, and z, or ½ there. At the ends, where the
+    /// density may be infinite, slopes are 0, as in JAX.
     #[track_caller]
     fn inside(x: Tensor, loc: Tensor, scale: Tensor) -> (Tensor, Tensor, Tensor) {
-        let (below, above) = (x.lt(loc), x.gt(loc + scale));
-        // Rounding mustn't bring it beyond 1.
-        let z = ((x - loc) / scale).minimum(1.0);
+        let z = (x - loc) / scale;
+        let (below, above) = (z.le(0.0), z.ge(1.0));
         (below, above, below.or(above).select(0.5, z))
     }
 
     /// The logarithm of the density.
     #[track_caller]
     pub fn logpdf(x: impl Operand, a: impl Operand, b: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("beta::logpdf", x, a, b, loc, scale);
+        floats!("beta::logpdf", x, a, b, loc, scale => logpdf(x, a, b, loc, scale));
         let (below, above) = (x.lt(loc), x.gt(loc + scale));
         let outside = below.or(above);
         let z = outside.select(0.5, (x - loc) / scale);
@@ -36,34 +36,37 @@ pub mod beta {
     /// The density.
     #[track_caller]
     pub fn pdf(x: impl Operand, a: impl Operand, b: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
+        floats!("beta::pdf", x, a, b, loc, scale => pdf(x, a, b, loc, scale));
         logpdf(x, a, b, loc, scale).exp()
     }
 
     /// The distribution function.
     #[track_caller]
     pub fn cdf(x: impl Operand, a: impl Operand, b: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("beta::cdf", x, a, b, loc, scale);
+        floats!("beta::cdf", x, a, b, loc, scale => cdf(x, a, b, loc, scale));
         let (below, above, z) = inside(x, loc, scale);
-        below.select(0.0, above.select(1.0, betainc(a, b, z)))
+        no_beta(a, b).select(f64::NAN, below.select(0.0, above.select(1.0, betainc(a, b, z))))
     }
 
     /// The logarithm of the distribution function.
     #[track_caller]
     pub fn logcdf(x: impl Operand, a: impl Operand, b: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
+        floats!("beta::logcdf", x, a, b, loc, scale => logcdf(x, a, b, loc, scale));
         cdf(x, a, b, loc, scale).log()
     }
 
     /// 1 minus the distribution function.
     #[track_caller]
     pub fn sf(x: impl Operand, a: impl Operand, b: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("beta::sf", x, a, b, loc, scale);
+        floats!("beta::sf", x, a, b, loc, scale => sf(x, a, b, loc, scale));
         let (below, above, z) = inside(x, loc, scale);
-        below.select(1.0, above.select(0.0, betainc(b, a, 1.0 - z)))
+        no_beta(a, b).select(f64::NAN, below.select(1.0, above.select(0.0, betainc(b, a, 1.0 - z))))
     }
 
     /// The logarithm of 1 minus the distribution function.
     #[track_caller]
     pub fn logsf(x: impl Operand, a: impl Operand, b: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
+        floats!("beta::logsf", x, a, b, loc, scale => logsf(x, a, b, loc, scale));
         sf(x, a, b, loc, scale).log()
     }
 }
@@ -83,27 +86,28 @@ pub mod uniform {
     /// The logarithm of the density.
     #[track_caller]
     pub fn logpdf(x: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("uniform::logpdf", x, loc, scale);
+        floats!("uniform::logpdf", x, loc, scale => logpdf(x, loc, scale));
         x.lt(loc).or(x.gt(loc + scale)).select(f64::NEG_INFINITY, -scale.log())
     }
 
     /// The density.
     #[track_caller]
     pub fn pdf(x: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
+        floats!("uniform::pdf", x, loc, scale => pdf(x, loc, scale));
         logpdf(x, loc, scale).exp()
     }
 
     /// The distribution function.
     #[track_caller]
     pub fn cdf(x: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("uniform::cdf", x, loc, scale);
+        floats!("uniform::cdf", x, loc, scale => cdf(x, loc, scale));
         x.lt(loc).select(0.0, x.gt(loc + scale).select(1.0, (x - loc) / scale))
     }
 
     /// The inverse of the distribution function; NaN outside of [0, 1].
     #[track_caller]
     pub fn ppf(q: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("uniform::ppf", q, loc, scale);
+        floats!("uniform::ppf", q, loc, scale => ppf(q, loc, scale));
         probability(q, loc + scale * q)
     }
 }

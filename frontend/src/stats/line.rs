@@ -15,7 +15,7 @@ pub mod cauchy {
     /// The logarithm of the density.
     #[track_caller]
     pub fn logpdf(x: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("cauchy::logpdf", x, loc, scale);
+        floats!("cauchy::logpdf", x, loc, scale => logpdf(x, loc, scale));
         let z = (x - loc) / scale;
         -((PI * scale).log() + (z * z).log1p())
     }
@@ -23,46 +23,49 @@ pub mod cauchy {
     /// The density.
     #[track_caller]
     pub fn pdf(x: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
+        floats!("cauchy::pdf", x, loc, scale => pdf(x, loc, scale));
         logpdf(x, loc, scale).exp()
     }
 
     /// The distribution function.
     #[track_caller]
     pub fn cdf(x: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("cauchy::cdf", x, loc, scale);
+        floats!("cauchy::cdf", x, loc, scale => cdf(x, loc, scale));
         0.5 + ((x - loc) / scale).atan() / PI
     }
 
     /// The logarithm of the distribution function.
     #[track_caller]
     pub fn logcdf(x: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
+        floats!("cauchy::logcdf", x, loc, scale => logcdf(x, loc, scale));
         cdf(x, loc, scale).log()
     }
 
     /// 1 minus the distribution function.
     #[track_caller]
     pub fn sf(x: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("cauchy::sf", x, loc, scale);
+        floats!("cauchy::sf", x, loc, scale => sf(x, loc, scale));
         cdf(-x, -loc, scale)
     }
 
     /// The logarithm of 1 minus the distribution function.
     #[track_caller]
     pub fn logsf(x: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
+        floats!("cauchy::logsf", x, loc, scale => logsf(x, loc, scale));
         sf(x, loc, scale).log()
     }
 
     /// The inverse of the distribution function.
     #[track_caller]
     pub fn ppf(q: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("cauchy::ppf", q, loc, scale);
+        floats!("cauchy::ppf", q, loc, scale => ppf(q, loc, scale));
         quantile(q) * scale + loc
     }
 
     /// The inverse of [`sf`].
     #[track_caller]
     pub fn isf(q: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("cauchy::isf", q, loc, scale);
+        floats!("cauchy::isf", q, loc, scale => isf(q, loc, scale));
         -quantile(q) * scale + loc
     }
 
@@ -90,20 +93,21 @@ pub mod laplace {
     /// The logarithm of the density.
     #[track_caller]
     pub fn logpdf(x: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("laplace::logpdf", x, loc, scale);
+        floats!("laplace::logpdf", x, loc, scale => logpdf(x, loc, scale));
         -((x - loc).abs() / scale + (2.0 * scale).log())
     }
 
     /// The density.
     #[track_caller]
     pub fn pdf(x: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
+        floats!("laplace::pdf", x, loc, scale => pdf(x, loc, scale));
         logpdf(x, loc, scale).exp()
     }
 
     /// The distribution function.
     #[track_caller]
     pub fn cdf(x: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("laplace::cdf", x, loc, scale);
+        floats!("laplace::cdf", x, loc, scale => cdf(x, loc, scale));
         let z = (x - loc) / scale;
         let below = z.le(0.0);
         let half = 0.5 * below.select(z, -z).exp();
@@ -125,7 +129,7 @@ pub mod logistic {
     /// The logarithm of the density.
     #[track_caller]
     pub fn logpdf(x: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("logistic::logpdf", x, loc, scale);
+        floats!("logistic::logpdf", x, loc, scale => logpdf(x, loc, scale));
         let half = (x - loc) / scale * 0.5;
         -2.0 * half.logaddexp(-half) - scale.log()
     }
@@ -133,34 +137,35 @@ pub mod logistic {
     /// The density.
     #[track_caller]
     pub fn pdf(x: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
+        floats!("logistic::pdf", x, loc, scale => pdf(x, loc, scale));
         logpdf(x, loc, scale).exp()
     }
 
     /// The distribution function.
     #[track_caller]
     pub fn cdf(x: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("logistic::cdf", x, loc, scale);
+        floats!("logistic::cdf", x, loc, scale => cdf(x, loc, scale));
         expit((x - loc) / scale)
     }
 
     /// 1 minus the distribution function.
     #[track_caller]
     pub fn sf(x: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("logistic::sf", x, loc, scale);
+        floats!("logistic::sf", x, loc, scale => sf(x, loc, scale));
         expit(-((x - loc) / scale))
     }
 
     /// The inverse of the distribution function.
     #[track_caller]
     pub fn ppf(q: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("logistic::ppf", q, loc, scale);
+        floats!("logistic::ppf", q, loc, scale => ppf(q, loc, scale));
         logit(q) * scale + loc
     }
 
     /// The inverse of [`sf`].
     #[track_caller]
     pub fn isf(q: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("logistic::isf", q, loc, scale);
+        floats!("logistic::isf", q, loc, scale => isf(q, loc, scale));
         -logit(q) * scale + loc
     }
 }

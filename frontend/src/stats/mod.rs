@@ -21,6 +21,9 @@
 //! gradient of a sum over data is finite wherever JAX's is. Derivatives exist by every argument, and whole
 //! numbers counted by `k` are treated as any others are.
 //!
+//! Of parameters that there is no distribution of (a negative `df`, a NaN) results are as JAX's, mostly NaN;
+//! but they are NaN also where JAX has a number by accident, as of a value that is NaN itself.
+//!
 //! | on | |
 //! |---|---|
 //! | the real line | [`cauchy`], [`laplace`], [`logistic`], [`norm`], [`t`], [`truncnorm`] |

@@ -15,7 +15,7 @@ pub mod norm {
     /// The logarithm of the density.
     #[track_caller]
     pub fn logpdf(x: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("norm::logpdf", x, loc, scale);
+        floats!("norm::logpdf", x, loc, scale => logpdf(x, loc, scale));
         let z = (x - loc) / scale;
         -0.5 * (z * z) - scale.abs().log() - 0.5 * (2.0 * PI).ln()
     }
@@ -23,48 +23,49 @@ pub mod norm {
     /// The density.
     #[track_caller]
     pub fn pdf(x: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
+        floats!("norm::pdf", x, loc, scale => pdf(x, loc, scale));
         logpdf(x, loc, scale).exp()
     }
 
     /// The distribution function.
     #[track_caller]
     pub fn cdf(x: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("norm::cdf", x, loc, scale);
+        floats!("norm::cdf", x, loc, scale => cdf(x, loc, scale));
         ndtr((x - loc) / scale)
     }
 
     /// The logarithm of the distribution function.
     #[track_caller]
     pub fn logcdf(x: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("norm::logcdf", x, loc, scale);
+        floats!("norm::logcdf", x, loc, scale => logcdf(x, loc, scale));
         log_ndtr((x - loc) / scale)
     }
 
     /// 1 minus the distribution function.
     #[track_caller]
     pub fn sf(x: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("norm::sf", x, loc, scale);
+        floats!("norm::sf", x, loc, scale => sf(x, loc, scale));
         ndtr((loc - x) / scale)
     }
 
     /// The logarithm of 1 minus the distribution function.
     #[track_caller]
     pub fn logsf(x: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("norm::logsf", x, loc, scale);
+        floats!("norm::logsf", x, loc, scale => logsf(x, loc, scale));
         log_ndtr((loc - x) / scale)
     }
 
     /// The inverse of the distribution function.
     #[track_caller]
     pub fn ppf(q: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("norm::ppf", q, loc, scale);
+        floats!("norm::ppf", q, loc, scale => ppf(q, loc, scale));
         ndtri(q) * scale + loc
     }
 
     /// The inverse of [`sf`].
     #[track_caller]
     pub fn isf(q: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("norm::isf", q, loc, scale);
+        floats!("norm::isf", q, loc, scale => isf(q, loc, scale));
         -ndtri(q) * scale + loc
     }
 }
@@ -99,7 +100,7 @@ pub mod truncnorm {
     /// The logarithm of the density.
     #[track_caller]
     pub fn logpdf(x: impl Operand, a: impl Operand, b: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("truncnorm::logpdf", x, a, b, loc, scale);
+        floats!("truncnorm::logpdf", x, a, b, loc, scale => logpdf(x, a, b, loc, scale));
         let z = (x - loc) / scale;
         let log = norm::logpdf(x, loc, scale) - log_mass(a, b);
         let log = z.lt(a).or(z.gt(b)).select(f64::NEG_INFINITY, log);
@@ -109,13 +110,14 @@ pub mod truncnorm {
     /// The density.
     #[track_caller]
     pub fn pdf(x: impl Operand, a: impl Operand, b: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
+        floats!("truncnorm::pdf", x, a, b, loc, scale => pdf(x, a, b, loc, scale));
         logpdf(x, a, b, loc, scale).exp()
     }
 
     /// The logarithm of the distribution function.
     #[track_caller]
     pub fn logcdf(x: impl Operand, a: impl Operand, b: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("truncnorm::logcdf", x, a, b, loc, scale);
+        floats!("truncnorm::logcdf", x, a, b, loc, scale => logcdf(x, a, b, loc, scale));
         let z = (x - loc) / scale;
         let (below, above) = (z.le(a), z.ge(b));
         // Somewhere between, where it is one of both.
@@ -134,19 +136,21 @@ pub mod truncnorm {
     /// The distribution function.
     #[track_caller]
     pub fn cdf(x: impl Operand, a: impl Operand, b: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
+        floats!("truncnorm::cdf", x, a, b, loc, scale => cdf(x, a, b, loc, scale));
         logcdf(x, a, b, loc, scale).exp()
     }
 
     /// The logarithm of 1 minus the distribution function.
     #[track_caller]
     pub fn logsf(x: impl Operand, a: impl Operand, b: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("truncnorm::logsf", x, a, b, loc, scale);
+        floats!("truncnorm::logsf", x, a, b, loc, scale => logsf(x, a, b, loc, scale));
         logcdf(-x, -b, -a, -loc, scale)
     }
 
     /// 1 minus the distribution function.
     #[track_caller]
     pub fn sf(x: impl Operand, a: impl Operand, b: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
+        floats!("truncnorm::sf", x, a, b, loc, scale => sf(x, a, b, loc, scale));
         logsf(x, a, b, loc, scale).exp()
     }
 }

@@ -15,7 +15,7 @@ pub mod t {
     /// The logarithm of the density.
     #[track_caller]
     pub fn logpdf(x: impl Operand, df: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
-        floats!("t::logpdf", x, df, loc, scale);
+        floats!("t::logpdf", x, df, loc, scale => logpdf(x, df, loc, scale));
         let (half, z) = (df * 0.5, (x - loc) / scale);
         // Γ(df/2)/Γ((df + 1)/2) is B(df/2, 1/2)/√π.
         let constant = betaln(half, 0.5) + 0.5 * df.log() + scale.abs().log();
@@ -25,6 +25,7 @@ pub mod t {
     /// The density.
     #[track_caller]
     pub fn pdf(x: impl Operand, df: impl Operand, loc: impl Operand, scale: impl Operand) -> Tensor {
+        floats!("t::pdf", x, df, loc, scale => pdf(x, df, loc, scale));
         logpdf(x, df, loc, scale).exp()
     }
 }

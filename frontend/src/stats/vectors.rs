@@ -28,7 +28,7 @@ pub mod multivariate_normal {
     #[track_caller]
     pub fn logpdf(x: impl Operand, mean: impl Operand, cov: impl Operand) -> Tensor {
         let (name, span) = ("multivariate_normal::logpdf", Span::here());
-        floats!(name, x, mean, cov);
+        floats!(name, x, mean, cov => logpdf(x, mean, cov));
         if mean.rank() == 0 {
             return -0.5 * ((x - mean).square() / cov) - 0.5 * ((2.0 * PI).ln() + cov.log());
         }
@@ -81,6 +81,7 @@ pub mod multivariate_normal {
     /// As [`logpdf`].
     #[track_caller]
     pub fn pdf(x: impl Operand, mean: impl Operand, cov: impl Operand) -> Tensor {
+        floats!("multivariate_normal::pdf", x, mean, cov => pdf(x, mean, cov));
         logpdf(x, mean, cov).exp()
     }
 }
@@ -108,7 +109,7 @@ pub mod dirichlet {
     #[track_caller]
     pub fn logpdf(x: impl Operand, alpha: impl Operand) -> Tensor {
         let (name, span) = ("dirichlet::logpdf", Span::here());
-        floats!(name, x, alpha);
+        floats!(name, x, alpha => logpdf(x, alpha));
         let (of_x, of_alpha) = (x.shape(), alpha.shape());
         let fits = |n: usize| of_x.first().is_some_and(|m| *m == n || m + 1 == n);
         if of_alpha.rank() != 1 || !fits(of_alpha[0]) {
@@ -135,6 +136,7 @@ pub mod dirichlet {
     /// As [`logpdf`].
     #[track_caller]
     pub fn pdf(x: impl Operand, alpha: impl Operand) -> Tensor {
+        floats!("dirichlet::pdf", x, alpha => pdf(x, alpha));
         logpdf(x, alpha).exp()
     }
 }
@@ -158,7 +160,7 @@ pub mod multinomial {
     /// As the other functions; [`Error::Axis`](crate::Error::Axis) if `x` and `p` are scalars.
     #[track_caller]
     pub fn logpmf(x: impl Operand, n: impl Operand, p: impl Operand) -> Tensor {
-        floats!("multinomial::logpmf", x, n, p);
+        floats!("multinomial::logpmf", x, n, p => logpmf(x, n, p));
         let fits = x.sum_axes(-1).equal(n);
         let log = (n + 1.0).lgamma() + (xlogy(x, p) - (x + 1.0).lgamma()).sum_axes(-1);
         fits.select(log, f64::NEG_INFINITY)
@@ -170,6 +172,7 @@ pub mod multinomial {
     /// As [`logpmf`].
     #[track_caller]
     pub fn pmf(x: impl Operand, n: impl Operand, p: impl Operand) -> Tensor {
+        floats!("multinomial::pmf", x, n, p => pmf(x, n, p));
         logpmf(x, n, p).exp()
     }
 }

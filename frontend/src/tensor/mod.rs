@@ -525,12 +525,22 @@ pub fn ones_like(x: Tensor) -> Tensor {
 }
 
 /// `0, 1, 2, …` along one axis of a tensor of this shape, the same along the others. `axis` may
-/// count from the end. The element type isn't `bool`; integers that don't hold a count wrap around.
+/// count from the end.
+///
+/// # Errors and panics
+/// As operators do: [`Error::Axis`] if there is no such axis, [`Error::Dtype`] if the element type is `bool`,
+/// or an integer that doesn't hold the last number.
 #[track_caller]
 pub fn iota(shape: impl Into<Shape>, axis: isize, dtype: Dtype) -> Tensor {
     let shape = shape.into();
     let axis = shape::axis("iota", axis, shape.rank());
-    trace::add(Op::Iota { dtype, shape, axis }, &[], Span::here())
+    let counted = trace::add(Op::Iota { dtype, shape: shape.clone(), axis }, &[], Span::here());
+    let last = i64::try_from(shape[axis]).unwrap_or(i64::MAX) - 1;
+    if dtype.is_integer() && last > 0 && Literal::wrapped(dtype, last).to_i64() != Some(last) {
+        let m = format!("`iota` of {shape}: the numbers up to {last} along axis {axis} don't fit {dtype}");
+        raise::throw(Error::dtype(m).at(Span::here()));
+    }
+    counted
 }
 
 /// `0, 1, …, n - 1`.
@@ -540,6 +550,9 @@ pub fn iota(shape: impl Into<Shape>, axis: isize, dtype: Dtype) -> Tensor {
 /// let f = jit(|x: Tensor| x * arange(3, x.dtype()));
 /// assert_eq!(f(&Array::scalar(2.0f32)).unwrap().as_slice::<f32>().unwrap(), [0.0, 2.0, 4.0]);
 /// ```
+///
+/// # Errors and panics
+/// As [`iota`].
 #[track_caller]
 pub fn arange(n: usize, dtype: Dtype) -> Tensor {
     let _in = crate::raise::within("arange");

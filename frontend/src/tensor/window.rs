@@ -63,24 +63,26 @@ impl Default for Convolution {
     }
 }
 
-/// Refuses windows whose positions an `i32` doesn't count.
+/// Refuses windows whose positions an `i32` doesn't count, by the argument that makes them too many.
 #[track_caller]
 fn fitting(name: &str, x: Tensor, windows: &[Window], span: Span) {
     for (axis, (w, n)) in windows.iter().zip(x.shape().iter()).enumerate() {
         let reach = w.size.saturating_sub(1).saturating_mul(w.dilation);
         let room = n.saturating_add(w.padding.0).saturating_add(w.padding.1);
-        if [reach, room, w.stride].into_iter().any(|n| i32::try_from(n).is_err()) {
-            let m = format!(
-                "`{name}` of {}: windows of {} in steps of {}, padded by {:?}, along axis {axis} take more than {} \
-                 positions, the most there may be",
-                x.aval(),
-                w.size,
-                w.stride,
-                w.padding,
-                i32::MAX
-            );
-            raise::throw(Error::memory(m).at(span));
-        }
+        let too_large = |n: usize| i32::try_from(n).is_err();
+        let what = if too_large(w.stride) {
+            format!("strides of {}", w.stride)
+        } else if too_large(reach) && w.dilation > 1 {
+            format!("{} elements with a dilation of {}", w.size, w.dilation)
+        } else if too_large(reach) {
+            format!("windows of {}", w.size)
+        } else if too_large(room) {
+            format!("{n} elements with a padding of {:?}", w.padding)
+        } else {
+            continue;
+        };
+        let m = format!("`{name}` of {}: {what}, along axis {axis}, reach over more than {}", x.aval(), i32::MAX);
+        raise::throw(Error::memory(m).at(span));
     }
 }
 
@@ -284,6 +286,15 @@ pub fn conv(lhs: Tensor, rhs: Tensor, how: &Convolution) -> Tensor {
         );
     }
     for (i, d) in apart.iter().enumerate() {
+        let length = x.shape()[1 + i];
+        if i32::try_from(length.saturating_sub(1).saturating_mul(*d)).is_err() {
+            let m = format!(
+                "`conv` of {}: {length} elements with an input dilation of {d} reach over more than {}",
+                lhs.aval(),
+                i32::MAX
+            );
+            raise::throw(Error::memory(m).at(span));
+        }
         x = x.pad_axis(1 + i, (0, 0, d - 1).into(), 0.0);
     }
     let whole = Window { size: 1, stride: 1, dilation: 1, padding: (0, 0) };

@@ -95,7 +95,8 @@ impl<A: Args, O: Tree> fmt::Debug for Chunked<A, O> {
 
 /// The axis of each leaf, and how many elements there are.
 fn lengths<A: Args>(args: &Flat<'_, Array>, in_axes: &dyn Axes<A>, span: Span) -> Result<(Vec<Option<usize>>, usize)> {
-    let params: Vec<_> = args.leaves.iter().map(|x| (x.aval().clone(), span)).collect();
+    // Arrays are made nowhere in traced code.
+    let params: Vec<_> = args.leaves.iter().map(|x| (x.aval().clone(), Span::Unknown)).collect();
     let traced = trace::outermost("axes".to_owned(), params.clone(), span, |tensors| {
         let args: A = build(tensors.iter().copied(), &args.structure);
         (Vec::new(), mapped(&args, in_axes, &params, || paths(&args)))
