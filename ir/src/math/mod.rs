@@ -49,7 +49,7 @@ pub use scalar::{Scalar32, Scalar64};
 /// | `Atan`     | 1.56 | 2    |
 /// | `Tanh`     | 2.49 | 2.44 |
 /// | `Logistic` | 2.53 | 2.10 |
-/// | `Erf`      | 1.01 | 2    |
+/// | `Erf`      | 0.96 | 2    |
 /// | `Erfc`     | 4.62 | 3    |
 /// | `ErfInv`   | 2.04 | 3    |
 /// | `pow`      | 1.05 | 0.98 |
@@ -127,7 +127,8 @@ impl Elementary {
             Elementary::Tanh | Elementary::Logistic => 22.0,
             Elementary::Log | Elementary::Log1p | Elementary::Sin | Elementary::Cos => 28.0,
             Elementary::Atan | Elementary::Asin | Elementary::Acos => 32.0,
-            Elementary::Erf | Elementary::Erfc => 55.0,
+            Elementary::Erf => 30.0,
+            Elementary::Erfc => 55.0,
             Elementary::ErfInv => 75.0,
         }
     }
