@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) strip: usize,
     /// Whether the first pass, a reduction of long columns, runs in blocks; see [`blocked`].
     pub(crate) blocked: bool,
+    /// Indices of the axis that lanes run along which stay together.
+    together: usize,
     /// The domain axis whose range the argument block gives, so that threads can share it.
     pub(crate) split: usize,
     /// About how long the nest takes, in ns.
@@ -74,10 +76,10 @@ pub(crate) struct Stream {
     pub(crate) strides: SmallVec<[usize; 4]>,
 }
 
-/// Indices of the axis that lanes run along which stay together: more than a group has lanes.
+/// Indices that stay together of other axes that lanes run along: more than a group has lanes.
 const GRAIN: usize = 64;
 
-/// Columns of a reduction in blocks that stay together.
+/// Columns of a reduction in blocks that stay together, if rows are all that it reads: a page of each.
 const PANEL: usize = 1024;
 
 /// So many parts are enough for any number of threads to share an axis evenly.
@@ -123,6 +125,7 @@ pub(crate) fn plan(kernel: &Kernel, nest: &LoopNest, fused: bool) -> Plan {
         heavy: nest.passes.iter().any(|p| p.insts.iter().map(weight).sum::<f64>() >= HEAVY),
         strip,
         blocked: false,
+        together: GRAIN,
         split: 0,
         time,
         nest: LoopNest::default(),
@@ -136,6 +139,9 @@ pub(crate) fn plan(kernel: &Kernel, nest: &LoopNest, fused: bool) -> Plan {
         plan.fuse(&nest);
     }
     plan.blocked = plan.points > 1 && strip == 0 && numerics == Numerics::Fast && blocked(kernel, &nest);
+    if plan.blocked && nest.passes.iter().flat_map(accesses).all(|index| index.strides[rank - 1] <= 1) {
+        plan.together = PANEL;
+    }
     plan.mark_splats(&nest, rank);
     plan.nest = nest;
     plan.split = plan.splits();
@@ -158,8 +164,8 @@ impl Plan {
     fn grain_of(&self, axis: usize) -> usize {
         let rank = self.nest.domain.len();
         if self.points > 1 && axis + 1 == rank {
-            // At least a group, and few groups that are moved back; rows are walked across a page.
-            if self.blocked { PANEL } else { GRAIN }
+            // At least a group, and few groups that are moved back.
+            self.together
         } else if self.strip > 0 && axis + 2 == rank {
             self.strip
         } else {
