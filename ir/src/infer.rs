@@ -2,7 +2,6 @@
 //! broadcasting, written once.
 
 use crate::dtype::Dtype;
-use crate::elementary;
 use crate::error::{Error, Result};
 use crate::graph::{Aval, Control, FnId, Function, Program, Transform};
 use crate::op::{Axes, Binary, DotDims, Factor, Linalg, Op, Unary};

@@ -11,6 +11,10 @@
 //! [`Array`] is the concrete tensor both levels run on, [`Error`] the one error type, and [`math`]
 //! the elementary functions shared by the interpreter and the backends.
 
+// First, for its pattern `elementary!`.
+#[macro_use]
+pub mod op;
+
 pub mod array;
 pub mod builder;
 pub mod dtype;
@@ -22,7 +26,6 @@ pub mod infer;
 pub mod kernel;
 pub mod linalg;
 pub mod math;
-pub mod op;
 pub mod print;
 mod resident;
 pub mod scalar;

@@ -26,6 +26,23 @@ macro_rules! class {
             }
         }
     };
+    // A class with some that hold together, as a pattern of that name: what holds for all of them is one
+    // arm of a `match`.
+    ($(#[$doc:meta])* $Class:ident {
+        $($before:tt)*
+    } $(#[$doc_some:meta])* $some:ident {
+        $($(#[$line:meta])* $Variant:ident = $name:literal,)*
+    } and {
+        $($after:tt)*
+    }) => {
+        class! { $(#[$doc])* $Class { $($before)* $($(#[$line])* $Variant = $name,)* $($after)* } }
+
+        $(#[$doc_some])*
+        #[macro_export]
+        macro_rules! $some {
+            () => { $($crate::$Class::$Variant)|* };
+        }
+    };
 }
 
 class! {
@@ -45,6 +62,9 @@ class! {
         Sqrt = "sqrt",
         /// 1/√x
         Rsqrt = "rsqrt",
+    }
+    /// The functions of floats that [`math`](crate::math) computes, as a pattern.
+    elementary {
         /// eˣ
         Exp = "exp",
         /// eˣ − 1
@@ -73,6 +93,8 @@ class! {
         Erfc = "erfc",
         /// The inverse of the error function, from (−1, 1).
         ErfInv = "erf_inv",
+    }
+    and {
         /// Logical complement of a bool, bitwise of an integer.
         Not = "not",
         /// x, with no derivative.
@@ -80,28 +102,6 @@ class! {
         /// x, which nothing is simplified through: what is computed from it is not what is computed from x.
         Barrier = "barrier",
     }
-}
-
-/// The functions of one operand that `egrad_ir::math` computes, as a pattern: what holds for all of them
-/// is one arm of a `match`. See [`Elementary::of`](crate::math::Elementary::of).
-#[macro_export]
-macro_rules! elementary {
-    () => {
-        $crate::Unary::Exp
-            | $crate::Unary::Expm1
-            | $crate::Unary::Log
-            | $crate::Unary::Log1p
-            | $crate::Unary::Sin
-            | $crate::Unary::Cos
-            | $crate::Unary::Asin
-            | $crate::Unary::Acos
-            | $crate::Unary::Atan
-            | $crate::Unary::Tanh
-            | $crate::Unary::Logistic
-            | $crate::Unary::Erf
-            | $crate::Unary::Erfc
-            | $crate::Unary::ErfInv
-    };
 }
 
 class! {

@@ -14,8 +14,6 @@
 //!   sums and products of matrices when they are complete. Conversions to them go by way of `f32`.
 
 use crate::dtype::{Dtype, Element, Literal};
-use crate::elementary;
-use crate::erf;
 use crate::math::{self, Scalar32, Scalar64};
 use crate::op::{Binary, Compare, Reduce, Unary};
 use half::{bf16, f16};
@@ -104,7 +102,7 @@ fn power<T: Copy>(x: T, n: i32, one: T, mul: fn(T, T) -> T, reciprocal: fn(T) ->
 }
 
 macro_rules! float {
-    ($($T:ident, $bits:ident, $module:ident, $Lanes:ident;)*) => {$(
+    ($($T:ident, $bits:ident, $module:ident, $Lanes:ident, $of:ident;)*) => {$(
         impl Scalar for $T {
             type Wide = $T;
 
@@ -119,34 +117,7 @@ macro_rules! float {
                     Unary::Sqrt => $T::sqrt,
                     Unary::Rsqrt if shared => |x| 1.0 / x.sqrt(),
                     Unary::Rsqrt => |x| (1.0 / f64::from(x).sqrt()) as $T,
-                    Unary::Exp if shared => |x| math::$module::exp(&mut $Lanes, x),
-                    Unary::Exp => |x| f64::from(x).exp() as $T,
-                    Unary::Expm1 if shared => |x| math::$module::expm1(&mut $Lanes, x),
-                    Unary::Expm1 => |x| f64::from(x).exp_m1() as $T,
-                    Unary::Log if shared => |x| math::$module::log(&mut $Lanes, x),
-                    Unary::Log => |x| f64::from(x).ln() as $T,
-                    Unary::Log1p if shared => |x| math::$module::log1p(&mut $Lanes, x),
-                    Unary::Log1p => |x| f64::from(x).ln_1p() as $T,
-                    Unary::Sin if shared => |x| math::$module::sin(&mut $Lanes, x),
-                    Unary::Sin => |x| f64::from(x).sin() as $T,
-                    Unary::Cos if shared => |x| math::$module::cos(&mut $Lanes, x),
-                    Unary::Cos => |x| f64::from(x).cos() as $T,
-                    Unary::Asin if shared => |x| math::$module::asin(&mut $Lanes, x),
-                    Unary::Asin => |x| f64::from(x).asin() as $T,
-                    Unary::Acos if shared => |x| math::$module::acos(&mut $Lanes, x),
-                    Unary::Acos => |x| f64::from(x).acos() as $T,
-                    Unary::Atan if shared => |x| math::$module::atan(&mut $Lanes, x),
-                    Unary::Atan => |x| f64::from(x).atan() as $T,
-                    Unary::Tanh if shared => |x| math::$module::tanh(&mut $Lanes, x),
-                    Unary::Tanh => |x| f64::from(x).tanh() as $T,
-                    Unary::Logistic if shared => |x| math::$module::logistic(&mut $Lanes, x),
-                    Unary::Logistic => |x| logistic(f64::from(x)) as $T,
-                    Unary::Erf if shared => |x| math::$module::erf(&mut $Lanes, x),
-                    Unary::Erf => |x| erf::erf(f64::from(x)) as $T,
-                    Unary::Erfc if shared => |x| math::$module::erfc(&mut $Lanes, x),
-                    Unary::Erfc => |x| erf::erfc(f64::from(x)) as $T,
-                    Unary::ErfInv if shared => |x| math::$module::erf_inv(&mut $Lanes, x),
-                    Unary::ErfInv => |x| erf::erf_inv(f64::from(x)) as $T,
+                    elementary!() => math::Elementary::of(op)?.$of(shared),
                     Unary::StopGradient | Unary::Barrier => |x| x,
                     Unary::Not => return None,
                 })
@@ -221,14 +192,14 @@ macro_rules! float {
     )*};
 }
 float! {
-    f32, u32, single, Scalar32;
-    f64, u64, double, Scalar64;
+    f32, u32, single, Scalar32, of_f32;
+    f64, u64, double, Scalar64, of_f64;
 }
 
 /// A function of 16-bit floats: that of `f32`, rounded once.
 macro_rules! rounded {
     ($op:expr, $mode:expr, $Class:ident::$function:ident$args:tt {
-        $($Variant:ident)*; as they are: $($Same:ident)*; refused: $($Refused:ident)*
+        $($Variant:ident)*; as they are: $($Same:ident)*; refused: $($Refused:ident)* $(; $others:pat => $value:expr)?
     }) => {
         match $op {
             $($Class::$Variant => match $mode {
@@ -237,6 +208,7 @@ macro_rules! rounded {
             },)*
             $($Class::$Same => |x| x,)*
             $($Class::$Refused => return None,)*
+            $($others => $value,)?
         }
     };
     ($Class:ident::$function:ident($($x:ident),*) $Variant:ident $Mode:ident) => {
@@ -254,10 +226,10 @@ macro_rules! half {
 
             fn unary(op: Unary, mode: Elementary) -> Option<fn($T) -> $T> {
                 Some(rounded!(op, mode, Unary::unary(x) {
-                    Neg Abs Sign Floor Round Sqrt Rsqrt Exp Expm1 Log Log1p Sin Cos Asin Acos Atan Tanh Logistic
-                    Erf Erfc ErfInv;
+                    Neg Abs Sign Floor Round Sqrt Rsqrt;
                     as they are: StopGradient Barrier;
-                    refused: Not
+                    refused: Not;
+                    elementary!() => math::Elementary::of(op)?.of_half(mode == Elementary::Shared)
                 }))
             }
 
@@ -309,7 +281,7 @@ half! {
 }
 
 /// 1 / (1 + e⁻ˣ) without overflow on either side.
-fn logistic(x: f64) -> f64 {
+pub(crate) fn logistic(x: f64) -> f64 {
     if x < 0.0 {
         let e = x.exp();
         e / (1.0 + e)

@@ -419,20 +419,42 @@ fn interpret(f: Binary, w: &Array, x: &Array) -> Array {
 #[track_caller]
 fn on_cpu(make: &dyn Fn() -> Binary, w: &Array, x: &Array) -> Array {
     let got = run(make(), Device::Cpu, Numerics::Fast, w, x);
-    close("CPU and interpreter", &got, &interpret(make(), w, x), 1e-9);
+    close("CPU and interpreter", &got, 1e-9, w, x, &|w, x| interpret(make(), w, x));
     got
 }
 
-/// Asserts that two arrays agree within a share of the largest entry, NaN and infinities exactly.
+/// Asserts that an array is what `reference` gives of w and x, within a share of the largest entry, NaN and
+/// infinities exactly. Where rounding decides (steps of a loop may double an error each), within what the
+/// reference itself moves when its operands do by 2⁻⁴⁶ of themselves.
 #[track_caller]
-fn close(what: &str, got: &Array, want: &Array, tolerance: f64) {
+fn close(what: &str, got: &Array, tolerance: f64, w: &Array, x: &Array, reference: &dyn Fn(&Array, &Array) -> Array) {
+    let want = reference(w, x);
     assert_eq!(got.aval(), want.aval(), "{what}");
     let (got, want) = (got.to_f64(), want.to_f64());
-    let scale = want.iter().filter(|x| x.is_finite()).fold(1.0, |m: f64, x| m.max(x.abs()));
-    for (i, (g, w)) in got.iter().zip(&want).enumerate() {
-        let same = g == w || (g.is_nan() && w.is_nan()) || (g - w).abs() <= tolerance * scale;
-        assert!(same, "{what}: element {i} is {g}, not {w}");
-    }
+    let scale = largest(&want).max(1.0);
+    let Some(i) = (0..got.len()).find(|i| differ(got[*i], want[*i], tolerance * scale)) else { return };
+    let moved = reference(&nudged(w), &nudged(x)).to_f64();
+    let moves = largest(&moved.iter().zip(&want).map(|(m, w)| m - w).collect::<Vec<_>>());
+    let bad = (0..got.len()).find(|i| differ(got[*i], want[*i], tolerance * scale + 4.0 * moves));
+    assert!(bad.is_none(), "{what}: element {i} is {}, not {}; an ulp moves it by {moves}", got[i], want[i]);
+    eprintln!("rounding decides: {what}: element {i} is {}, not {}; an ulp moves it by {moves}", got[i], want[i]);
+}
+
+fn differ(a: f64, b: f64, by: f64) -> bool {
+    let same = a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= by;
+    !same
+}
+
+/// The largest size among those that are finite.
+fn largest(a: &[f64]) -> f64 {
+    a.iter().filter(|x| x.is_finite()).fold(0.0, |m: f64, x| m.max(x.abs()))
+}
+
+/// Every number a few ulps larger or smaller.
+fn nudged(a: &Array) -> Array {
+    let by = |i: usize| 1.0 + [1.0, -1.0, -1.0][i % 3] * 2f64.powi(-46);
+    let data: Vec<f64> = a.to_f64().iter().enumerate().map(|(i, x)| x * by(i)).collect();
+    Array::from_f64(a.dtype(), &data, a.shape().clone()).unwrap()
 }
 
 /// a + t·b.
@@ -443,6 +465,14 @@ fn along(a: &Array, t: f64, b: &Array) -> Array {
 
 fn dot(a: &Array, b: &Array) -> f64 {
     a.to_f64().iter().zip(b.to_f64()).map(|(a, b)| a * b).sum()
+}
+
+/// Slopes at 0 by central differences, and how far wider differences are from them.
+fn slopes(at: &dyn Fn(f64) -> Vec<f64>) -> (Vec<f64>, f64) {
+    let [near, far] =
+        [1e-6, 2e-6].map(|h| at(h).iter().zip(at(-h)).map(|(a, b)| (a - b) / (2.0 * h)).collect::<Vec<_>>());
+    let doubt = largest(&near.iter().zip(&far).map(|(a, b)| a - b).collect::<Vec<_>>());
+    (near, doubt)
 }
 
 impl Program {
@@ -541,8 +571,8 @@ proptest! {
         let (w, x) = case.arguments(axes, n);
         let all = on_cpu(&|| vmap_with(case.program.gradient(), axes, out), &w, &x);
         for i in 0..n {
-            let one = interpret(case.program.gradient(), &element(&w, axes.0, i), &element(&x, axes.1, i));
-            close("vmap and loop", &element(&all, Some(out), i), &one, 1e-9);
+            let (w, x, got) = (element(&w, axes.0, i), element(&x, axes.1, i), element(&all, Some(out), i));
+            close("vmap and loop", &got, 1e-9, &w, &x, &|w, x| interpret(case.program.gradient(), w, x));
         }
     }
 
@@ -553,11 +583,10 @@ proptest! {
         let (w, x) = case.arguments((None, None), 1);
         let direction = case.numbers.array(Dtype::F64, &case.w);
         let gradient = on_cpu(&|| case.program.gradient(), &w, &x);
-        let at = |t: f64| interpret(case.program.total(), &along(&w, t, &direction), &x).item::<f64>().unwrap();
-        let (h, value) = (1e-6, at(0.0));
-        let slope = (at(h) - at(-h)) / (2.0 * h);
-        let got = dot(&gradient, &direction);
-        prop_assert!((got - slope).abs() <= 1e-5 * slope.abs().max(value.abs()).max(1.0), "{got} is not {slope}");
+        let value = interpret(case.program.total(), &w, &x).item::<f64>().unwrap();
+        let (slope, doubt) = slopes(&|t| interpret(case.program.total(), &along(&w, t, &direction), &x).to_f64());
+        let (got, tolerance) = (dot(&gradient, &direction), 1e-5 * slope[0].abs().max(value.abs()).max(1.0));
+        prop_assert!(!differ(got, slope[0], tolerance + doubt), "{got} is not {}", slope[0]);
     }
 
     /// `grad(mean(vmap f))` and `vmap(grad(mean(vmap f)))`: an inner batch of x's.
@@ -579,15 +608,15 @@ proptest! {
         let (aw, ax) = axes(&mut case.pick, case.w.len(), xs.len());
         let (w, x) = (case.numbers.array(Dtype::F64, &case.w), case.numbers.array(Dtype::F64, &xs));
         let mean = on_cpu(&|| grad(case.program.mean(inner)), &w, &x);
-        close("grad(mean(vmap)) and loop", &mean, &reference(&w, &x), 1e-9);
+        close("grad(mean(vmap)) and loop", &mean, 1e-9, &w, &x, &reference);
 
         let n = 1 + case.pick.below(3);
         let w = case.numbers.array(Dtype::F64, &batched(&case.w, aw, n));
         let x = case.numbers.array(Dtype::F64, &batched(&xs, ax, n));
         let all = on_cpu(&|| vmap(grad(case.program.mean(inner)), (aw, ax)).boxed(), &w, &x);
         for i in 0..n {
-            let want = reference(&element(&w, aw, i), &element(&x, ax, i));
-            close("vmap(grad(vmap)) and loops", &element(&all, Some(0), i), &want, 1e-9);
+            let (w, x, got) = (element(&w, aw, i), element(&x, ax, i), element(&all, Some(0), i));
+            close("vmap(grad(vmap)) and loops", &got, 1e-9, &w, &x, &reference);
         }
     }
 
@@ -597,30 +626,33 @@ proptest! {
         let mut case = Case::new(&program, &pick, Ops::Smooth);
         let (w, x) = case.arguments((None, None), 1);
         let direction = case.numbers.array(Dtype::F64, &case.w);
-        let h = 1e-6;
 
         let second = on_cpu(&|| case.program.second(), &w, &x);
-        let sine = |t: f64| -> f64 {
-            interpret(case.program.gradient(), &along(&w, t, &direction), &x).to_f64().iter().map(|g| g.sin()).sum()
-        };
-        let (got, slope) = (dot(&second, &direction), (sine(h) - sine(-h)) / (2.0 * h));
-        prop_assert!((got - slope).abs() <= 1e-4 * slope.abs().max(1.0), "grad(grad) gives {got}, not {slope}");
+        let (slope, doubt) = slopes(&|t| {
+            let gradient = interpret(case.program.gradient(), &along(&w, t, &direction), &x);
+            vec![gradient.to_f64().iter().map(|g| g.sin()).sum()]
+        });
+        let (got, tolerance) = (dot(&second, &direction), 1e-4 * slope[0].abs().max(1.0));
+        prop_assert!(!differ(got, slope[0], tolerance + doubt), "grad(grad) gives {got}, not {}", slope[0]);
 
         let pushed = on_cpu(&|| case.program.pushed(), &w, &x);
         let cosine = |a: &Array| Array::from_f64(Dtype::F64, &a.to_f64().iter().map(|x| x.cos()).collect::<Vec<_>>(), a.shape().clone()).unwrap();
         let (dw, dx) = (cosine(&w), cosine(&x));
-        let at = |t: f64| interpret(case.program.gradient(), &along(&w, t, &dw), &along(&x, t, &dx));
-        let difference = along(&at(h), -1.0, &at(-h));
-        let slope: Vec<f64> = difference.to_f64().iter().map(|d| d / (2.0 * h)).collect();
-        close("jvp(grad)", &pushed, &Array::from_f64(Dtype::F64, &slope, w.shape().clone()).unwrap(), 1e-4);
+        let (slope, doubt) =
+            slopes(&|t| interpret(case.program.gradient(), &along(&w, t, &dw), &along(&x, t, &dx)).to_f64());
+        let tolerance = 1e-4 * largest(&slope).max(1.0) + doubt;
+        for (got, slope) in pushed.to_f64().iter().zip(&slope) {
+            prop_assert!(!differ(*got, *slope, tolerance), "jvp(grad) gives {got}, not {slope}");
+        }
 
         let axes = case.axes();
         let (w, x) = case.arguments(axes, 2);
         for make in [Program::second, Program::pushed] {
             let all = on_cpu(&|| vmap(make(&case.program), axes).boxed(), &w, &x);
             for i in 0..2 {
-                let one = interpret(make(&case.program), &element(&w, axes.0, i), &element(&x, axes.1, i));
-                close("vmap of second derivatives and loop", &element(&all, Some(0), i), &one, 1e-9);
+                let (w, x, got) = (element(&w, axes.0, i), element(&x, axes.1, i), element(&all, Some(0), i));
+                let loops = |w: &Array, x: &Array| interpret(make(&case.program), w, x);
+                close("vmap of second derivatives and loop", &got, 1e-9, &w, &x, &loops);
             }
         }
     }
@@ -639,8 +671,8 @@ proptest! {
         for j in 0..m {
             let (w, x, all) = (element(&w, ow, j), element(&x, ox, j), element(&all, Some(out), j));
             for i in 0..n {
-                let one = interpret(case.program.value(), &element(&w, iw, i), &element(&x, ix, i));
-                close("vmap(vmap) and loops", &element(&all, Some(0), i), &one, 1e-9);
+                let (w, x, got) = (element(&w, iw, i), element(&x, ix, i), element(&all, Some(0), i));
+                close("vmap(vmap) and loops", &got, 1e-9, &w, &x, &|w, x| interpret(case.program.value(), w, x));
             }
         }
     }
@@ -655,7 +687,8 @@ proptest! {
         let written_out = case.program.written_out();
         for make in [Program::value, Program::tangent, Program::gradient, Program::second, Program::pushed] {
             let got = on_cpu(&|| vmap(make(&case.program), axes).boxed(), &w, &x);
-            close("loop and steps", &got, &interpret(vmap(make(&written_out), axes).boxed(), &w, &x), 1e-9);
+            let steps = |w: &Array, x: &Array| interpret(vmap(make(&written_out), axes).boxed(), w, x);
+            close("loop and steps", &got, 1e-9, &w, &x, &steps);
         }
     }
 
@@ -668,7 +701,8 @@ proptest! {
         let written_out = case.program.written_out();
         for make in [Program::value, Program::tangent] {
             let got = on_cpu(&|| vmap(make(&case.program), axes).boxed(), &w, &x);
-            close("loop and steps", &got, &interpret(vmap(make(&written_out), axes).boxed(), &w, &x), 1e-9);
+            let steps = |w: &Array, x: &Array| interpret(vmap(make(&written_out), axes).boxed(), w, x);
+            close("loop and steps", &got, 1e-9, &w, &x, &steps);
         }
     }
 
@@ -684,7 +718,8 @@ proptest! {
         let (w, x) = case.arguments(axes, n);
         for make in [Program::value, Program::gradient] {
             let got = run(vmap(make(&case.program), axes).boxed(), Device::Vulkan, Numerics::Fast, &w, &x);
-            close("Vulkan and interpreter", &got, &interpret(vmap(make(&case.program), axes).boxed(), &w, &x), 1e-9);
+            let reference = |w: &Array, x: &Array| interpret(vmap(make(&case.program), axes).boxed(), w, x);
+            close("Vulkan and interpreter", &got, 1e-9, &w, &x, &reference);
         }
     }
 

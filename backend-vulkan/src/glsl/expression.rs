@@ -1,7 +1,8 @@
 //! Instructions as expressions of GLSL.
 
+use super::library::elementary;
 use egrad_ir::op::{Binary, Compare, Unary};
-use egrad_ir::{Dtype, Literal};
+use egrad_ir::{Dtype, Literal, elementary};
 
 /// How tightly an expression holds together, by GLSL's precedence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,20 +120,7 @@ impl<F: FnMut(Dtype, &str)> Expressions<F> {
                 let root = library("square_root");
                 self.literal(Literal::new(dtype, 1.0)).joined("/", Rank::Product, &root, dtype)
             }
-            Unary::Exp => library("accurate_exp"),
-            Unary::Expm1 => library("expm1"),
-            Unary::Log => library("accurate_log"),
-            Unary::Log1p => library("log1p"),
-            Unary::Sin => library("accurate_sin"),
-            Unary::Cos => library("accurate_cos"),
-            Unary::Asin => library("accurate_asin"),
-            Unary::Acos => library("accurate_acos"),
-            Unary::Atan => library("accurate_atan"),
-            Unary::Tanh => library("accurate_tanh"),
-            Unary::Logistic => library("logistic"),
-            Unary::Erf => library("accurate_erf"),
-            Unary::Erfc => library("accurate_erfc"),
-            Unary::ErfInv => library("accurate_erf_inv"),
+            elementary!() => library(&elementary(op)),
             Unary::Not if dtype == Dtype::Bool => x.prefixed('!'),
             Unary::Not => narrow(x.prefixed('~')),
             Unary::StopGradient | Unary::Barrier => x,

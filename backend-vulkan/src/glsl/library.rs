@@ -4,7 +4,7 @@
 //! other types. Bytes are computed with as `uint`, and floats of 16 bits are moved as such.
 //! Paragraphs of a file are its definitions; a shader gets the ones that it uses.
 
-use egrad_ir::Dtype;
+use egrad_ir::{Dtype, Unary, elementary};
 use hashbrown::HashMap;
 use std::sync::LazyLock;
 
@@ -24,6 +24,54 @@ const ANY_FLOAT: [&str; 7] = [
     include_str!("functions/error.glsl"),
 ];
 const ANY: &str = include_str!("functions/team.glsl");
+
+/// The function that an elementary function is.
+pub(super) fn elementary(op: Unary) -> String {
+    format!("accurate_{}", op.name())
+}
+
+// Each of them has one, or else compiling stops here.
+const _: () = {
+    let mut i = 0;
+    while i < Unary::ALL.len() {
+        if matches!(Unary::ALL[i], elementary!()) && !is_defined(Unary::ALL[i].name()) {
+            panic!("{}", Unary::ALL[i].name()); // has no `double accurate_…(double …)` in functions/*.glsl
+        }
+        i += 1;
+    }
+};
+
+/// Whether a file has a line `double accurate_…(double …)` for that name.
+const fn is_defined(name: &str) -> bool {
+    let mut file = 0;
+    while file < ANY_FLOAT.len() {
+        let (text, mut at) = (ANY_FLOAT[file].as_bytes(), 0);
+        while at < text.len() {
+            if (at == 0 || text[at - 1] == b'\n') && begins(text, at, ["double accurate_", name, "(double "]) {
+                return true;
+            }
+            at += 1;
+        }
+        file += 1;
+    }
+    false
+}
+
+/// Whether these words stand at a position of the text.
+const fn begins(text: &[u8], mut at: usize, words: [&str; 3]) -> bool {
+    let mut i = 0;
+    while i < words.len() {
+        let (word, mut j) = (words[i].as_bytes(), 0);
+        while j < word.len() {
+            if at == text.len() || text[at] != word[j] {
+                return false;
+            }
+            (j, at) = (j + 1, at + 1);
+        }
+        i += 1;
+    }
+    true
+}
 
 /// Marks loops that must not stay loops: llvmpipe stops an invocation after so many iterations of
 /// all its loops together.

@@ -266,7 +266,7 @@ fn pair(op: Op, a: impl Operand, b: impl Operand) -> Tensor {
 }
 
 macro_rules! unary {
-    ($($(#[$doc:meta])* $name:ident = $Op:ident;)*) => {
+    (elsewhere $($Other:ident)*; $($(#[$doc:meta])* $name:ident = $Op:ident;)*) => {
         impl Tensor {$(
             $(#[$doc])*
             #[track_caller]
@@ -274,9 +274,16 @@ macro_rules! unary {
                 self.unary(Unary::$Op)
             }
         )*}
+
+        // Every one has a method: here, or `elsewhere` as an operator or by hand.
+        const _: fn(Unary) = |op| match op {
+            $(Unary::$Op => {})*
+            $(Unary::$Other => {})*
+        };
     };
 }
 unary! {
+    elsewhere Neg Abs Not;
     /// -1, 0 or 1 by the sign of x; a float zero keeps its sign, NaN stays NaN.
     sign = Sign;
     /// The largest integer that isn't above x, of floats; the derivative is 0.
@@ -329,39 +336,44 @@ unary! {
 }
 
 macro_rules! binary {
-    ($($(#[$doc:meta])* $name:ident = $via:ident $Op:ident;)*) => {
+    ($via:ident $Class:ident elsewhere $($Other:ident)*; $($(#[$doc:meta])* $name:ident = $Op:ident;)*) => {
         impl Tensor {$(
             $(#[$doc])*
             #[track_caller]
             pub fn $name(self, other: impl Operand) -> Tensor {
-                self.$via($Op, other)
+                self.$via($Class::$Op, other)
             }
         )*}
+
+        // Every one has a method: here, or `elsewhere` as an operator.
+        const _: fn($Class) = |op| match op {
+            $($Class::$Op => {})*
+            $($Class::$Other => {})*
+        };
     };
 }
-use Binary::{And, Atan2, Max, Min, Or, Pow, ShiftLeft, ShiftRightArithmetic, ShiftRightLogical, Xor};
-use Compare::{Eq, Ge, Gt, Le, Lt, Ne};
 binary! {
+    binary Binary elsewhere Add Sub Mul Div Rem;
     /// x to the power y, elementwise, of floats. See [`powi`](Tensor::powi) for whole exponents.
-    pow = binary Pow;
+    pow = Pow;
     /// The larger of x and y, elementwise; NaN if either is NaN. Where both are equal, each gets
     /// half of the derivative.
-    maximum = binary Max;
+    maximum = Max;
     /// The smaller of x and y, elementwise; NaN if either is NaN. Where both are equal, each gets
     /// half of the derivative.
-    minimum = binary Min;
+    minimum = Min;
     /// Logical and of bools, bitwise of integers; also `x & y`.
-    and = binary And;
+    and = And;
     /// Logical or of bools, bitwise of integers; also `x | y`.
-    or = binary Or;
+    or = Or;
     /// Logical exclusive or of bools, bitwise of integers; also `x ^ y`.
-    xor = binary Xor;
+    xor = Xor;
     /// The bits of an integer moved y places up; 0 where y is negative or not below how many bits x
     /// has. Also `x << y`.
-    shift_left = binary ShiftLeft;
+    shift_left = ShiftLeft;
     /// The bits of an integer moved y places down, zeros after them; 0 where y is negative or not below
     /// how many bits x has. Also `x >> y` of unsigned integers.
-    shift_right_logical = binary ShiftRightLogical;
+    shift_right_logical = ShiftRightLogical;
     /// The bits of an integer moved y places down, copies of its highest one (a sign, where it has one)
     /// after them; nothing but those where y is negative or not below how many bits x has. Also `x >> y`
     /// of signed integers.
@@ -373,7 +385,7 @@ binary! {
     /// assert_eq!(signed.item::<i32>().unwrap(), -3);
     /// assert_eq!(unsigned.item::<i32>().unwrap(), 0x7fff_fffd);
     /// ```
-    shift_right_arithmetic = binary ShiftRightArithmetic;
+    shift_right_arithmetic = ShiftRightArithmetic;
     /// The angle of the point whose coordinates are y = `self` and x = `other`, from -π to π, of floats.
     ///
     /// ```
@@ -382,19 +394,22 @@ binary! {
     /// let angle = f(&Array::from(1.0f64), &Array::from(-1.0f64)).unwrap();
     /// assert_eq!(angle.item::<f64>().unwrap(), 0.75 * std::f64::consts::PI);
     /// ```
-    atan2 = binary Atan2;
+    atan2 = Atan2;
+}
+binary! {
+    compare Compare elsewhere;
     /// x < y, elementwise, as bool.
-    lt = compare Lt;
+    lt = Lt;
     /// x ≤ y, elementwise, as bool.
-    le = compare Le;
+    le = Le;
     /// x > y, elementwise, as bool.
-    gt = compare Gt;
+    gt = Gt;
     /// x ≥ y, elementwise, as bool.
-    ge = compare Ge;
+    ge = Ge;
     /// x = y, elementwise, as bool; NaN equals nothing.
-    equal = compare Eq;
+    equal = Eq;
     /// x ≠ y, elementwise, as bool; NaN differs from everything.
-    not_equal = compare Ne;
+    not_equal = Ne;
 }
 
 impl Tensor {

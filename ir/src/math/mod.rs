@@ -6,7 +6,7 @@
 //! to be marked for a branch ([`Lanes::rarely`]).
 //!
 //! [`single`] and [`double`] hold the functions by the width of the lanes, [`unary32`] and [`unary64`]
-//! choose one by its name. What each does with special values, and how accurate it is, stands at
+//! choose one by its name: all written by the table below, a line each. What each does with special values, and how accurate it is, stands at
 //! [`Elementary`].
 //!
 //! Where to read: [`lanes`](Lanes) is the vocabulary, `format` the tricks with bits, then one file for
@@ -28,210 +28,88 @@ mod tests;
 mod trig;
 
 use crate::op::Unary;
+use crate::scalar::Scalar;
 pub use lanes::Lanes;
 pub use scalar::{Scalar32, Scalar64};
 
-/// The functions of one argument that hardware and code generators lack.
-///
-/// NaN gives NaN everywhere (which NaN is left open). Odd functions are odd to the bit, and keep the
-/// sign of a zero. Accuracy, as the largest error met in units in the last place of the exact result:
-///
-/// |            | f32  | f64  |
-/// |------------|------|------|
-/// | `Exp`      | 1.23 | 1.21 |
-/// | `Expm1`    | 1.40 | 1.81 |
-/// | `Log`      | 0.82 | 0.67 |
-/// | `Log1p`    | 1.40 | 1.15 |
-/// | `Sin`      | 1.57 | 1.42 |
-/// | `Cos`      | 1.57 | 1.51 |
-/// | `Asin`     | 2.44 | 2    |
-/// | `Acos`     | 2.22 | 2    |
-/// | `Atan`     | 1.56 | 2    |
-/// | `Tanh`     | 2.49 | 2.44 |
-/// | `Logistic` | 2.53 | 2.10 |
-/// | `Erf`      | 0.96 | 2    |
-/// | `Erfc`     | 4.62 | 3    |
-/// | `ErfInv`   | 2.04 | 3    |
-/// | `pow`      | 1.05 | 0.98 |
-///
-/// For f32 over every 61st number there is (`pow`: 8 million pairs), for f64 over 18 000 numbers a
-/// function, spread over exponents and thickened where it is difficult. Whole numbers are bounds that
-/// hold for the hundred numbers of the tests; `atan2` stays below 2 there and `rem` is exact.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Elementary {
-    /// eˣ. Subnormal results are right; e^∞ = ∞, e^-∞ = 0.
-    Exp,
-    /// eˣ - 1, x itself near 0; ∞ at ∞, -1 at -∞.
-    Expm1,
-    /// ln x, of subnormal x too; -∞ at ±0, ∞ at ∞, NaN below 0.
-    Log,
-    /// ln(1 + x), x itself near 0; -∞ at -1, ∞ at ∞, NaN below -1.
-    Log1p,
-    /// sin x, for every finite x however large; NaN at ±∞.
-    Sin,
-    /// cos x, for every finite x however large; NaN at ±∞.
-    Cos,
-    /// arcsin x, x itself near 0; NaN beyond ±1.
-    Asin,
-    /// arccos x, 0 at 1 and π at -1; NaN beyond ±1.
-    Acos,
-    /// arctan x, x itself near 0; ±π/2 at ±∞.
-    Atan,
-    /// tanh x, x itself near 0; ±1 at ±∞, and never beyond.
-    Tanh,
-    /// 1/(1 + e⁻ˣ), as small as eˣ for negative x, subnormal results included; 0 at -∞, 1 at ∞.
-    Logistic,
-    /// 2/√π ∫₀ˣ e^(-t²) dt; ±1 at ±∞, and never beyond.
-    Erf,
-    /// 1 - erf x, as small as e^(-x²)/x for large x, subnormal results included; 0 at ∞, 2 at -∞.
-    Erfc,
-    /// The inverse of erf; ±∞ at ±1, NaN beyond.
-    ErfInv,
-}
-
-impl Elementary {
-    /// The function that a primitive is, if it is one.
-    pub const fn of(op: Unary) -> Option<Elementary> {
-        Some(match op {
-            Unary::Exp => Elementary::Exp,
-            Unary::Expm1 => Elementary::Expm1,
-            Unary::Log => Elementary::Log,
-            Unary::Log1p => Elementary::Log1p,
-            Unary::Sin => Elementary::Sin,
-            Unary::Cos => Elementary::Cos,
-            Unary::Asin => Elementary::Asin,
-            Unary::Acos => Elementary::Acos,
-            Unary::Atan => Elementary::Atan,
-            Unary::Tanh => Elementary::Tanh,
-            Unary::Logistic => Elementary::Logistic,
-            Unary::Erf => Elementary::Erf,
-            Unary::Erfc => Elementary::Erfc,
-            Unary::ErfInv => Elementary::ErfInv,
-            Unary::Neg
-            | Unary::Abs
-            | Unary::Sign
-            | Unary::Floor
-            | Unary::Round
-            | Unary::Sqrt
-            | Unary::Rsqrt
-            | Unary::Not
-            | Unary::StopGradient
-            | Unary::Barrier => return None,
-        })
-    }
-
-    /// About how many cheap instructions its code takes.
-    pub const fn work(self) -> f64 {
-        match self {
-            Elementary::Exp | Elementary::Expm1 => 18.0,
-            Elementary::Tanh | Elementary::Logistic => 22.0,
-            Elementary::Log | Elementary::Log1p | Elementary::Sin | Elementary::Cos => 28.0,
-            Elementary::Atan | Elementary::Asin | Elementary::Acos => 32.0,
-            Elementary::Erf => 30.0,
-            Elementary::Erfc => 55.0,
-            Elementary::ErfInv => 75.0,
-        }
-    }
-
-    /// All of them.
-    pub const ALL: [Elementary; 14] = [
-        Elementary::Exp,
-        Elementary::Expm1,
-        Elementary::Log,
-        Elementary::Log1p,
-        Elementary::Sin,
-        Elementary::Cos,
-        Elementary::Asin,
-        Elementary::Acos,
-        Elementary::Atan,
-        Elementary::Tanh,
-        Elementary::Logistic,
-        Elementary::Erf,
-        Elementary::Erfc,
-        Elementary::ErfInv,
-    ];
-}
-
+/// Writes what belongs to each elementary function, and the functions of each width.
 macro_rules! functions {
-    ($(#[$doc:meta])* $module:ident, $CONSTANTS:ident) => {
-        $(#[$doc])*
+    (
+        $(#[$about:meta])* $Elementary:ident
+        $($(#[$doc:meta])* $Name:ident: $function:ident = $file:ident::$written:ident($constants:ident), $work:literal, $exact:expr;)*
+    ) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $Elementary { $($(#[$doc])* $Name,)* }
+
+        impl $Elementary {
+            /// All of them.
+            pub const ALL: [$Elementary; [$(stringify!($Name)),*].len()] = [$($Elementary::$Name,)*];
+
+            /// The function that a primitive is, if it is one.
+            pub const fn of(op: Unary) -> Option<$Elementary> {
+                Some(match op {
+                    $(Unary::$Name => $Elementary::$Name,)*
+                    Unary::Neg
+                    | Unary::Abs
+                    | Unary::Sign
+                    | Unary::Floor
+                    | Unary::Round
+                    | Unary::Sqrt
+                    | Unary::Rsqrt
+                    | Unary::Not
+                    | Unary::StopGradient
+                    | Unary::Barrier => return None,
+                })
+            }
+
+            /// About how many cheap instructions its code takes.
+            pub const fn work(self) -> f64 {
+                match self { $($Elementary::$Name => $work,)* }
+            }
+
+            /// The function of f64 that the oracle has, independent of this module.
+            pub(crate) const fn exact(self) -> fn(f64) -> f64 {
+                match self { $($Elementary::$Name => $exact,)* }
+            }
+
+            /// The function of one number of 16 bits: that of f32, rounded once more.
+            pub(crate) fn of_half<T: Scalar<Wide = f32>>(self, shared: bool) -> fn(T) -> T {
+                match self {
+                    $($Elementary::$Name if shared => |x| T::narrow($Elementary::$Name.of_f32(true)(x.widen())),
+                    $Elementary::$Name => |x| T::narrow($Elementary::$Name.of_f32(false)(x.widen())),)*
+                }
+            }
+        }
+
+        functions! {
+            @width f32, "The functions of f32 lanes.", single, SINGLE, unary32, Scalar32, of_f32,
+            $Elementary $([$Name $function $file $written $constants])*
+        }
+        functions! {
+            @width f64, "The functions of f64 lanes.", double, DOUBLE, unary64, Scalar64, of_f64,
+            $Elementary $([$Name $function $file $written $constants])*
+        }
+    };
+    (
+        @width $T:ident, $about:literal, $module:ident, $CONSTANTS:ident, $unary:ident, $Scalar:ident, $of:ident,
+        $Elementary:ident $([$Name:ident $function:ident $file:ident $written:ident $constants:ident])*
+    ) => {
+        #[doc = $about]
         pub mod $module {
             use super::{Lanes, arc, erf, exp, log, pow, remainder, tanh, trig};
 
-            /// eˣ; see [`Exp`](super::Elementary::Exp).
-            pub fn exp<L: Lanes>(l: &mut L, x: L::F) -> L::F {
-                exp::exp(l, &exp::$CONSTANTS, x)
-            }
-
-            /// eˣ - 1; see [`Expm1`](super::Elementary::Expm1).
-            pub fn expm1<L: Lanes>(l: &mut L, x: L::F) -> L::F {
-                exp::expm1(l, &exp::$CONSTANTS, x)
-            }
-
-            /// ln x; see [`Log`](super::Elementary::Log).
-            pub fn log<L: Lanes>(l: &mut L, x: L::F) -> L::F {
-                log::log(l, &log::$CONSTANTS, x)
-            }
-
-            /// ln(1 + x); see [`Log1p`](super::Elementary::Log1p).
-            pub fn log1p<L: Lanes>(l: &mut L, x: L::F) -> L::F {
-                log::log1p(l, &log::$CONSTANTS, x)
-            }
-
-            /// sin x; see [`Sin`](super::Elementary::Sin).
-            pub fn sin<L: Lanes>(l: &mut L, x: L::F) -> L::F {
-                trig::sin(l, &trig::$CONSTANTS, x)
-            }
-
-            /// cos x; see [`Cos`](super::Elementary::Cos).
-            pub fn cos<L: Lanes>(l: &mut L, x: L::F) -> L::F {
-                trig::cos(l, &trig::$CONSTANTS, x)
-            }
-
-            /// arcsin x; see [`Asin`](super::Elementary::Asin).
-            pub fn asin<L: Lanes>(l: &mut L, x: L::F) -> L::F {
-                arc::asin(l, &arc::$CONSTANTS, x)
-            }
-
-            /// arccos x; see [`Acos`](super::Elementary::Acos).
-            pub fn acos<L: Lanes>(l: &mut L, x: L::F) -> L::F {
-                arc::acos(l, &arc::$CONSTANTS, x)
-            }
-
-            /// arctan x; see [`Atan`](super::Elementary::Atan).
-            pub fn atan<L: Lanes>(l: &mut L, x: L::F) -> L::F {
-                arc::atan(l, &arc::$CONSTANTS, x)
-            }
+            $(
+                #[doc = concat!("See [`", stringify!($Name), "`](super::Elementary::", stringify!($Name), ").")]
+                pub fn $function<L: Lanes>(l: &mut L, x: L::F) -> L::F {
+                    $file::$written(l, &$constants::$CONSTANTS, x)
+                }
+            )*
 
             /// The angle of the point (x, y) in [-π, π], with the special values of C99 (annex
             /// F.9.1.4): among them ±0 and ±π where y is a zero, by the signs of both.
             pub fn atan2<L: Lanes>(l: &mut L, y: L::F, x: L::F) -> L::F {
                 arc::atan2(l, &arc::$CONSTANTS, y, x)
-            }
-
-            /// tanh x; see [`Tanh`](super::Elementary::Tanh).
-            pub fn tanh<L: Lanes>(l: &mut L, x: L::F) -> L::F {
-                tanh::tanh(l, &exp::$CONSTANTS, x)
-            }
-
-            /// 1/(1 + e⁻ˣ); see [`Logistic`](super::Elementary::Logistic).
-            pub fn logistic<L: Lanes>(l: &mut L, x: L::F) -> L::F {
-                exp::logistic(l, &exp::$CONSTANTS, x)
-            }
-
-            /// erf x; see [`Erf`](super::Elementary::Erf).
-            pub fn erf<L: Lanes>(l: &mut L, x: L::F) -> L::F {
-                erf::erf(l, &erf::$CONSTANTS, x)
-            }
-
-            /// 1 - erf x; see [`Erfc`](super::Elementary::Erfc).
-            pub fn erfc<L: Lanes>(l: &mut L, x: L::F) -> L::F {
-                erf::erfc(l, &erf::$CONSTANTS, x)
-            }
-
-            /// The inverse of erf; see [`ErfInv`](super::Elementary::ErfInv).
-            pub fn erf_inv<L: Lanes>(l: &mut L, x: L::F) -> L::F {
-                erf::erf_inv(l, &erf::$CONSTANTS, x)
             }
 
             /// What x/y rounded to zero leaves, exactly: C's `fmod`. It has x's sign; NaN where x is
@@ -247,49 +125,83 @@ macro_rules! functions {
                 pow::pow(l, &pow::$CONSTANTS, x, y)
             }
         }
-    };
-}
 
-functions! {
-    /// The functions of f32 lanes.
-    single, SINGLE
-}
-functions! {
-    /// The functions of f64 lanes.
-    double, DOUBLE
-}
+        #[doc = concat!("An elementary function of ", stringify!($T), " lanes.")]
+        pub fn $unary<L: Lanes>(l: &mut L, function: $Elementary, x: L::F) -> L::F {
+            match function { $($Elementary::$Name => $module::$function(l, x),)* }
+        }
 
-macro_rules! dispatch {
-    ($(#[$doc:meta])* $unary:ident, $module:ident) => {
-        $(#[$doc])*
-        pub fn $unary<L: Lanes>(l: &mut L, function: Elementary, x: L::F) -> L::F {
-            match function {
-                Elementary::Exp => $module::exp(l, x),
-                Elementary::Expm1 => $module::expm1(l, x),
-                Elementary::Log => $module::log(l, x),
-                Elementary::Log1p => $module::log1p(l, x),
-                Elementary::Sin => $module::sin(l, x),
-                Elementary::Cos => $module::cos(l, x),
-                Elementary::Asin => $module::asin(l, x),
-                Elementary::Acos => $module::acos(l, x),
-                Elementary::Atan => $module::atan(l, x),
-                Elementary::Tanh => $module::tanh(l, x),
-                Elementary::Logistic => $module::logistic(l, x),
-                Elementary::Erf => $module::erf(l, x),
-                Elementary::Erfc => $module::erfc(l, x),
-                Elementary::ErfInv => $module::erf_inv(l, x),
+        impl $Elementary {
+            /// The function of one number: the one written here, or else the oracle's, rounded once.
+            pub(crate) const fn $of(self, shared: bool) -> fn($T) -> $T {
+                match self {
+                    $($Elementary::$Name if shared => |x| $module::$function(&mut $Scalar, x),
+                    $Elementary::$Name => |x| $Elementary::$Name.exact()(f64::from(x)) as $T,)*
+                }
             }
         }
     };
 }
 
-dispatch! {
-    /// An elementary function of f32 lanes.
-    unary32, single
-}
-dispatch! {
-    /// An elementary function of f64 lanes.
-    unary64, double
+// Name: what it is called here = where it is written (whose constants it takes), about how many cheap
+// instructions that takes, and what the oracle computes.
+functions! {
+    /// The functions of one argument that hardware and code generators lack.
+    ///
+    /// NaN gives NaN everywhere (which NaN is left open). Odd functions are odd to the bit, and keep the
+    /// sign of a zero. Accuracy, as the largest error met in units in the last place of the exact result:
+    ///
+    /// |            | f32  | f64  |
+    /// |------------|------|------|
+    /// | `Exp`      | 1.23 | 1.21 |
+    /// | `Expm1`    | 1.40 | 1.81 |
+    /// | `Log`      | 0.82 | 0.67 |
+    /// | `Log1p`    | 1.40 | 1.15 |
+    /// | `Sin`      | 1.57 | 1.42 |
+    /// | `Cos`      | 1.57 | 1.51 |
+    /// | `Asin`     | 2.44 | 2    |
+    /// | `Acos`     | 2.22 | 2    |
+    /// | `Atan`     | 1.56 | 2    |
+    /// | `Tanh`     | 2.49 | 2.44 |
+    /// | `Logistic` | 2.53 | 2.10 |
+    /// | `Erf`      | 0.96 | 2    |
+    /// | `Erfc`     | 4.62 | 3    |
+    /// | `ErfInv`   | 2.04 | 3    |
+    /// | `pow`      | 1.05 | 0.98 |
+    ///
+    /// For f32 over every 61st number there is (`pow`: 8 million pairs), for f64 over 18 000 numbers a
+    /// function, spread over exponents and thickened where it is difficult. Whole numbers are bounds that
+    /// hold for the hundred numbers of the tests; `atan2` stays below 2 there and `rem` is exact.
+    Elementary
+
+    /// eˣ. Subnormal results are right; e^∞ = ∞, e^-∞ = 0.
+    Exp: exp = exp::exp(exp), 18.0, f64::exp;
+    /// eˣ - 1, x itself near 0; ∞ at ∞, -1 at -∞.
+    Expm1: expm1 = exp::expm1(exp), 18.0, f64::exp_m1;
+    /// ln x, of subnormal x too; -∞ at ±0, ∞ at ∞, NaN below 0.
+    Log: log = log::log(log), 28.0, f64::ln;
+    /// ln(1 + x), x itself near 0; -∞ at -1, ∞ at ∞, NaN below -1.
+    Log1p: log1p = log::log1p(log), 28.0, f64::ln_1p;
+    /// sin x, for every finite x however large; NaN at ±∞.
+    Sin: sin = trig::sin(trig), 28.0, f64::sin;
+    /// cos x, for every finite x however large; NaN at ±∞.
+    Cos: cos = trig::cos(trig), 28.0, f64::cos;
+    /// arcsin x, x itself near 0; NaN beyond ±1.
+    Asin: asin = arc::asin(arc), 32.0, f64::asin;
+    /// arccos x, 0 at 1 and π at -1; NaN beyond ±1.
+    Acos: acos = arc::acos(arc), 32.0, f64::acos;
+    /// arctan x, x itself near 0; ±π/2 at ±∞.
+    Atan: atan = arc::atan(arc), 32.0, f64::atan;
+    /// tanh x, x itself near 0; ±1 at ±∞, and never beyond.
+    Tanh: tanh = tanh::tanh(exp), 22.0, f64::tanh;
+    /// 1/(1 + e⁻ˣ), as small as eˣ for negative x, subnormal results included; 0 at -∞, 1 at ∞.
+    Logistic: logistic = exp::logistic(exp), 22.0, crate::scalar::logistic;
+    /// 2/√π ∫₀ˣ e^(-t²) dt; ±1 at ±∞, and never beyond.
+    Erf: erf = erf::erf(erf), 30.0, crate::erf::erf;
+    /// 1 - erf x, as small as e^(-x²)/x for large x, subnormal results included; 0 at ∞, 2 at -∞.
+    Erfc: erfc = erf::erfc(erf), 55.0, crate::erf::erfc;
+    /// The inverse of erf; ±∞ at ±1, NaN beyond.
+    ErfInv: erf_inv = erf::erf_inv(erf), 75.0, crate::erf::erf_inv;
 }
 
 /// Work that few arguments need, too long to do for all; see [`Lanes::rarely`]. Some takes one

@@ -17,6 +17,7 @@
 
 pub mod attrs;
 pub mod batch;
+mod complete;
 pub mod fuse;
 pub mod linalg;
 pub mod notation;
@@ -128,8 +129,17 @@ impl fmt::Display for Line {
     }
 }
 
-/// Writes a table.
+/// Writes a table; one that begins with `every` and its stage says something of every primitive that has
+/// a derivative by [`first_without`](complete::first_without), or else compiling stops.
 macro_rules! lines {
+    (every $stage:literal; $($(#[doc = $about:literal])* $name:literal $float:ident: $left:literal => $right:tt $(, if $guard:literal)*;)*) => {{
+        const NAMES: &[&str] = &[$($name),*];
+        const _: () = match $crate::rules::complete::first_without($stage, NAMES) {
+            None => {}
+            Some(name) => panic!("{}", name), // has no line in this table
+        };
+        $crate::rules::lines! { $($(#[doc = $about])* $name $float: $left => $right $(, if $guard)*;)* }
+    }};
     ($($(#[doc = $about:literal])* $name:literal $float:ident: $left:literal => $right:tt $(, if $guard:literal)*;)*) => {
         vec![$(
             $crate::rules::Line {

@@ -10,6 +10,8 @@ use super::{Line, lines};
 #[rustfmt::skip]
 pub fn lines() -> Vec<Line> {
     lines! {
+        every "pull";
+
         /// d(−x) = −dx.   |x| has slope 1 at 0 (and −1 at NaN).
         "pull/neg"         Exact: "(pull:neg:0 ?x ?y ?c)"         => "(neg ?c)";
         "pull/abs"         Exact: "(pull:abs:0 ?x ?y ?c)"         => "(select (ge ?x (full 0 ?x)) ?c (neg ?c))";

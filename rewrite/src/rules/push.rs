@@ -10,6 +10,8 @@ use super::{Line, lines};
 #[rustfmt::skip]
 pub fn lines() -> Vec<Line> {
     lines! {
+        every "push";
+
         /// d(−x) = −dx.   |x| has slope 1 at 0 (and −1 at NaN).
         "push/neg"         Exact: "(push:neg:0 ?x ?y ?t)"         => "(neg ?t)";
         "push/abs"         Exact: "(push:abs:0 ?x ?y ?t)"         => "(select (ge ?x (full 0 ?x)) ?t (neg ?t))";

@@ -34,7 +34,7 @@ double accurate_exp(double x) {
     return exp_of_pair(x, 0.0lf);
 }
 
-double expm1(double x) {
+double accurate_expm1(double x) {
     if (x == 0.0lf || isnan(x)) return x;
     if (x > 40.0lf) return accurate_exp(x);
     if (x < -40.0lf) return -1.0lf;
@@ -46,13 +46,13 @@ double expm1(double x) {
 
 double accurate_tanh(double x) {
     if (x == 0.0lf || isnan(x)) return x;
-    double e = expm1(2.0lf * min(abs(x), 20.0lf));
+    double e = accurate_expm1(2.0lf * min(abs(x), 20.0lf));
     double y = e / (e + 2.0lf);
     return x < 0.0lf ? -y : y;
 }
 
 // 1 / (1 + e^-x) without overflow on either side.
-double logistic(double x) {
+double accurate_logistic(double x) {
     if (isnan(x)) return x;
     double e = accurate_exp(-abs(x));
     return (x < 0.0lf ? e : 1.0lf) / (1.0lf + e);

@@ -40,7 +40,7 @@ double accurate_log(double x) {
 }
 
 // ln(1 + x), and what 1 + x lost.
-double log1p(double x) {
+double accurate_log1p(double x) {
     precise double u = 1.0lf + x;
     if (u == 1.0lf) return x;
     precise double lost = x - (u - 1.0lf);
