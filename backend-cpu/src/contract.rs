@@ -10,7 +10,14 @@ const SMALL: usize = 16 * 16 * 16;
 /// Whether a contraction is compiled as a loop nest.
 pub(crate) fn as_loops(contract: &Contract, numerics: Numerics) -> bool {
     let work = contract.m.saturating_mul(contract.n).saturating_mul(contract.k);
-    numerics == Numerics::Strict || work <= SMALL
+    numerics == Numerics::Strict || work <= SMALL || reads(contract)
+}
+
+/// Whether a contraction is of a matrix and a vector, where little more is to do than to read the
+/// matrix, which lies in rows or columns.
+fn reads(c: &Contract) -> bool {
+    let dense = |matrix: &Matrix| matrix.row == 1 || matrix.column == 1;
+    (c.n == 1 && dense(&c.a)) || (c.m == 1 && dense(&c.b))
 }
 
 /// The loop nest that computes a contraction.

@@ -38,6 +38,7 @@ mod print;
 mod rows;
 mod run;
 mod symbols;
+mod unroll;
 
 pub use run::batch_bytes;
 

@@ -5,7 +5,7 @@
 //! moved innermost. What comes out is again a loop nest, which the tests check by evaluating both.
 
 use egrad_ir::Numerics;
-use egrad_ir::kernel::{Affine, Along, Inst, LoopNest, Pass};
+use egrad_ir::kernel::{Affine, Along, Inst, LoopNest, Pass, ValueId};
 use smallvec::SmallVec;
 
 /// The nest without axes it doesn't need.
@@ -55,7 +55,8 @@ impl Walk<'_> {
         strides!(self, s => s.resize(axes, 0));
     }
 
-    fn remove(self, axis: usize) {
+    /// Leaves an axis out.
+    pub(crate) fn remove(&mut self, axis: usize) {
         strides!(self, s => {
             s.remove(axis);
         });
@@ -86,8 +87,16 @@ impl Walk<'_> {
         }
     }
 
+    /// Makes every step along an axis so many times as wide.
+    pub(crate) fn widen(self, axis: usize, times: usize) {
+        match self {
+            Walk::Index(Affine { strides, .. }) => strides[axis] *= times,
+            Walk::Position(Along { strides, .. }) => strides[axis] *= times as isize,
+        }
+    }
+
     /// Begins so far along an axis.
-    pub(crate) fn advance(self, axis: usize, by: usize) {
+    pub(crate) fn advance(&mut self, axis: usize, by: usize) {
         match self {
             Walk::Index(index) => index.offset += index.strides[axis] * by,
             Walk::Position(along) => along.offset += along.strides[axis] * by as isize,
@@ -122,6 +131,24 @@ pub(crate) fn walks(pass: &mut Pass) -> impl Iterator<Item = Walk<'_>> {
     pass.insts.iter_mut().flat_map(of_inst).chain(stored)
 }
 
+/// Gives the values a pass uses other numbers.
+pub(crate) fn renumber(pass: &mut Pass, number: impl Fn(usize) -> usize) {
+    let new = |value: &mut ValueId| *value = ValueId::from(number(value.index()));
+    for inst in &mut pass.insts {
+        match inst {
+            Inst::Literal(_) | Inst::Index(_) | Inst::Load { .. } => {}
+            Inst::LoadWithin { along, .. } | Inst::Within(along) => {
+                along.iter_mut().filter_map(|a| a.plus.as_mut()).for_each(new);
+            }
+            Inst::Unary(_, x) | Inst::IntegerPow(_, x) | Inst::Convert(_, x) => new(x),
+            Inst::Binary(_, x, y) | Inst::Compare(_, x, y) => [x, y].into_iter().for_each(new),
+            Inst::Select(p, x, y) => [p, x, y].into_iter().for_each(new),
+        }
+    }
+    pass.accs.iter_mut().for_each(|acc| new(&mut acc.value));
+    pass.stores.iter_mut().for_each(|store| new(&mut store.value));
+}
+
 fn drop_unit_axes(nest: &mut LoopNest, numerics: Numerics) {
     let rank = nest.domain.len();
     for pass in &mut nest.passes {
@@ -145,7 +172,7 @@ fn coalesce_domain(nest: &mut LoopNest) {
         let inner = nest.domain[axis];
         let one = nest.passes.iter_mut().flat_map(walks).all(|walk| walk.as_one(axis, inner));
         if one {
-            nest.passes.iter_mut().flat_map(walks).for_each(|walk| walk.remove(axis - 1));
+            nest.passes.iter_mut().flat_map(walks).for_each(|mut walk| walk.remove(axis - 1));
             nest.domain.remove(axis);
             nest.domain[axis - 1] *= inner;
         }
@@ -164,7 +191,7 @@ fn coalesce_loops(pass: &mut Pass, rank: usize, numerics: Numerics) {
             || !innermost
             || inner.is_multiple_of(egrad_ir::scalar::LANES);
         if kept && walks(pass).all(|walk| walk.as_one(rank + at, inner)) {
-            walks(pass).for_each(|walk| walk.remove(rank + at - 1));
+            walks(pass).for_each(|mut walk| walk.remove(rank + at - 1));
             pass.loops.remove(at);
             pass.loops[at - 1] *= inner;
         }

@@ -23,8 +23,9 @@
 //! The pieces depend on the kernel alone, and so do the results, however many threads there are.
 
 use crate::contract::{self, Products};
-use crate::normal;
+use crate::normal::{self, renumber};
 use crate::plan::{self, Plan};
+use crate::unroll;
 use egrad_ir::kernel::{Acc, Affine, Body, Contract, Inst, Kernel, LoopNest, Matrix, Operand, Pass, Store, ValueId};
 use egrad_ir::schedule::{Buffer, BufferId, Schedule, Step};
 use egrad_ir::{Binary, Dtype, Numerics, Reduce};
@@ -77,15 +78,21 @@ pub(crate) struct Two {
 /// The two kernels that a long reduction becomes; `None` for what is no such thing.
 pub(crate) fn in_two(kernel: &Kernel, fused: bool) -> Option<Two> {
     match &kernel.body {
+        Body::Contract(c) if contract::as_loops(c, kernel.numerics) => {
+            in_two(&Kernel { body: Body::Loops(contract::loop_nest(c)), ..kernel.clone() }, fused)
+        }
         Body::Loops(nest) => {
             let nest = candidate(nest, kernel.numerics)?;
             let plan = plan::plan(kernel, &nest, fused);
             let pieces = pieces(&nest, &plan)?;
             let accs = &nest.passes[0].accs;
-            let dtypes: Vec<Dtype> = accs.iter().map(|acc| plan.values[acc.value.index()].dtype).collect();
+            // The plan may take several points as one.
+            let planned = &plan.nest.passes[0].accs;
+            let dtype = |i: usize| plan.values[planned[i * planned.len() / accs.len()].value.index()].dtype;
+            let dtypes: Vec<Dtype> = (0..accs.len()).map(dtype).collect();
             Some(divide(kernel, &nest, &dtypes, &pieces))
         }
-        Body::Contract(contract) => Some(divide_product(kernel, contract, &pieces_of_product(kernel, contract)?)),
+        Body::Contract(contract) => Some(divide_product(kernel, contract, &pieces_of_product(contract)?)),
         Body::Call(_)
         | Body::Scatter(_)
         | Body::Argsort(_)
@@ -126,10 +133,15 @@ fn pieces(nest: &LoopNest, plan: &Plan) -> Option<Pieces> {
         return None;
     }
     let loops = &nest.passes[0].loops;
-    let wanted = ((plan.time / PIECE) as usize).clamp(2, PIECES);
+    let most = if plan.blocked { PARTS } else { PIECES };
+    let wanted = ((plan.time / PIECE) as usize).clamp(2, most);
     let longest = (0..loops.len()).rev().max_by_key(|i| loops[*i])?;
     let of = loops.iter().position(|n| *n >= wanted * GRAIN).unwrap_or(longest);
-    let grain = if of + 1 == loops.len() { GRAIN } else { 1 };
+    let grain = match of + 1 == loops.len() {
+        true if plan.blocked => plan::BLOCKED,
+        true => GRAIN,
+        false => 1,
+    };
     let len = (loops[of] / wanted / grain).max(1) * grain;
     let count = loops[of] / len;
     (count > 1).then_some(Pieces { of, count, len })
@@ -190,16 +202,11 @@ fn divide(kernel: &Kernel, nest: &LoopNest, dtypes: &[Dtype], pieces: &Pieces) -
     if rest > 0 {
         let mut left_over = pass.clone();
         left_over.loops[of] = rest;
-        normal::walks(&mut left_over).for_each(|walk| walk.advance(rank + of, pieces * len));
+        normal::walks(&mut left_over).for_each(|mut walk| walk.advance(rank + of, pieces * len));
         renumber(&mut left_over, |value| value + next);
         let sums = next + pass.insts.len();
         let join = |(i, acc): (usize, &Acc)| {
-            let op = match acc.kind {
-                Reduce::Sum => Binary::Add,
-                Reduce::Max => Binary::Max,
-                Reduce::Prod => Binary::Mul,
-            };
-            Inst::Binary(op, ValueId::from(results + i), ValueId::from(sums + i))
+            Inst::Binary(unroll::joining(acc.kind), ValueId::from(results + i), ValueId::from(sums + i))
         };
         let joined = Pass { insts: pass.accs.iter().enumerate().map(join).collect(), ..Pass::default() };
         passes.extend([left_over, joined]);
@@ -229,10 +236,7 @@ const STRIPS: usize = 8;
 const SHORTEST: usize = 512;
 
 /// The pieces of a contraction's summed axis; `None` if it needs none.
-fn pieces_of_product(kernel: &Kernel, contract: &Contract) -> Option<Pieces> {
-    if contract::as_loops(contract, kernel.numerics) {
-        return None;
-    }
+fn pieces_of_product(contract: &Contract) -> Option<Pieces> {
     let products = Products::new(contract.clone());
     if products.time < LONG_PRODUCT || products.strips * products.batch >= STRIPS {
         return None;
@@ -321,22 +325,4 @@ fn only_used(pass: &mut Pass) -> Vec<usize> {
         }
     }
     used
-}
-
-/// Gives the values a pass uses other numbers.
-fn renumber(pass: &mut Pass, number: impl Fn(usize) -> usize) {
-    let new = |value: &mut ValueId| *value = ValueId::from(number(value.index()));
-    for inst in &mut pass.insts {
-        match inst {
-            Inst::Literal(_) | Inst::Index(_) | Inst::Load { .. } => {}
-            Inst::LoadWithin { along, .. } | Inst::Within(along) => {
-                along.iter_mut().filter_map(|a| a.plus.as_mut()).for_each(new);
-            }
-            Inst::Unary(_, x) | Inst::IntegerPow(_, x) | Inst::Convert(_, x) => new(x),
-            Inst::Binary(_, x, y) | Inst::Compare(_, x, y) => [x, y].into_iter().for_each(new),
-            Inst::Select(p, x, y) => [p, x, y].into_iter().for_each(new),
-        }
-    }
-    pass.accs.iter_mut().for_each(|acc| new(&mut acc.value));
-    pass.stores.iter_mut().for_each(|store| new(&mut store.value));
 }

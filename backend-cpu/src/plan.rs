@@ -2,7 +2,8 @@
 //! along which axis vectors run.
 
 use crate::normal;
-use egrad_ir::kernel::{Along, Inst, Kernel, LoopNest, Pass, ValueId};
+use crate::unroll::{self, Order};
+use egrad_ir::kernel::{Acc, Affine, Along, Inst, Kernel, LoopNest, Pass, ValueId};
 use egrad_ir::math::Elementary;
 use egrad_ir::{Binary, Dtype, Numerics, Reduce, Unary, elementary};
 use smallvec::SmallVec;
@@ -27,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) strip: usize,
     /// Whether the first pass, a reduction of long columns, runs in blocks; see [`blocked`].
     pub(crate) blocked: bool,
+    /// Indices of the axis that lanes run along which stay together.
+    together: usize,
     /// The domain axis whose range the argument block gives, so that threads can share it.
     pub(crate) split: usize,
     /// About how long the nest takes, in ns.
@@ -73,8 +76,11 @@ pub(crate) struct Stream {
     pub(crate) strides: SmallVec<[usize; 4]>,
 }
 
-/// Indices of the axis that lanes run along which stay together: more than a group has lanes.
+/// Indices that stay together of other axes that lanes run along: more than a group has lanes.
 const GRAIN: usize = 64;
+
+/// Columns of a reduction in blocks that stay together, if rows are all that it reads: a page of each.
+const PANEL: usize = 1024;
 
 /// So many parts are enough for any number of threads to share an axis evenly.
 const ENOUGH: usize = 64;
@@ -87,19 +93,31 @@ pub(crate) fn plan(kernel: &Kernel, nest: &LoopNest, fused: bool) -> Plan {
     let numerics = kernel.numerics;
     let mut nest = normal::normalise(nest, numerics);
     let (cost, choice) = choose(kernel, &nest, numerics);
-    let mut strip = 0;
-    if let Choice::Points { axis, .. } = choice {
-        normal::make_innermost(&mut nest, axis);
-        if let Some(beside) = crossed(&nest) {
-            normal::make_innermost(&mut nest, beside);
-            let lane = nest.domain.len() - 2;
-            normal::make_innermost(&mut nest, lane);
-            strip = STRIP;
+    let time = time(kernel, &nest, cost);
+    let fast = numerics == Numerics::Fast;
+    let (mut points, mut strip) = (1, 0);
+    match choice {
+        Choice::Rows if fast => nest = rows_abreast(kernel, nest),
+        Choice::Rows => {}
+        Choice::Points { axis } => {
+            if fast {
+                nest = unroll::unrolled(kernel, &nest, SHORT);
+            }
+            normal::make_innermost(&mut nest, axis);
+            if let Some(beside) = crossed(&nest) {
+                normal::make_innermost(&mut nest, beside);
+                let lane = nest.domain.len() - 2;
+                normal::make_innermost(&mut nest, lane);
+                strip = STRIP;
+            } else if fast {
+                nest = points_abreast(kernel, nest);
+            }
+            points = point_lanes(kernel, &nest, numerics);
         }
     }
     let rank = nest.domain.len();
     let mut plan = Plan {
-        points: if let Choice::Points { lanes, .. } = choice { lanes } else { 1 },
+        points,
         passes: Vec::with_capacity(nest.passes.len()),
         values: Vec::new(),
         streams: Vec::new(),
@@ -107,8 +125,9 @@ pub(crate) fn plan(kernel: &Kernel, nest: &LoopNest, fused: bool) -> Plan {
         heavy: nest.passes.iter().any(|p| p.insts.iter().map(weight).sum::<f64>() >= HEAVY),
         strip,
         blocked: false,
+        together: GRAIN,
         split: 0,
-        time: time(kernel, &nest, cost),
+        time,
         nest: LoopNest::default(),
     };
     let mut deps: Vec<u64> = Vec::new();
@@ -120,6 +139,9 @@ pub(crate) fn plan(kernel: &Kernel, nest: &LoopNest, fused: bool) -> Plan {
         plan.fuse(&nest);
     }
     plan.blocked = plan.points > 1 && strip == 0 && numerics == Numerics::Fast && blocked(kernel, &nest);
+    if plan.blocked && nest.passes.iter().flat_map(accesses).all(|index| index.strides[rank - 1] <= 1) {
+        plan.together = PANEL;
+    }
     plan.mark_splats(&nest, rank);
     plan.nest = nest;
     plan.split = plan.splits();
@@ -143,7 +165,7 @@ impl Plan {
         let rank = self.nest.domain.len();
         if self.points > 1 && axis + 1 == rank {
             // At least a group, and few groups that are moved back.
-            GRAIN
+            self.together
         } else if self.strip > 0 && axis + 2 == rank {
             self.strip
         } else {
@@ -338,6 +360,9 @@ fn crossed(nest: &LoopNest) -> Option<usize> {
 /// Memory a walk down one group of columns may touch before running in blocks pays.
 const LONG: usize = 1 << 19;
 
+/// Rows from which on they run in blocks.
+pub(crate) const BLOCKED: usize = 128;
+
 /// Whether the first pass reduces columns so long that walking down each group of them by itself
 /// would touch more pages than the processor can keep track of. Then blocks of rows are walked
 /// across instead, and what the columns have come to waits in memory.
@@ -352,7 +377,41 @@ fn blocked(kernel: &Kernel, nest: &LoopNest) -> bool {
         }
         _ => false,
     });
-    long && rows >= 128 && pass.stores.is_empty() && pass.accs.len() <= 4 && nest.domain[lane] >= 64
+    long && rows >= BLOCKED && pass.stores.is_empty() && pass.accs.len() <= 4 && nest.domain[lane] >= 64
+}
+
+/// Loops of up to so many steps are written out.
+const SHORT: usize = 4;
+
+/// The nest with several rows as one, if it does little more than to read each and reduce it.
+fn rows_abreast(kernel: &Kernel, nest: LoopNest) -> LoopNest {
+    let Some(axis) = nest.domain.len().checked_sub(1) else { return nest };
+    let mut looped = nest.passes.iter().filter(|pass| !pass.loops.is_empty());
+    let (Some(pass), None) = (looped.next(), looped.next()) else { return nest };
+    let body = |pass: &Pass| pass.insts.iter().map(weight).sum::<f64>() + accumulating(pass);
+    let light = nest.passes.iter().all(|p| body(p) <= if p.loops.is_empty() { HEAVIEST_JAMMED } else { LIGHT });
+    let forgotten =
+        !pass.accs.is_empty() && pass.stores.is_empty() && pass.loops.iter().product::<usize>() >= 4 * NARROWEST;
+    // As many accumulators as there are streams.
+    let fits = |rows: &usize| nest.domain[axis].is_multiple_of(*rows) && rows * pass.accs.len() <= 4;
+    match [4, 2].into_iter().find(fits) {
+        Some(rows) if light && forgotten => unroll::abreast(kernel, &nest, axis, rows, Order::Interleaved),
+        Some(_) | None => nest,
+    }
+}
+
+/// The nest with several points of the last axis but one as one, if these share what the lanes of a
+/// group along the last can't load together.
+fn points_abreast(kernel: &Kernel, nest: LoopNest) -> LoopNest {
+    let Some(axis) = nest.domain.len().checked_sub(2) else { return nest };
+    let shared = |index: &Affine| index.strides[axis] == 0 && index.strides[axis + 1] > 1;
+    let shares = nest.passes.iter().flat_map(accesses).any(shared);
+    let light = nest.passes.iter().flat_map(|p| &p.insts).map(weight).sum::<f64>() <= HEAVIEST_JAMMED;
+    let straight = nest.passes.iter().all(|pass| pass.loops.is_empty());
+    match [4, 2].into_iter().find(|rows| nest.domain[axis].is_multiple_of(*rows)) {
+        Some(rows) if shares && light && straight => unroll::abreast(kernel, &nest, axis, rows, Order::ByCopy),
+        Some(_) | None => nest,
+    }
 }
 
 /// The axes that positions depend on, as bits.
@@ -366,17 +425,18 @@ fn is_load(inst: &Inst) -> bool {
 }
 
 /// Whether a pass loads an operand that it stores.
-fn in_place(pass: &Pass) -> bool {
-    pass.insts
-        .iter()
-        .any(|inst| matches!(inst, Inst::Load { operand, .. } if pass.stores.iter().any(|s| s.operand == *operand)))
+pub(crate) fn in_place(pass: &Pass) -> bool {
+    let stored = |operand: &usize| pass.stores.iter().any(|s| s.operand == *operand);
+    let load =
+        |inst: &Inst| matches!(inst, Inst::Load { operand, .. } | Inst::LoadWithin { operand, .. } if stored(operand));
+    pass.insts.iter().any(load)
 }
 
 /// How vectors run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Choice {
     /// Along a domain axis, through all passes.
-    Points { axis: usize, lanes: usize },
+    Points { axis: usize },
     /// Along the innermost loop of each pass, where that serves; points singly.
     Rows,
 }
@@ -411,7 +471,7 @@ fn choose(kernel: &Kernel, nest: &LoopNest, numerics: Numerics) -> (f64, Choice)
             })
             .sum();
         if cost < best.0 {
-            best = (cost, Choice::Points { axis, lanes: point_lanes(kernel, nest, axis, numerics) });
+            best = (cost, Choice::Points { axis });
         }
     }
     best
@@ -455,20 +515,29 @@ fn weight(inst: &Inst) -> f64 {
     }
 }
 
-fn accesses(pass: &Pass) -> impl Iterator<Item = &egrad_ir::kernel::Affine> {
+/// What a pass's accumulators cost, in cheap instructions: a maximum has to keep NaN.
+fn accumulating(pass: &Pass) -> f64 {
+    let weight = |acc: &Acc| match acc.kind {
+        Reduce::Sum | Reduce::Prod => 1.0,
+        Reduce::Max => 3.0,
+    };
+    pass.accs.iter().map(weight).sum()
+}
+
+fn accesses(pass: &Pass) -> impl Iterator<Item = &Affine> {
     let loads = pass.insts.iter().filter_map(|i| if let Inst::Load { index, .. } = i { Some(index) } else { None });
     loads.chain(pass.stores.iter().map(|s| &s.index))
 }
 
 /// The cost of a pass's body for one index, without vectors.
 fn scalar_cost(pass: &Pass) -> f64 {
-    pass.insts.iter().map(weight).sum::<f64>() + accesses(pass).count() as f64 + pass.accs.len() as f64
+    pass.insts.iter().map(weight).sum::<f64>() + accesses(pass).count() as f64 + accumulating(pass)
 }
 
 /// The cost of a pass's body for four indices along `lane`.
 fn group_cost(kernel: &Kernel, pass: &Pass, lane: usize) -> f64 {
     let wide = if has_wide(kernel) { 2.0 } else { 1.0 };
-    let body = pass.insts.iter().map(weight).sum::<f64>() + pass.accs.len() as f64;
+    let body = pass.insts.iter().map(weight).sum::<f64>() + accumulating(pass);
     let memory = accesses(pass).map(|index| match index.strides.get(lane) {
         Some(0) | None => 0.3,
         Some(1) => wide,
@@ -485,6 +554,9 @@ fn has_wide(kernel: &Kernel) -> bool {
 /// Up to this weight (one exponential and a little more), four vectors side by side are quicker
 /// than two; the code of more is long, and slow to compile.
 const HEAVIEST_JAMMED: f64 = 26.0;
+
+/// Up to this weight, eight vectors of a reduction are.
+const LIGHT: f64 = 3.0;
 
 /// From this weight on, a body has more constants than registers.
 const HEAVY: f64 = 12.0;
@@ -503,7 +575,13 @@ fn row_lanes(kernel: &Kernel, pass: &Pass, numerics: Numerics) -> Option<usize> 
     }
     let weight: f64 = pass.insts.iter().map(weight).sum();
     let per_vector = if has_wide(kernel) { 2 } else { 4 };
-    let vectors = if !pass.accs.is_empty() && weight + pass.accs.len() as f64 <= 3.0 { 8 } else { jam(weight) };
+    let accs = pass.accs.len();
+    let vectors = match accs {
+        1.. if weight + accumulating(pass) <= LIGHT => 8,
+        // As many accumulators as registers hold.
+        4.. => (8 / accs).clamp(1, jam(weight)),
+        _ => jam(weight),
+    };
     let mut lanes = if strict { egrad_ir::scalar::LANES } else { (vectors * per_vector).max(NARROWEST) };
     if in_place(pass) {
         // No index may run twice: groups have to fit exactly.
@@ -520,19 +598,19 @@ fn row_lanes(kernel: &Kernel, pass: &Pass, numerics: Numerics) -> Option<usize> 
     Some(lanes)
 }
 
-/// Lanes of the groups of points.
-fn point_lanes(kernel: &Kernel, nest: &LoopNest, axis: usize, numerics: Numerics) -> usize {
+/// Lanes of the groups of points, along the last axis.
+fn point_lanes(kernel: &Kernel, nest: &LoopNest, numerics: Numerics) -> usize {
     let weight: f64 = nest.passes.iter().flat_map(|p| &p.insts).map(weight).sum();
     let accs: usize = nest.passes.iter().map(|p| p.accs.len()).sum();
     let per_vector = if has_wide(kernel) { 2 } else { 4 };
     let vectors = match (numerics, accs) {
         (_, 0) => jam(weight),
         (Numerics::Strict, _) => 2,
-        (Numerics::Fast, 1) if weight <= 2.0 => 8,
+        (Numerics::Fast, 1) if weight + nest.passes.iter().map(accumulating).sum::<f64>() <= LIGHT => 8,
         (Numerics::Fast, _) => jam(weight),
     };
     let mut lanes = (vectors * per_vector).max(NARROWEST);
-    while lanes > nest.domain[axis] {
+    while lanes > *nest.domain.last().unwrap_or(&1) {
         lanes /= 2;
     }
     lanes

@@ -1,9 +1,9 @@
 //! What a kernel costs: the price extraction compares by.
 
 use egrad_ir::Dtype;
-use egrad_ir::kernel::{Affine, Along, Body, Call, Contract, Inst, LoopNest, Operand, Pass};
+use egrad_ir::kernel::{Affine, Along, Body, Call, Contract, Inst, LoopNest, Operand, Pass, ValueId};
 use egrad_ir::schedule::{Schedule, Step};
-use egrad_ir::{Binary, Unary, elementary, math};
+use egrad_ir::{Binary, Reduce, Unary, elementary, math};
 
 /// What the cost model knows of a machine. Times are in nanoseconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,12 +114,14 @@ fn loops_ns(machine: &Machine, operands: &[Operand], nest: &LoopNest) -> f64 {
     let mut varies: Vec<u64> = Vec::new();
     // Per value whether it is a number known now.
     let mut known: Vec<bool> = Vec::new();
+    let by_rows = by_rows(nest);
     for pass in &nest.passes {
         let all: Vec<usize> = nest.domain.iter().chain(&pass.loops).copied().collect();
         let inner: f64 = pass.loops.iter().map(|d| *d as f64).product();
         let count = points * inner;
         // A pass over a handful of elements can't fill vectors.
-        let scalar = if inner.max(points) < 4.0 { 4.0 } else { 1.0 };
+        let scalar = if inner.max(points) < LANES as f64 { LANES as f64 } else { 1.0 };
+        let beside_rows = by_rows && pass.loops.is_empty() && scalar == 1.0;
         let along =
             |strides: &[usize]| strides.iter().enumerate().fold(0u64, |m, (i, s)| m | (u64::from(*s != 0) << i));
         let times = |bits: u64| -> f64 {
@@ -146,7 +148,9 @@ fn loops_ns(machine: &Machine, operands: &[Operand], nest: &LoopNest) -> f64 {
                 None | Some(0) => each,
                 Some(1) => each * 0.5 * o.dtype.bytes() as f64 / 4.0,
                 // Lanes may run along another axis on which the access is contiguous.
-                Some(_) if strides.contains(&1) => each * 0.7 * o.dtype.bytes() as f64 / 4.0,
+                Some(_) if strides.iter().zip(&all).any(|(s, n)| *s == 1 && *n >= LANES) => {
+                    each * 0.7 * o.dtype.bytes() as f64 / 4.0
+                }
                 Some(_) => each * machine.gather_ns / machine.simple_ns,
             };
         };
@@ -173,9 +177,14 @@ fn loops_ns(machine: &Machine, operands: &[Operand], nest: &LoopNest) -> f64 {
                 | Inst::IntegerPow(..)
                 | Inst::Convert(..) => inst.args().iter().fold(0, |m, a| m | varies[a.index()]),
             };
+            let weight = match inst_weight(inst, &known) {
+                _ if only_summed(pass, inst, varies.len()) => 0.0,
+                long if beside_rows && long >= LONG => long * LANES as f64,
+                weight => weight,
+            };
             varies.push(bits);
             known.push(matches!(inst, Inst::Literal(_)));
-            compute += times(bits) * machine.simple_ns * scalar * inst_weight(inst, &known);
+            compute += times(bits) * machine.simple_ns * scalar * weight;
         }
         for store in &pass.stores {
             access(store.operand, &store.index.strides, &mut compute);
@@ -191,6 +200,49 @@ fn loops_ns(machine: &Machine, operands: &[Operand], nest: &LoopNest) -> f64 {
     // Overlap is imperfect: a little of the smaller part shows.
     let memory = bytes * per_byte;
     memory.max(compute) + 0.1 * memory.min(compute)
+}
+
+/// Lanes of the vectors that prices have in mind.
+const LANES: usize = 4;
+
+/// From this weight on an instruction takes so long that nothing hides what it takes beside rows,
+/// where points run one by one.
+const LONG: f64 = 8.0;
+
+/// A row shorter than this is rather walked for several points at once.
+const ROW: usize = 8;
+
+/// Whether vectors run along the rows that passes walk, and points one by one.
+fn by_rows(nest: &LoopNest) -> bool {
+    let mut walked = nest.passes.iter().filter(|pass| !pass.loops.is_empty()).peekable();
+    let along = |s: &[usize]| s.split_last().is_none_or(|(_, outer)| !outer.contains(&1));
+    walked.peek().is_some() && walked.all(|pass| *pass.loops.last().unwrap_or(&0) >= ROW && strides(pass).all(along))
+}
+
+/// The strides of what a pass loads and stores everywhere.
+fn strides(pass: &Pass) -> impl Iterator<Item = &[usize]> {
+    let loads = pass.insts.iter().filter_map(|i| match i {
+        Inst::Load { index, .. } | Inst::Index(index) => Some(&index.strides[..]),
+        Inst::LoadWithin { .. }
+        | Inst::Within(_)
+        | Inst::Literal(_)
+        | Inst::Unary(..)
+        | Inst::Binary(..)
+        | Inst::Compare(..)
+        | Inst::Select(..)
+        | Inst::IntegerPow(..)
+        | Inst::Convert(..) => None,
+    });
+    loads.chain(pass.stores.iter().map(|s| &s.index.strides[..]))
+}
+
+/// Whether value `number` of a pass is a product that a sum takes and nothing else does: they are a
+/// multiply-add.
+fn only_summed(pass: &Pass, inst: &Inst, number: usize) -> bool {
+    let is = |value: &ValueId| value.index() == number;
+    matches!(inst, Inst::Binary(Binary::Mul, ..))
+        && pass.accs.iter().any(|acc| acc.kind == Reduce::Sum && is(&acc.value))
+        && !pass.insts.iter().any(|user| user.args().iter().any(is))
 }
 
 /// How far what is read moves along each axis; where a value is added that varies along an axis,
@@ -212,25 +264,10 @@ fn touched(index: &Affine, positions: &[Along], varies: &[u64]) -> Vec<usize> {
 
 /// How often a pass enters its innermost loop, after axes that are walked as one are merged.
 fn rows(pass: &Pass, all: &[usize]) -> f64 {
-    let accesses = || {
-        let loads = pass.insts.iter().filter_map(|i| match i {
-            Inst::Load { index, .. } | Inst::Index(index) => Some(&index.strides),
-            Inst::LoadWithin { .. }
-            | Inst::Within(_)
-            | Inst::Literal(_)
-            | Inst::Unary(..)
-            | Inst::Binary(..)
-            | Inst::Compare(..)
-            | Inst::Select(..)
-            | Inst::IntegerPow(..)
-            | Inst::Convert(..) => None,
-        });
-        loads.chain(pass.stores.iter().map(|s| &s.index.strides))
-    };
     let mut outer = all.len().saturating_sub(1);
     let first_loop = all.len() - pass.loops.len();
     while outer > first_loop || (outer > 0 && pass.loops.is_empty()) {
-        if !accesses().all(|s| s[outer - 1] == s[outer] * all[outer]) {
+        if !strides(pass).all(|s| s[outer - 1] == s[outer] * all[outer]) {
             break;
         }
         outer -= 1;
@@ -285,6 +322,13 @@ fn inst_weight(inst: &Inst, known: &[bool]) -> f64 {
 fn contract_ns(machine: &Machine, operands: &[Operand], c: &Contract) -> f64 {
     let batch: f64 = c.batch.iter().map(|d| *d as f64).product();
     let width = if c.dtype == Dtype::F64 { 2.0 } else { 1.0 };
+    if c.m == 1 || c.n == 1 {
+        // Backends make loops of the product of a matrix and a vector.
+        let results = batch * (c.m * c.n) as f64;
+        let compute = results * (machine.loop_ns + c.k as f64 * 2.0 * machine.simple_ns * width);
+        let memory = moved_ns(machine, operands);
+        return machine.contract_launch_ns + memory.max(compute) + 0.1 * memory.min(compute);
+    }
     // Blocks of the product are padded: thin ones waste most of the work.
     let pad = |n: usize, block: f64| (n as f64 / block).ceil() * block;
     let madds = pad(c.m, 6.0) * pad(c.n, 16.0) * (c.k as f64 + 4.0);

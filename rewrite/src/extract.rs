@@ -73,6 +73,7 @@ pub(crate) struct Plan<'a> {
 enum Change {
     Merge(u32, u32, [u32; 2]),
     Flip(ValueIx, u32),
+    Part(ValueIx, u32),
     Take(ValueIx, u32, u32),
 }
 
@@ -759,8 +760,8 @@ impl<'a> Plan<'a> {
         false
     }
 
-    /// Local search: merge kernels, inline or keep values, change how products are computed, take
-    /// other alternatives; as long as something pays and the budget of changes lasts.
+    /// Local search: merge and part kernels, inline or keep values, change how products are computed,
+    /// take other alternatives; as long as something pays and the budget of changes lasts.
     fn search(&mut self) {
         let mut budget = 32 + 6 * self.members.len().min(4000);
         for _ in 0..4 {
@@ -954,7 +955,7 @@ impl<'a> Plan<'a> {
         self.log.push(Undo::Members(k, old));
     }
 
-    /// Single values: kept or inline, product or loops, another alternative.
+    /// Single values: kept or inline, product or loops, a kernel's last, another alternative.
     fn flip_all(&mut self, budget: &mut usize) {
         for v in self.live() {
             if *budget == 0 {
@@ -992,6 +993,15 @@ impl<'a> Plan<'a> {
                 }
                 Place::Source | Place::Inline | Place::Alias => {}
             }
+            if let Place::Kernel(k) = self.place[v.index()]
+                && is_reduction(&self.alternative(v).op)
+                && self.members[k as usize].iter().any(|m| self.rank[m.index()] > self.rank[v.index()])
+                && self.tried.insert(Change::Part(v, self.version_of(k)))
+                && *budget > 0
+            {
+                *budget -= 1;
+                self.attempt(|plan, dirty| plan.part(k, v, dirty));
+            }
             for a in 0..self.choices.value(v).alternatives.len() as u32 {
                 if *budget > 0 && self.takes(v, a) && self.tried.insert(Change::Take(v, a, version)) {
                     *budget -= 1;
@@ -999,6 +1009,24 @@ impl<'a> Plan<'a> {
                 }
             }
         }
+    }
+
+    /// Moves what comes after `v` in kernel `k` to a kernel of its own: beside the rows that `v` reduces
+    /// it is computed point by point.
+    fn part(&mut self, k: u32, v: ValueIx, dirty: &mut BinaryHeap<u32>) {
+        let last = self.rank[v.index()];
+        let (first, second): (SmallVec<[ValueIx; 4]>, SmallVec<[ValueIx; 4]>) =
+            self.members[k as usize].iter().copied().partition(|m| self.rank[m.index()] <= last);
+        let new = self.members.len() as u32;
+        for m in &second {
+            self.log.push(Undo::Place(*m, self.place[m.index()]));
+            self.place[m.index()] = Place::Kernel(new);
+        }
+        self.set_members(k, first);
+        self.members.push(second);
+        self.groups.push(None);
+        dirty.push(new);
+        dirty.push(k);
     }
 
     fn inline(&mut self, v: ValueIx, k: u32, dirty: &mut BinaryHeap<u32>) {

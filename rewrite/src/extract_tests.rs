@@ -168,6 +168,22 @@ fn softmax_along_either_axis() {
 }
 
 #[test]
+fn much_work_beside_short_rows_is_a_kernel_of_its_own() {
+    let rows = |count: usize, functions: &[Unary]| {
+        let (mut b, p) = Build::new(&[&[count, 16], &[16]]);
+        let v = b.bc(&[count, 16], &[1], p[1]);
+        let products = b.bin(Binary::Mul, p[0], v);
+        let mut y = b.sum(&[1], products);
+        for function in functions {
+            y = b.un(*function, y);
+        }
+        check(&b.done(&[y])).steps.len()
+    };
+    let (light, heavy) = (&[Unary::Abs], &[Unary::Tanh, Unary::Exp]);
+    assert_eq!([rows(300, light), rows(300, heavy), rows(4, heavy)], [1, 2, 1]);
+}
+
+#[test]
 fn empty_and_scalar_shapes() {
     for shape in [&[][..], &[0], &[0, 3], &[3, 0], &[1], &[1, 1]] {
         let (mut b, p) = Build::new(&[shape]);

@@ -2,6 +2,7 @@
 
 use super::code::Code;
 use super::group::{Form, Group};
+use crate::unroll::joining;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{I8, I32};
 use cranelift_codegen::ir::{InstBuilder, Value};
@@ -338,12 +339,7 @@ impl Code<'_> {
 
     /// One step of a reduction.
     pub(crate) fn reduce(&mut self, kind: Reduce, acc: &Group, x: &Group, numerics: Numerics) -> Group {
-        let op = match kind {
-            Reduce::Sum => Binary::Add,
-            Reduce::Max => Binary::Max,
-            Reduce::Prod => Binary::Mul,
-        };
-        self.binary(op, acc, x, numerics)
+        self.binary(joining(kind), acc, x, numerics)
     }
 
     /// The canonical NaN where `x` is any NaN.

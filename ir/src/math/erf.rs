@@ -4,12 +4,14 @@
 //! scaled complement e^(x²)·erfc x, which is smooth in t (the substitution is Shepherd's and
 //! Laframboise's, 1981). What rounding x² loses is made up for, or large x would lose all digits.
 //!
+//! In f32, where 1 - erfc x takes few of its digits, erfc x = 2^(x·P(x)) from 1 on.
+//!
 //! The inverse is x·P(w), w = -ln(1 - x²), near 0, and beyond x·P(√w), after Giles (Approximating the
 //! erfinv function, 2010).
 
 use super::Lanes;
 use super::exp::{self, Exp};
-use super::format::{polynomial, two_product, two_sum, with_sign_of};
+use super::format::{at_most, polynomial, scaled_polynomial, two_product, two_sum, with_sign_of};
 use super::log::{self, Log};
 
 /// What the error functions of one format need to know.
@@ -20,9 +22,19 @@ pub(super) struct Erf {
     series: &'static [f64],
     /// Of the scaled complement, in t.
     tail: Piece,
+    /// How the complement falls from 1 on, where a few of its digits will do.
+    fall: Option<Fall>,
     /// Of the inverse, in w; and in √w, each from some w on.
     near: Piece,
     far: &'static [(f64, Piece)],
+}
+
+/// 2^(x·P(x)), and 2ʳ for |r| ≤ ½.
+struct Fall {
+    exponent: &'static [f64],
+    power: &'static [f64],
+    /// From here on 1 - erfc x rounds to 1.
+    flat_from: f64,
 }
 
 /// A polynomial in `scale·v - offset`.
@@ -41,7 +53,7 @@ impl Piece {
     }
 }
 
-/// Relative errors 2⁻²⁹, 2⁻²⁹; of the inverse 2⁻²⁷ and 2⁻²⁶.
+/// Relative errors 2⁻²⁹, 2⁻²⁹; of 1 - 2^(x·P(x)) 2⁻³¹; of the inverse 2⁻²⁷ and 2⁻²⁶.
 pub(super) const SINGLE: Erf = Erf {
     exp: &exp::SINGLE,
     log: &log::SINGLE,
@@ -70,6 +82,19 @@ pub(super) const SINGLE: Erf = Erf {
             4.610966698e-6,
         ],
     },
+    fall: Some(Fall {
+        exponent: &[
+            -1.62836579e0,
+            -9.160512007e-1,
+            -1.537178397e-1,
+            3.46614622e-2,
+            -5.431246835e-3,
+            5.083054427e-4,
+            -2.039057411e-5,
+        ],
+        power: &[1.0, 6.931472057e-1, 2.402264689e-1, 5.550328777e-2, 9.618488957e-3, 1.339993122e-3, 1.53458119e-4],
+        flat_from: 4.0,
+    }),
     near: Piece {
         scale: 1.0,
         offset: 0.0,
@@ -154,6 +179,7 @@ pub(super) const DOUBLE: Erf = Erf {
             1.7973907020696237e-11,
         ],
     },
+    fall: None,
     near: Piece {
         scale: 0.32,
         offset: 1.0,
@@ -284,13 +310,35 @@ fn tail<L: Lanes>(l: &mut L, erf: &Erf, x: L::F) -> L::F {
     l.select(some, y, power)
 }
 
+/// 1 - erfc x for x ≥ 1.
+fn fallen<L: Lanes>(l: &mut L, exp: &Exp, fall: &Fall, x: L::F) -> L::F {
+    let x = at_most(l, x, fall.flat_from);
+    let slope = polynomial(l, fall.exponent, x);
+    // x·slope = n + r
+    let rounder = l.float(exp::rounder(exp, 0));
+    let rounded = l.fma(slope, x, rounder);
+    let minus_n = l.sub(rounder, rounded);
+    let r = l.fma(slope, x, minus_n);
+    let bits = l.bits_of(rounded);
+    let bits = l.shl(bits, exp.format.mantissa);
+    let scale = l.of_bits(bits);
+    let minus_power = scaled_polynomial(l, -1.0, fall.power, r);
+    let one = l.float(1.0);
+    l.fma(minus_power, scale, one)
+}
+
 /// erf x
 pub(super) fn erf<L: Lanes>(l: &mut L, erf: &Erf, x: L::F) -> L::F {
     let size = l.abs(x);
     let near = near_zero(l, erf, size);
-    let far = tail(l, erf, size);
     let one = l.float(1.0);
-    let far = l.sub(one, far);
+    let far = match &erf.fall {
+        Some(fall) => fallen(l, erf.exp, fall, size),
+        None => {
+            let far = tail(l, erf, size);
+            l.sub(one, far)
+        }
+    };
     let small = l.lt(size, one);
     let y = l.select(small, near, far);
     with_sign_of(l, erf.exp.format, y, x)

@@ -74,7 +74,7 @@ struct Reduced<F> {
 }
 
 /// The rounding constant that leaves n + bias + `e` in the low bits, and so 2ⁿ⁺ᵉ after a shift.
-fn rounder(exp: &Exp, e: i64) -> f64 {
+pub(super) fn rounder(exp: &Exp, e: i64) -> f64 {
     exp.format.rounder(0) + (exp.format.bias + e) as f64
 }
 

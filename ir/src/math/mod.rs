@@ -164,7 +164,7 @@ functions! {
     /// | `Atan`     | 1.56 | 2    |
     /// | `Tanh`     | 2.49 | 2.44 |
     /// | `Logistic` | 2.53 | 2.10 |
-    /// | `Erf`      | 1.01 | 2    |
+    /// | `Erf`      | 0.96 | 2    |
     /// | `Erfc`     | 4.62 | 3    |
     /// | `ErfInv`   | 2.04 | 3    |
     /// | `pow`      | 1.05 | 0.98 |
@@ -197,7 +197,7 @@ functions! {
     /// 1/(1 + e⁻ˣ), as small as eˣ for negative x, subnormal results included; 0 at -∞, 1 at ∞.
     Logistic: logistic = exp::logistic(exp), 22.0, crate::scalar::logistic;
     /// 2/√π ∫₀ˣ e^(-t²) dt; ±1 at ±∞, and never beyond.
-    Erf: erf = erf::erf(erf), 55.0, crate::erf::erf;
+    Erf: erf = erf::erf(erf), 30.0, crate::erf::erf;
     /// 1 - erf x, as small as e^(-x²)/x for large x, subnormal results included; 0 at ∞, 2 at -∞.
     Erfc: erfc = erf::erfc(erf), 55.0, crate::erf::erfc;
     /// The inverse of erf; ±∞ at ±1, NaN beyond.

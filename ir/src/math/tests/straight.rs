@@ -94,7 +94,7 @@ fn operations() {
         (Elementary::Atan, 25),
         (Elementary::Tanh, 22),
         (Elementary::Logistic, 22),
-        (Elementary::Erf, 68),
+        (Elementary::Erf, 32),
         (Elementary::Erfc, 69),
         (Elementary::ErfInv, 65),
     ];
