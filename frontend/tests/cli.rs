@@ -217,9 +217,8 @@ fn kernels_follow_from_the_rules_and_the_machine() {
     let apart = kernels(&["mlp", "--no-fusion"]);
     assert!(apart.len() > searched);
     assert!(apart.iter().all(|k| k["ops"].as_array().unwrap().len() <= 1), "{apart:#?}");
-    // Without a rule of fusion, others come out; and dear launches make for fewer.
-    let ops = |kernels: &[Value]| kernels.iter().map(|k| k["ops"].clone()).collect::<Vec<_>>();
-    assert_ne!(ops(&kernels(&["mlp", "--disable", "fuse/inline-binary"])), ops(&kernels(&["mlp"])));
+    // Without a rule of fusion, more come out; and dear launches make for fewer.
+    assert!(kernels(&["mlp", "--disable", "fuse/inline-unary"]).len() > searched);
     let cheap = kernels(&["mlp_per_example_grad", "--launch-ns", "0"]);
     let dear = kernels(&["mlp_per_example_grad", "--launch-ns", "1000000"]);
     assert!(dear.len() < cheap.len(), "{cheap:#?} {dear:#?}");
